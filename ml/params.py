@@ -1,0 +1,313 @@
+"""The typed model of `params.yaml`: every knob, validated before anything runs."""
+
+from pathlib import Path
+from typing import Annotated, Any, Literal
+
+import yaml
+from pydantic import BaseModel, ConfigDict, Field, ValidationError
+
+from ml.errors import UserError
+
+PRESETS = Path(__file__).parent / "presets"
+
+Fraction = Annotated[float, Field(ge=0, le=1)]
+Positive = Annotated[int, Field(gt=0)]
+PositiveFloat = Annotated[float, Field(gt=0)]
+NonNegative = Annotated[float, Field(ge=0)]
+
+
+class Section(BaseModel):
+    """A section of `params.yaml`: unknown keys are refused, values are never coerced from text."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True, strict=True)
+
+
+class Shards(Section):
+    """Where the shards come from. `source`: toytown, a links file, an http(s):// base, s3://bucket/prefix, a folder."""
+
+    source: str
+    count: Positive | None  # None: every shard the source lists
+    checksums: str | None  # a file of `md5  name` lines to verify against
+    group_size: Annotated[int, Field(ge=1, le=99)]  # Dagster compares data versions of at most 99 upstream partitions
+    workers: Positive
+    retries: Annotated[int, Field(ge=0)]
+
+
+class Toytown(Section):
+    """The embedded world: how many scenes are drawn, and for what."""
+
+    images_per_shard: Positive
+    refcoco_images: Positive  # per split (val, testA, testB, heldout)
+    flickr30k_images: Positive  # per split (val, test)
+    lvis_images: Positive
+    relevance_images: Positive
+
+
+class Quality(Section):
+    """When a stage gives up on its input."""
+
+    max_reject_fraction: Fraction
+
+
+class Filter(Section):
+    """Which masks are kept. 0.88 and 0.95 are the thresholds SA-1B itself was generated with."""
+
+    predicted_iou: NonNegative
+    stability_score: NonNegative
+    min_area_fraction: Fraction
+    max_area_fraction: Fraction
+    duplicate_iou: Fraction
+    max_masks_per_image: Positive
+    hierarchy: Literal["containment", "area_quartiles"]
+    containment: Fraction
+
+
+class Sam(Section):
+    """The frozen SAM. `checkpoint`: `toytown` (ships with the package), a path, or an https:// address."""
+
+    model_type: Literal["tiny", "vit_b", "vit_l", "vit_h"]
+    checkpoint: str
+    sha256: str | None
+
+
+class Clip(Section):
+    """The frozen CLIP or CoCa. `pretrained`: `toytown`, an open_clip tag, a path, or an https:// address."""
+
+    model_name: str
+    pretrained: str
+    sha256: str | None
+    captioner_name: str | None  # an open_clip CoCa for captions; None: `model_name` is itself a CoCa
+    captioner_pretrained: str | None
+
+
+class Backbones(Section):
+    sam: Sam
+    clip: Clip
+
+
+class Labels(Section):
+    """Pseudo-labels: captions, phrases, spatial queries, and relevance from CLIP similarity."""
+
+    max_regions: Positive  # phrases an image
+    spatial_queries: Annotated[int, Field(ge=0)]  # relation and superlative queries an image
+    questions: Annotated[int, Field(ge=0)]  # an image
+    crop_margin: NonNegative  # context around a mask's box, in box sizes
+    relation_margin: Fraction  # least distance of two centres, in image sides, for left of, right of, above, below
+    similarity_midpoint: Annotated[float, Field(ge=-1, le=1)]  # the cosine that maps to relevance 0.5
+    similarity_scale: PositiveFloat  # cosine distance from there to relevance 0.73 (one logit)
+    batch_size: Positive
+
+
+class Features(Section):
+    """Cached encoder outputs. `flip`: also of the mirrored image, so that flips need no encoder."""
+
+    flip: bool
+    batch_size: Positive
+
+
+class TrainingSet(Section):
+    validation_fraction: Fraction
+
+
+class Benchmarks(Section):
+    """Benchmark folders as distributed, or `toytown`. `None` leaves a benchmark out."""
+
+    refcoco: str | None
+    flickr30k: str | None
+    lvis: str | None
+    relevance: str | None
+
+
+class Model(Section):
+    """Sizes of the trained part."""
+
+    dim: Positive
+    heads: Positive
+    grounding_layers: Positive
+    relevance_layers: Positive
+    captioner_layers: Positive
+    dropout: Fraction
+
+
+class Augment(Section):
+    """Flips are the only augmentation that cached features allow; the others run the encoder again."""
+
+    flip: Fraction  # probability
+    crop_scale: Annotated[list[Fraction], Field(min_length=2, max_length=2)]  # area range of a random crop
+    color_jitter: Annotated[list[NonNegative], Field(min_length=4, max_length=4)]  # brightness, contrast, saturation, hue
+
+
+class Training(Section):
+    """The engine, shared by the four training stages."""
+
+    processes: Positive
+    hostfile: str | None  # several nodes: DeepSpeed's hostfile
+    zero_stage: Literal[0, 1, 2, 3]
+    precision: Literal["fp32", "bf16"]
+    batch_size: Positive  # images a process and micro-step
+    accumulation: Positive
+    queries_per_image: Positive
+    regions_per_image: Positive
+    cached_features: bool
+    augment: Augment
+    weight_decay: NonNegative
+    grad_clip: PositiveFloat
+    warmup_fraction: Fraction
+    schedule: Literal["cosine", "plateau"]
+    loader_workers: Annotated[int, Field(ge=0)]
+    log_interval: Positive
+    validations: Positive  # a stage; each may become the best checkpoint and is a point to resume from
+
+
+class Alignment(Section):
+    steps: Positive
+    lr: PositiveFloat
+    temperature: PositiveFloat
+    learn_temperature: bool
+
+
+class Grounding(Section):
+    steps: Positive
+    lr: PositiveFloat
+    bce_weight: NonNegative
+    dice_weight: NonNegative
+    alignment_weight: NonNegative  # keeps the alignment of the stage before
+
+
+class Relevance(Section):
+    steps: Positive
+    lr: PositiveFloat
+    mse_weight: NonNegative
+    ranking_weight: NonNegative
+    ranking_margin: NonNegative
+    grounding_weight: NonNegative  # keeps the grounding of the stage before
+
+
+class LossWeights(Section):
+    grounding: NonNegative
+    caption: NonNegative
+    ref_exp: NonNegative
+    vqa: NonNegative
+    relevance: NonNegative
+
+
+class Multimodal(Section):
+    steps: Positive
+    lr: PositiveFloat
+    evidence_weight: NonNegative
+    loss_weights: LossWeights
+
+
+class Evaluation(Section):
+    points_per_side: Positive  # of the automatic mask generator's grid
+    predicted_iou: NonNegative
+    stability_score: NonNegative
+    max_proposals: Positive
+    grounding_weight: NonNegative  # of the grounding map against the relevance head when masks are ranked
+    gallery: Positive  # answers on a contact sheet
+    workers: Positive
+
+
+class Milestones(Section):
+    """Goals in percent."""
+
+    grounding: NonNegative
+    relevance: NonNegative
+    refcoco: NonNegative
+    flickr30k: NonNegative
+
+
+class Compression(Section):
+    sparsity: Fraction  # of the weights pruned
+    structured: bool
+    images: Positive  # on which fp32, pruned and int8 are scored
+    latency_runs: Positive
+
+
+class Release(Section):
+    model_name: str
+    alias: str
+    max_drop: NonNegative  # points between fp32 and int8
+
+
+class Tracking(Section):
+    """`uri` None: the embedded store under `mlflow/`."""
+
+    uri: str | None
+    experiment: str
+
+
+class Params(Section):
+    """All of `params.yaml`."""
+
+    seed: Annotated[int, Field(ge=0)]
+    shards: Shards
+    toytown: Toytown
+    quality: Quality
+    filter: Filter
+    backbones: Backbones
+    labels: Labels
+    features: Features
+    training_set: TrainingSet
+    benchmarks: Benchmarks
+    model: Model
+    training: Training
+    mask_region_alignment: Alignment
+    text_region_grounding: Grounding
+    relevance_learning: Relevance
+    multimodal_finetuning: Multimodal
+    evaluation: Evaluation
+    milestones: Milestones
+    compression: Compression
+    release: Release
+    tracking: Tracking
+
+
+def load(path: Path) -> Params:
+    """Read and validate a params file.
+
+    Raises:
+        UserError: unreadable, not YAML, or a key or value that is not allowed; every such key is named.
+    """
+    try:
+        raw = yaml.safe_load(path.read_text(encoding="utf-8"))
+    except (OSError, UnicodeDecodeError, yaml.YAMLError) as error:
+        raise UserError(f"{path}: not readable as YAML: {' '.join(str(error).split())}") from error
+    return validate(raw, str(path))
+
+
+def preset(name: str) -> Params:
+    """The params of a preset: toytown, smoke or sa1b."""
+    known = sorted(file.stem for file in PRESETS.glob("*.yaml"))
+    if name not in known:
+        raise UserError(f"preset {name!r} is unknown; choose from {', '.join(known)}")
+    return load(PRESETS / f"{name}.yaml")
+
+
+def validate(raw: Any, origin: str) -> Params:
+    """Turn plain values into `Params`.
+
+    Raises:
+        UserError: with a line for each key that is unknown, missing or has an impossible value.
+    """
+    try:
+        return Params.model_validate(raw)
+    except ValidationError as error:
+        raise UserError("\n".join(_explain(origin, item) for item in error.errors())) from error
+
+
+def _explain(origin: str, error: Any) -> str:
+    path = ".".join(str(part) for part in error["loc"]) or "(the whole file)"
+    if error["type"] == "extra_forbidden":
+        return f"{origin}: {path}: unknown key; allowed here: {', '.join(_allowed(error['loc'][:-1]))}"
+    if error["type"] == "missing":
+        return f"{origin}: {path}: missing; add it, or start again from a preset (arrcoc params --preset toytown)"
+    return f"{origin}: {path}: found {error['input']!r}; {error['msg'][0].lower()}{error['msg'][1:]}"
+
+
+def _allowed(loc: tuple[Any, ...]) -> list[str]:
+    model: Any = Params
+    for part in loc:
+        field = model.model_fields.get(part) if isinstance(model, type) and issubclass(model, BaseModel) else None
+        model = field.annotation if field else None
+    return sorted(model.model_fields) if isinstance(model, type) and issubclass(model, BaseModel) else []

@@ -1,0 +1,49 @@
+"""Where things lie: a checkout with `params.yaml` and `dvc.yaml`, and its `data/` and `mlflow/` folders."""
+
+from dataclasses import dataclass
+from pathlib import Path
+
+from ml.errors import UserError
+
+DIRECTORIES = {"sa1b_shards": "shards"}  # stages whose folder under data/ has another name
+
+
+@dataclass(frozen=True)
+class Workspace:
+    """The root of a checkout and the paths below it."""
+
+    root: Path
+
+    @classmethod
+    def find(cls, start: Path | None = None) -> "Workspace":
+        """The nearest folder at or above `start` (default: the current one) that holds `params.yaml`.
+
+        Raises:
+            UserError: there is none.
+        """
+        here = (start or Path.cwd()).resolve()
+        for folder in (here, *here.parents):
+            if (folder / "params.yaml").is_file() and (folder / "dvc.yaml").is_file():
+                return cls(folder)
+        raise UserError(f"{here}: no params.yaml and dvc.yaml here or above; run arrcoc inside a checkout")
+
+    @property
+    def params_file(self) -> Path:
+        return self.root / "params.yaml"
+
+    @property
+    def data(self) -> Path:
+        return self.root / "data"
+
+    @property
+    def resume(self) -> Path:
+        """DeepSpeed checkpoints of training stages that have not finished; never tracked."""
+        return self.data / ".resume"
+
+    def stage(self, name: str) -> Path:
+        """The output folder of a stage, the one `dvc.yaml` names."""
+        return self.data / DIRECTORIES.get(name, name)
+
+    def shard_file(self, stage: str, shard: str, suffix: str) -> Path:
+        """One shard's output, for example `shard_file("mask_index", "sa_000000", ".parquet")`."""
+        return self.stage(stage) / f"{shard}{suffix}"
