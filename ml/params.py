@@ -134,7 +134,9 @@ class Augment(Section):
 
     flip: Fraction  # probability
     crop_scale: Annotated[list[Fraction], Field(min_length=2, max_length=2)]  # area range of a random crop
-    color_jitter: Annotated[list[NonNegative], Field(min_length=4, max_length=4)]  # brightness, contrast, saturation, hue
+    color_jitter: Annotated[
+        list[NonNegative], Field(min_length=4, max_length=4)
+    ]  # brightness, contrast, saturation, hue
 
 
 class Training(Section):

@@ -190,7 +190,7 @@ def benchmark_data(ws: Workspace, params: Params) -> Report:
     """The benchmarks, verified and indexed; queries and truth lie in separate files."""
     from ml.evaluation.benchmark_data import build
 
-    raw = ws.data / "benchmarks"
+    raw = ws.stage("benchmark_data") / "raw"
     named = {name: source for name, source in params.benchmarks.model_dump().items() if source is not None}
     if TOYTOWN in named.values():
         from ml.toytown.benchmarks import write_benchmarks

@@ -16,9 +16,7 @@ class ShardPool:
         self.workers = workers
         self._executor: ProcessPoolExecutor | None = None
 
-    def map(
-        self, function: Callable[[str], Result], shards: Sequence[str]
-    ) -> Iterator[tuple[str, Result]]:
+    def map(self, function: Callable[[str], Result], shards: Sequence[str]) -> Iterator[tuple[str, Result]]:
         """Yield (shard, result) as each is done. `function` must pickle; its exception ends the iteration."""
         if self.workers == 1 or len(shards) == 1:
             yield from ((shard, function(shard)) for shard in shards)

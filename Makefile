@@ -1,0 +1,38 @@
+# The two commands: `make run` and `make test`. Everything else is a convenience.
+SHELL := /bin/bash
+PYTHON ?= python3.11
+VENV := .venv
+BIN := $(VENV)/bin
+STAMP := $(VENV)/.installed
+
+.PHONY: run test slow ui lint env clean
+
+run: env  ## run every stale stage, then print the scores
+	$(BIN)/arrcoc run
+
+test: env  ## the quick tests, the smoke preset end to end included
+	$(BIN)/python -m pytest
+
+slow: env  ## the longer tests
+	$(BIN)/python -m pytest -m slow
+
+ui: env  ## the Dagster and MLflow pages on 127.0.0.1
+	$(BIN)/arrcoc ui
+
+lint: env  ## ruff and mypy
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+	$(BIN)/mypy
+
+env: $(STAMP)  ## the environment, exact versions from requirements.lock
+
+$(STAMP): requirements.lock pyproject.toml
+	@test -x $(BIN)/python || $(PYTHON) -m venv $(VENV)
+	@echo "Installing the environment (about 5 minutes the first time) ..."
+	$(BIN)/python -m pip install --quiet --upgrade pip setuptools wheel
+	$(BIN)/python -m pip install --quiet --requirement requirements.lock
+	$(BIN)/python -m pip install --quiet --no-deps --no-build-isolation --editable .
+	@touch $@
+
+clean:  ## remove what the line made, never the environment
+	rm -rf data/* mlflow/mlflow.db mlflow/artifacts .dagster/storage .dagster/history .dagster/schedules

@@ -1,0 +1,40 @@
+"""Nothing half-written is ever seen."""
+
+import errno
+
+import pytest
+
+from ml.atomic import atomic_dir, atomic_path, write_json
+from ml.errors import UserError
+
+
+def test_a_failure_leaves_the_old_file_and_no_scrap(tmp_path):
+    path = tmp_path / "out.bin"
+    path.write_bytes(b"old")
+    with pytest.raises(ValueError), atomic_path(path) as tmp:
+        tmp.write_bytes(b"half")
+        raise ValueError
+    assert path.read_bytes() == b"old"
+    assert list(tmp_path.iterdir()) == [path]
+
+
+def test_a_folder_replaces_the_one_before(tmp_path):
+    path = tmp_path / "out"
+    for name in ("a", "b"):
+        with atomic_dir(path) as tmp:
+            (tmp / name).write_text(name)
+    assert [file.name for file in path.iterdir()] == ["b"]
+    assert list(tmp_path.iterdir()) == [path]
+
+
+@pytest.mark.parametrize("kind", [atomic_path, atomic_dir])
+def test_a_full_disk_is_one_line(tmp_path, kind):
+    with pytest.raises(UserError, match="no space left"), kind(tmp_path / "out"):
+        raise OSError(errno.ENOSPC, "No space left on device")
+    assert not list(tmp_path.iterdir())
+
+
+def test_equal_values_are_equal_bytes(tmp_path):
+    write_json(tmp_path / "a.json", {"x": 1, "y": 2})
+    write_json(tmp_path / "b.json", {"y": 2, "x": 1})
+    assert (tmp_path / "a.json").read_bytes() == (tmp_path / "b.json").read_bytes()
