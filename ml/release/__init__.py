@@ -1,0 +1,1 @@
+"""From the trained model to a released one: pruned, quantized, packaged, registered."""
