@@ -1,0 +1,1 @@
+"""The models: frozen SAM and CLIP, and the trained part that reads them."""

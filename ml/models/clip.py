@@ -1,0 +1,136 @@
+"""The frozen CLIP or CoCa of `open_clip`: embeddings of crops and texts, token features, and captions.
+
+Radford et al., "CLIP", 2021; Yu et al., "CoCa", 2022. Every model has open_clip's custom-text layout (`visual`,
+`text`, and `text_decoder` where it captions), so that one wrapper reads them all.
+"""
+
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import torch
+from open_clip import CoCa, CustomTextCLIP, SimpleTokenizer
+from torch import Tensor, nn
+from torch.nn import functional as F
+
+from ml.errors import UserError
+from ml.models.weights import read_config, read_weights
+
+
+@dataclass(frozen=True)
+class TextFeatures:
+    """What the text tower says of a batch of texts.
+
+    Attributes:
+        tokens: `[B, T, text_dim]`, a vector a token.
+        pooled: `[B, embed_dim]`, L2-normalised.
+        mask: `[B, T]` bool, true up to and including the end token.
+    """
+
+    tokens: Tensor
+    pooled: Tensor
+    mask: Tensor
+
+
+class Clip:
+    """A frozen CLIP, or a CoCa, which also captions."""
+
+    pad_id = 0  # what open_clip's tokenizer pads with
+
+    def __init__(self, model: nn.Module, tokenizer: SimpleTokenizer, mean: list[float], std: list[float]) -> None:
+        self.model = model.eval().requires_grad_(False)
+        self.model.text.output_tokens = True
+        self.tokenizer = tokenizer
+        self.mean = torch.tensor(mean).view(3, 1, 1) * 255
+        self.std = torch.tensor(std).view(3, 1, 1) * 255
+        self.image_size: int = model.visual.image_size[0]
+        self.context_length: int = model.text.context_length
+        self.vocab_size: int = model.text.vocab_size
+        self.text_dim: int = model.text.width
+        self.embed_dim: int = model.text.output_dim
+        self.start_id: int = tokenizer.sot_token_id
+        self.end_id: int = tokenizer.eot_token_id
+
+    @property
+    def captions(self) -> bool:
+        """Whether the model can caption."""
+        return isinstance(self.model, CoCa)
+
+    def tokenize(self, texts: list[str]) -> Tensor:
+        """Token ids int64 `[B, context_length]`: start, text, end, padding; a text too long is cut before the end."""
+        return self.tokenizer(texts, context_length=self.context_length)
+
+    def detokenize(self, ids: Tensor) -> str:
+        """The text of a row of ids, up to the first end token."""
+        row = ids.tolist()
+        row = row[: row.index(self.end_id)] if self.end_id in row else row
+        return self.tokenizer.decode([i for i in row if i not in (self.start_id, self.pad_id)]).strip()
+
+    @torch.no_grad()
+    def encode_text(self, ids: Tensor) -> TextFeatures:
+        """Features of token ids `[B, T]`, T at most `context_length`."""
+        pooled, tokens = self.model.text(ids)
+        ends = (ids == self.end_id).int().argmax(1, keepdim=True)
+        mask = torch.arange(ids.shape[1], device=ids.device) <= ends
+        return TextFeatures(tokens, F.normalize(pooled, dim=-1), mask)
+
+    @torch.no_grad()
+    def encode_image(self, crops: Tensor) -> Tensor:
+        """Embed uint8 RGB crops `[B, 3, image_size, image_size]` as `[B, embed_dim]`, L2-normalised."""
+        return self.model.encode_image(self.normalize(crops), normalize=True)
+
+    @torch.no_grad()
+    def caption(self, crops: Tensor) -> list[str]:
+        """Caption uint8 RGB crops `[B, 3, image_size, image_size]` by greedy decoding.
+
+        Raises:
+            UserError: the model has no caption decoder.
+        """
+        if not self.captions:
+            raise UserError("params.backbones.clip: this model cannot caption; name a CoCa in captioner_name")
+        _, image_tokens = self.model.visual(self.normalize(crops))
+        ids = torch.full((len(crops), 1), self.start_id)
+        ended = torch.zeros(len(crops), dtype=torch.bool)
+        while ids.shape[1] < self.context_length and not ended.all():
+            _, text_tokens = self.model.text(ids)
+            following = self.model.text_decoder(image_tokens, text_tokens)[:, -1].argmax(-1)
+            following[ended] = self.pad_id
+            ended |= following == self.end_id
+            ids = torch.cat([ids, following[:, None]], 1)
+        return [self.detokenize(row) for row in ids]
+
+    def normalize(self, crops: Tensor) -> Tensor:
+        """Pixels 0..255 to the statistics the model was trained with, float32."""
+        return (crops.float() - self.mean) / self.std
+
+
+def build_clip(architecture: dict[str, Any]) -> nn.Module:
+    """An untrained model from open_clip's config: a CoCa where it has a `multimodal_cfg`."""
+    config = {key: value for key, value in architecture.items() if key != "custom_text"}
+    return CoCa(**config) if "multimodal_cfg" in config else CustomTextCLIP(**config)
+
+
+def load_clip(folder: Path, name: str = "clip") -> Clip:
+    """Load `NAME.safetensors` as `NAME.json` describes it (`name`: clip or captioner).
+
+    Raises:
+        UserError: a file is missing or broken, or the weights are of another model.
+    """
+    config = read_config(folder / f"{name}.json")
+    model = build_clip(config["architecture"])
+    read_weights(folder / f"{name}.safetensors", model)
+    return Clip(model, read_tokenizer(folder, config["merges"]), config["mean"], config["std"])
+
+
+def read_tokenizer(folder: Path, merges: str | None) -> SimpleTokenizer:
+    """open_clip's byte-pair tokenizer with the merges file beside the weights, or with its own where `merges` is None.
+
+    Raises:
+        UserError: the merges file is missing or no gzip.
+    """
+    if merges is None:
+        return SimpleTokenizer()
+    try:
+        return SimpleTokenizer(bpe_path=str(folder / merges))
+    except (OSError, EOFError) as error:
+        raise UserError(f"{folder / merges}: not readable as BPE merges ({error})") from error

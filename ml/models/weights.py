@@ -1,0 +1,76 @@
+"""Weights on disk: safetensors beside a JSON config that names their sha256."""
+
+import hashlib
+import json
+from pathlib import Path
+from typing import Any
+
+import torch
+from safetensors import SafetensorError
+from safetensors.torch import load_file, save_file
+from torch import nn
+
+from ml.errors import UserError
+
+
+def sha256_of(path: Path) -> str:
+    """The hex sha256 of a file, read in pieces."""
+    with path.open("rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()
+
+
+def verify(path: Path, wanted: str) -> None:
+    """Check a file against its sha256.
+
+    Raises:
+        UserError: it is missing, or its bytes are others.
+    """
+    if not path.is_file():
+        raise UserError(f"{path}: missing; materialize the stage `backbones` again")
+    found = sha256_of(path)
+    if found != wanted.lower():
+        raise UserError(f"{path}: sha256 is {found}, wanted {wanted}; fetch the file again or correct the checksum")
+
+
+def read_config(path: Path) -> dict[str, Any]:
+    """The JSON object in `path`.
+
+    Raises:
+        UserError: it is missing or is no JSON object.
+    """
+    try:
+        config = json.loads(path.read_text(encoding="utf-8"))
+    except FileNotFoundError as error:
+        raise UserError(f"{path}: missing; materialize the stage `backbones` first") from error
+    except (OSError, ValueError) as error:
+        raise UserError(f"{path}: not readable as JSON ({error}); materialize the stage `backbones` again") from error
+    if not isinstance(config, dict):
+        raise UserError(f"{path}: found a {type(config).__name__}, wanted a JSON object")
+    return config
+
+
+def read_weights(path: Path, model: nn.Module) -> None:
+    """Load safetensors into `model`, cast to its dtype.
+
+    Raises:
+        UserError: the file is missing, broken, or of another model.
+    """
+    try:
+        model.load_state_dict(load_file(path))
+    except FileNotFoundError as error:
+        raise UserError(f"{path}: missing; materialize the stage `backbones` first") from error
+    except (OSError, SafetensorError) as error:
+        raise UserError(f"{path}: not readable as safetensors ({error}); materialize `backbones` again") from error
+    except RuntimeError as error:
+        raise UserError(f"{path}: weights of another model: {_first_line(error)}") from error
+
+
+def write_weights(path: Path, model: nn.Module, dtype: torch.dtype = torch.float32) -> str:
+    """Save a model's state as safetensors in `dtype` and return the file's sha256."""
+    state = {name: tensor.detach().to(dtype).contiguous().clone() for name, tensor in model.state_dict().items()}
+    save_file(state, path)
+    return sha256_of(path)
+
+
+def _first_line(error: Exception) -> str:
+    return " ".join(str(error).split())[:200]
