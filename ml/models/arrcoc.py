@@ -1,0 +1,218 @@
+"""ARR-COC: the trained part, from frozen features to relevance, grounding, captions and answers."""
+
+import json
+import math
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Self
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+from ml.atomic import atomic_dir
+from ml.errors import UserError
+from ml.models.adapter import Adapter
+from ml.models.attention import grid_positions
+from ml.models.captioner import Captioner
+from ml.models.clip import Clip, TextFeatures
+from ml.models.grounding import UPSCALE, GroundingHead
+from ml.models.regions import RegionEncoder
+from ml.models.relevance import RelevanceHead
+from ml.models.sam import Sam
+from ml.models.weights import read_config, read_weights, write_weights
+from ml.params import Model
+
+CONFIG, WEIGHTS = "config.json", "model.safetensors"
+
+
+@dataclass(frozen=True)
+class ModelConfig:
+    """Sizes of the trained part, and the token ids its captioner starts and ends with."""
+
+    sam_dim: int
+    grid: int  # cells a side
+    text_dim: int
+    embed_dim: int
+    vocab_size: int
+    context_length: int
+    start_id: int
+    end_id: int
+    dim: int
+    heads: int
+    grounding_layers: int
+    relevance_layers: int
+    captioner_layers: int
+    dropout: float
+    temperature: float = 0.07
+
+    @classmethod
+    def from_backbones(cls, model: Model, sam: Sam, clip: Clip, temperature: float = 0.07) -> Self:
+        """The sizes that fit the backbones; `temperature` is where the contrastive one starts."""
+        return cls(
+            sam_dim=sam.channels,
+            grid=sam.grid,
+            text_dim=clip.text_dim,
+            embed_dim=clip.embed_dim,
+            vocab_size=clip.vocab_size,
+            context_length=clip.context_length,
+            start_id=clip.start_id,
+            end_id=clip.end_id,
+            temperature=temperature,
+            **model.model_dump(),
+        )
+
+    def to_json(self) -> str:
+        return json.dumps(asdict(self), indent=1, sort_keys=True) + "\n"
+
+    @classmethod
+    def read(cls, path: Path) -> Self:
+        """The config in a JSON file.
+
+        Raises:
+            UserError: missing, not JSON, or keys that this version does not know.
+        """
+        try:
+            return cls(**read_config(path))
+        except TypeError as error:
+            raise UserError(f"{path}: config of another version ({error}); train the model again") from error
+
+
+class ARRCOC(nn.Module):
+    """Text-conditioned spatial relevance. `state_dict` holds the trained part only; the backbones stay outside.
+
+    Sizes: B images, Q queries an image, N regions, T text tokens, an h x w grid of SAM features.
+    """
+
+    positions: Tensor
+
+    def __init__(self, config: ModelConfig) -> None:
+        super().__init__()
+        self.config = config
+        text = {"text_dim": config.text_dim, "embed_dim": config.embed_dim, "dim": config.dim, "heads": config.heads}
+        self.adapter = Adapter(config.sam_dim, config.dim)
+        self.region_encoder = RegionEncoder(config.dim)
+        self.region_projection = nn.Sequential(nn.LayerNorm(config.dim), nn.Linear(config.dim, config.embed_dim))
+        self.logit_scale = nn.Parameter(torch.tensor(math.log(1 / config.temperature)))
+        self.grounding_head = GroundingHead(
+            **text, grid=config.grid, layers=config.grounding_layers, dropout=config.dropout
+        )
+        self.relevance_head = RelevanceHead(**text, layers=config.relevance_layers, dropout=config.dropout)
+        self.captioner = Captioner(
+            config.vocab_size,
+            config.context_length,
+            config.dim,
+            config.heads,
+            config.captioner_layers,
+            config.dropout,
+        )
+        self.question = nn.Linear(config.text_dim, config.dim)
+        self.register_buffer("positions", grid_positions(config.grid, config.grid, config.dim), persistent=False)
+
+    def adapt(self, features: Tensor) -> Tensor:
+        """Frozen SAM features `[B, C, h, w]` to the grid `[B, d, h, w]`."""
+        return self.adapter(features)
+
+    def regions(self, grid: Tensor, coverage: Tensor, boxes: Tensor) -> Tensor:
+        """Region features `[B, N, d]` from the grid, coverage `[B, N, h, w]`, boxes `[B, N, 4]` xyxy in [0, 1]."""
+        return self.region_encoder(grid, coverage, boxes)
+
+    def region_embeddings(self, regions: Tensor) -> Tensor:
+        """Regions `[B, N, d]` in CLIP's space, `[B, N, e]`, L2-normalised."""
+        return F.normalize(self.region_projection(regions), dim=-1)
+
+    def ground(self, grid: Tensor, text: TextFeatures) -> Tensor:
+        """Grounding logits `[B, Q, 4h, 4w]`; text features have leading dimensions `[B, Q]`."""
+        return self.grounding_head(grid, text)
+
+    def relevance(
+        self,
+        grid: Tensor,
+        regions: Tensor,
+        boxes: Tensor,
+        valid: Tensor,
+        text: TextFeatures,
+        grounding: Tensor,
+        coverage: Tensor,
+    ) -> Tensor:
+        """Relevance logits `[B, Q, N]`; valid is bool `[B, N]`, grounding are the logits of `ground`."""
+        return self.relevance_head(grid, regions, boxes, valid, text, grounding, coverage)
+
+    def image_memory(self, grid: Tensor) -> Tensor:
+        """What an image's caption is read from: `[B, h * w, d]`."""
+        return grid.flatten(2).transpose(1, 2) + self.positions
+
+    def region_memory(self, regions: Tensor) -> Tensor:
+        """What each region's caption is read from: regions `[B, N, d]` -> `[B * N, 1, d]`."""
+        return regions.flatten(0, 1).unsqueeze(1)
+
+    def answer_memory(
+        self, grid: Tensor, regions: Tensor, valid: Tensor, text: TextFeatures, evidence: Tensor
+    ) -> tuple[Tensor, Tensor]:
+        """What answers are read from: memory `[B * Q, 1 + N + T, d]` and its mask.
+
+        The first token is the grid under the evidence (grounding logits `[B, Q, 4h, 4w]` of the question): the answer
+        looks where the model points. The regions and the question follow.
+        """
+        queries = text.tokens.shape[1]
+        pointed = self.pointed_at(grid, evidence)
+        shared = regions.unsqueeze(1).expand(-1, queries, -1, -1)
+        memory = torch.cat([pointed.unsqueeze(2), shared, self.question(text.tokens)], dim=2)
+        mask = torch.cat(
+            [torch.ones_like(text.mask[..., :1]), valid.unsqueeze(1).expand(-1, queries, -1), text.mask], dim=2
+        )
+        return memory.flatten(0, 1), mask.flatten(0, 1)
+
+    def pointed_at(self, grid: Tensor, grounding: Tensor) -> Tensor:
+        """Mean of the grid `[B, d, h, w]` under the probability of grounding logits: `[B, Q, d]`."""
+        weights = F.avg_pool2d(torch.sigmoid(grounding), UPSCALE).flatten(2)
+        weights = weights / weights.sum(-1, keepdim=True).clamp_min(1e-6)
+        return weights @ grid.flatten(2).transpose(1, 2)
+
+    def caption(self, memory: Tensor, ids: Tensor, memory_mask: Tensor | None = None) -> Tensor:
+        """Next-token logits `[M, L, V]` for ids `[M, L]` over memory `[M, K, d]` (mask bool `[M, K]`)."""
+        return self.captioner(memory, ids, memory_mask)
+
+    def generate(self, memory: Tensor, max_len: int, memory_mask: Tensor | None = None) -> Tensor:
+        """Greedy ids `[M, L]`, L at most `max_len` or the context length, start token first."""
+        length = min(max_len, self.config.context_length)
+        return self.captioner.generate(memory, self.config.start_id, self.config.end_id, length, memory_mask)
+
+    def forward(
+        self,
+        features: Tensor,
+        coverage: Tensor,
+        boxes: Tensor,
+        valid: Tensor,
+        tokens: Tensor,
+        text_mask: Tensor,
+        pooled: Tensor,
+    ) -> tuple[Tensor, Tensor]:
+        """Inference as it is exported: relevance `[B, Q, N]` in [0, 1] and grounding logits `[B, Q, 4h, 4w]`.
+
+        features `[B, C, h, w]`, coverage `[B, N, h, w]`, boxes `[B, N, 4]` xyxy in [0, 1] of the frame, valid bool
+        `[B, N]`, tokens `[B, Q, T, text_dim]`, text_mask bool `[B, Q, T]`, pooled `[B, Q, e]`.
+        """
+        text = TextFeatures(tokens, pooled, text_mask)
+        grid = self.adapt(features)
+        grounding = self.ground(grid, text)
+        regions = self.regions(grid, coverage, boxes)
+        logits = self.relevance(grid, regions, boxes, valid, text, grounding, coverage)
+        return torch.sigmoid(logits), grounding
+
+    def save(self, folder: Path) -> None:
+        """Write `model.safetensors` and `config.json` as a folder of their own, whole or not at all."""
+        with atomic_dir(folder) as tmp:
+            write_weights(tmp / WEIGHTS, self)
+            (tmp / CONFIG).write_text(self.config.to_json(), encoding="utf-8")
+
+    @classmethod
+    def load(cls, folder: Path) -> Self:
+        """Read what `save` wrote.
+
+        Raises:
+            UserError: a file is missing or broken, or the weights are of another model.
+        """
+        model = cls(ModelConfig.read(folder / CONFIG))
+        read_weights(folder / WEIGHTS, model)
+        return model

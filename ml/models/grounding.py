@@ -1,0 +1,89 @@
+"""Text to pixels: two-way attention between the tokens of a query and the image grid, then upsampling."""
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+from ml.models.adapter import LayerNorm2d
+from ml.models.attention import Attention, FeedForward, grid_positions
+from ml.models.clip import TextFeatures
+from ml.models.text import TextProjection
+
+UPSCALE = 4  # from the grid to the logits, as in SAM's mask decoder
+
+
+class TwoWayBlock(nn.Module):
+    """Tokens among themselves, tokens to grid, perceptron on the tokens, grid to tokens (SAM's mask decoder).
+
+    The grid is kept once a query, so it is held at half the width and gets no perceptron of its own.
+    """
+
+    def __init__(self, dim: int, grid_dim: int, heads: int, dropout: float) -> None:
+        super().__init__()
+        self.token_norm, self.read_norm = nn.LayerNorm(dim), nn.LayerNorm(dim)
+        self.grid_norm, self.write_norm = nn.LayerNorm(grid_dim), nn.LayerNorm(dim)
+        self.among = Attention(dim, heads)
+        self.read = Attention(dim, heads, memory_dim=grid_dim, inner=grid_dim)
+        self.feed_forward = FeedForward(dim, dropout)
+        self.write = Attention(grid_dim, heads, memory_dim=dim, inner=grid_dim)
+
+    def forward(self, tokens: Tensor, grid: Tensor, bias: Tensor) -> tuple[Tensor, Tensor]:
+        """tokens `[B, Q, T, d]`, grid `[B, Q or 1, h * w, grid_dim]`, bias over tokens `[B, Q, 1, 1, T]`."""
+        normed = self.token_norm(tokens)
+        tokens = tokens + self.among(normed, normed, bias)
+        cells = self.grid_norm(grid)
+        tokens = tokens + self.read(self.read_norm(tokens), cells)
+        tokens = tokens + self.feed_forward(tokens)
+        return tokens, grid + self.write(cells, self.write_norm(tokens), bias)
+
+
+class GroundingHead(nn.Module):
+    """Logits of "this pixel is meant" for each query, at four times the grid's resolution.
+
+    They are a sum of two: how well a pixel fits the query (a kernel made from the query's first token, over pixel
+    features that all queries of an image share; SAM's hypernetwork), and what each cell of the grid has learned from
+    the query, read out at sub-cell resolution.
+    """
+
+    positions: Tensor
+
+    def __init__(
+        self, text_dim: int, embed_dim: int, dim: int, grid: int, heads: int, layers: int, dropout: float
+    ) -> None:
+        super().__init__()
+        grid_dim, pixel_dim = dim // 2, dim // 4
+        self.text = TextProjection(text_dim, embed_dim, dim)
+        self.project = nn.Conv2d(dim, grid_dim, 1)
+        self.register_buffer("positions", grid_positions(grid, grid, grid_dim), persistent=False)
+        self.blocks = nn.ModuleList(TwoWayBlock(dim, grid_dim, heads, dropout) for _ in range(layers))
+        self.pixels = nn.Sequential(
+            nn.ConvTranspose2d(dim, grid_dim, 2, stride=2),
+            LayerNorm2d(grid_dim),
+            nn.GELU(),
+            nn.ConvTranspose2d(grid_dim, pixel_dim, 2, stride=2),
+            nn.GELU(),
+        )
+        self.kernel = nn.Sequential(nn.LayerNorm(dim), nn.Linear(dim, dim), nn.GELU(), nn.Linear(dim, pixel_dim + 1))
+        self.cells = nn.Sequential(nn.LayerNorm(grid_dim), nn.Linear(grid_dim, UPSCALE**2))
+
+    def forward(self, grid: Tensor, text: TextFeatures) -> Tensor:
+        """grid `[B, d, h, w]`, text with leading `[B, Q]` -> logits `[B, Q, 4h, 4w]`."""
+        height, width = grid.shape[-2:]
+        tokens, bias = self.text(text)
+        cells = (self.project(grid).flatten(2).transpose(1, 2) + self.positions).unsqueeze(1)
+        for block in self.blocks:
+            tokens, cells = block(tokens, cells, bias)
+        kernel = self.kernel(tokens[:, :, 0])
+        pixels = self.pixels(grid)
+        fit = (kernel[..., :-1] @ pixels.flatten(2)).unflatten(-1, pixels.shape[-2:]) + kernel[..., -1:, None]
+        fine = self.cells(cells).transpose(-1, -2).unflatten(-1, (height, width))
+        return fit + F.pixel_shuffle(fine, UPSCALE).squeeze(-3)
+
+
+def pooled_over_regions(logits: Tensor, weights: Tensor) -> Tensor:
+    """Mean and max probability of grounding logits `[B, Q, 4h, 4w]` under coverage `[B, N, h, w]` -> `[B, Q, N, 2]`."""
+    probability = F.avg_pool2d(torch.sigmoid(logits), UPSCALE).flatten(2)
+    flat = weights.flatten(2)
+    mean = probability @ (flat / flat.sum(-1, keepdim=True).clamp_min(1e-6)).transpose(1, 2)
+    strongest = (probability.unsqueeze(2) * (flat / flat.amax(-1, keepdim=True).clamp_min(1e-6)).unsqueeze(1)).amax(-1)
+    return torch.stack([mean, strongest], dim=-1)

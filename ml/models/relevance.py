@@ -1,0 +1,143 @@
+"""Relevance of every mask to a query: a small transformer over regions that knows how they lie to one another."""
+
+from typing import NamedTuple
+
+import torch
+from torch import Tensor, nn
+
+from ml.models.attention import Attention, FeedForward, key_bias, split_heads
+from ml.models.clip import TextFeatures
+from ml.models.grounding import pooled_over_regions
+from ml.models.regions import PAIR_GEOMETRY, filled, pair_geometry
+from ml.models.text import TextProjection
+
+LEVELS = ("part", "object", "group", "scene")
+RELATION_DIM = 32
+
+
+class RelationalAttention(nn.Module):
+    """Self-attention among regions whose bias is a relation the query asks for ("left of", "larger than").
+
+    The logarithm of the softmax's normaliser goes on beside the attended values: a weighted mean cannot say whether
+    there was anything to attend to, and "leftmost" means that there is nothing further left.
+    """
+
+    def __init__(self, dim: int, heads: int) -> None:
+        super().__init__()
+        self.heads = heads
+        self.project = nn.Linear(dim, 3 * dim)
+        self.relation = nn.Linear(dim, heads * RELATION_DIM)
+        self.out = nn.Linear(dim + heads, dim)
+
+    def forward(self, x: Tensor, query: Tensor, pairs: Tensor, bias: Tensor) -> Tensor:
+        """x `[B, Q, N, d]`, query `[B, Q, d]`, pairs `[B, N * N, RELATION_DIM]`, bias `[B, 1, 1, 1, N]`."""
+        q, k, v = (split_heads(part, self.heads) for part in self.project(x).chunk(3, dim=-1))
+        relation = self.relation(query).unflatten(-1, (self.heads, RELATION_DIM)).flatten(1, 2)
+        asked = (relation @ pairs.transpose(1, 2)).unflatten(1, (-1, self.heads)).unflatten(-1, (x.shape[2], -1))
+        logits = (q @ k.transpose(-1, -2)) * q.shape[-1] ** -0.5 + asked + bias
+        evidence = torch.logsumexp(logits, dim=-1, keepdim=True)
+        attended = (logits - evidence).exp() @ v
+        return self.out(torch.cat([attended, evidence], dim=-1).transpose(2, 3).flatten(3))
+
+
+class RelevanceBlock(nn.Module):
+    """Regions to text, regions among themselves, perceptron.
+
+    What a region reads from the text is multiplied with the region before it is added: the sum over channels of such
+    products is a match between the two, which a sum alone would have to learn kind by kind (MUTAN, MAC).
+    """
+
+    def __init__(self, dim: int, heads: int, dropout: float) -> None:
+        super().__init__()
+        self.text_norm, self.region_norm = nn.LayerNorm(dim), nn.LayerNorm(dim)
+        self.text = Attention(dim, heads)
+        self.gate = nn.Linear(dim, dim)
+        self.asked = nn.Parameter(torch.randn(1, 1, 1, dim))
+        self.ask = Attention(dim, heads)
+        self.among = RelationalAttention(dim, heads)
+        self.feed_forward = FeedForward(dim, dropout)
+
+    def forward(self, x: Tensor, tokens: Tensor, pairs: Tensor, token_bias: Tensor, region_bias: Tensor) -> Tensor:
+        """x `[B, Q, N, d]`, tokens `[B, Q, T, d]`, pairs `[B, N * N, RELATION_DIM]`; biases over T and N."""
+        normed = self.text_norm(x)
+        x = x + self.text.out(self.gate(normed) * self.text.attend(normed, tokens, token_bias))
+        query = self.ask(self.asked, tokens, token_bias).squeeze(2)
+        x = x + self.among(self.region_norm(x), query, pairs, region_bias)
+        return x + self.feed_forward(x)
+
+
+class RelevanceHead(nn.Module):
+    """(region, text, image context) to a logit for each query and mask.
+
+    The image context is one more region: the whole frame, always valid. It is what "on the left" is left of, and what
+    a region attends to when no other region fits.
+    """
+
+    def __init__(self, text_dim: int, embed_dim: int, dim: int, heads: int, layers: int, dropout: float) -> None:
+        super().__init__()
+        self.text = TextProjection(text_dim, embed_dim, dim)
+        self.context = nn.Linear(dim, dim)
+        self.region = nn.Sequential(nn.LayerNorm(dim), nn.Linear(dim, dim))
+        self.grounded = nn.Linear(2, dim)
+        self.pairs = nn.Sequential(
+            nn.Linear(PAIR_GEOMETRY, 2 * RELATION_DIM), nn.GELU(), nn.Linear(2 * RELATION_DIM, RELATION_DIM)
+        )
+        self.blocks = nn.ModuleList(RelevanceBlock(dim, heads, dropout) for _ in range(layers))
+        self.score = nn.Sequential(nn.LayerNorm(dim), nn.Linear(dim, 1))
+
+    def forward(
+        self,
+        grid: Tensor,
+        regions: Tensor,
+        boxes: Tensor,
+        valid: Tensor,
+        text: TextFeatures,
+        grounding: Tensor,
+        coverage: Tensor,
+    ) -> Tensor:
+        """Logits `[B, Q, N]`; those of regions that are not valid mean nothing.
+
+        grid `[B, d, h, w]`, regions `[B, N, d]`, boxes `[B, N, 4]` xyxy in [0, 1], valid bool `[B, N]`, text with
+        leading `[B, Q]`, grounding logits `[B, Q, 4h, 4w]`, coverage `[B, N, h, w]`.
+        """
+        context = self.context(grid.mean((-2, -1))).unsqueeze(1)
+        boxes, coverage, valid = with_frame(boxes, coverage, valid)
+        tokens, token_bias = self.text(text)
+        x = self.region(torch.cat([context, regions], dim=1)).unsqueeze(1)
+        x = x + self.grounded(pooled_over_regions(grounding, filled(coverage, boxes)))
+        pairs = self.pairs(pair_geometry(boxes, coverage)).flatten(1, 2)
+        region_bias = key_bias(valid, x.dtype).unsqueeze(1)
+        for block in self.blocks:
+            x = block(x, tokens, pairs, token_bias, region_bias)
+        return self.score(x[:, :, 1:]).squeeze(-1)
+
+
+def with_frame(boxes: Tensor, coverage: Tensor, valid: Tensor) -> tuple[Tensor, Tensor, Tensor]:
+    """Put a region that is the whole frame before the others."""
+    frame = torch.cat([torch.zeros_like(boxes[:, :1, :2]), torch.ones_like(boxes[:, :1, 2:])], dim=-1)
+    everywhere, always = torch.ones_like(coverage[:, :1]), torch.ones_like(valid[:, :1])
+    return (
+        torch.cat([frame, boxes], dim=1),
+        torch.cat([everywhere, coverage], dim=1),
+        torch.cat([always, valid], dim=1),
+    )
+
+
+def relevance_map(scores: Tensor, coverage: Tensor) -> Tensor:
+    """Max over masks of mask x score: scores `[..., N]` in [0, 1], coverage `[..., N, h, w]` -> `[..., h, w]`."""
+    return (scores[..., None, None] * coverage).amax(-3)
+
+
+class HierarchicalRelevance(NamedTuple):
+    """Relevance at each of `LEVELS`: the best score `[B, Q, 4]` (0 where there is no mask), maps `[B, Q, 4, h, w]`."""
+
+    scores: Tensor
+    maps: Tensor
+
+
+def hierarchical_relevance(scores: Tensor, levels: Tensor, coverage: Tensor) -> HierarchicalRelevance:
+    """Split relevance by level: scores `[B, Q, N]`, levels int `[B, N]` (index into `LEVELS`; -1: padding)."""
+    member = levels.unsqueeze(1) == torch.arange(len(LEVELS), device=levels.device).unsqueeze(-1)
+    by_level = scores.unsqueeze(2) * member.unsqueeze(1)
+    maps = torch.stack([relevance_map(by_level[:, :, i], coverage.unsqueeze(1)) for i in range(len(LEVELS))], dim=2)
+    return HierarchicalRelevance(by_level.amax(-1), maps)
