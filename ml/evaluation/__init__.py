@@ -1,0 +1,1 @@
+"""Benchmarks, predictions from image and text alone, and scores."""

@@ -1,0 +1,161 @@
+"""The stage `benchmark_data`: benchmark folders verified and indexed, questions kept apart from answers.
+
+What it writes, each file sorted and free of absolute paths:
+
+    sources.json                 folder name -> path relative to this folder
+    images.parquet               image (folder name / path in it), width, height, md5
+    queries/<benchmark>.parquet  query_id, split, image, text, kind; image is `<folder>/` where it is asked of all
+    regions/<benchmark>.parquet  image, counts: masks that belong to the input
+    truth/<benchmark>.parquet    query_id and the answer; truth/<benchmark>_regions.parquet of the given masks
+    rejects.json                 rows left out as broken, with the reason
+
+Predictions are made from images, queries and regions; only scores read truth.
+"""
+
+import json
+import os
+from collections import Counter
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pyarrow as pa
+import pyarrow.parquet as pq
+from PIL import Image, UnidentifiedImageError
+
+from ml.atomic import atomic_dir, write_json
+from ml.errors import UserError
+from ml.evaluation.benchmark import Benchmark
+from ml.evaluation.flickr30k import read_flickr30k
+from ml.evaluation.lvis import read_lvis
+from ml.evaluation.refcoco import read_refcoco
+from ml.evaluation.relevance import read_relevance
+from ml.keys import file_md5
+from ml.params import Params
+from ml.report import Report
+
+READERS: dict[str, Callable[[Path], list[Benchmark]]] = {
+    "refcoco": read_refcoco,
+    "flickr30k": read_flickr30k,
+    "lvis": read_lvis,
+    "relevance": read_relevance,
+}
+QUERIES = pa.schema([(name, pa.string()) for name in ("query_id", "split", "image", "text", "kind")])
+IMAGES = pa.schema([("image", pa.string()), ("width", pa.int32()), ("height", pa.int32()), ("md5", pa.string())])
+
+
+def build(folders: dict[str, Path], out: Path, params: Params) -> Report:
+    """Read, verify and index benchmark folders (refcoco, flickr30k, lvis, relevance) into the folder `out`.
+
+    Raises:
+        UserError: a folder is missing or not laid out as distributed, or too many of its rows are broken.
+    """
+    report = Report()
+    with atomic_dir(out) as tmp:
+        images: list[dict[str, Any]] = []
+        rejects: list[dict[str, str]] = []
+        for name, folder in sorted(folders.items()):
+            if not folder.is_dir():
+                raise UserError(f"{folder}: no such folder; set params.benchmarks.{name} to a folder, toytown or null")
+            benchmarks = READERS[name](folder)
+            known, unsound = _check_images(name, folder, benchmarks)
+            images += known
+            for benchmark in benchmarks:
+                _keep_sound(benchmark, unsound)
+                _limit_rejects(benchmark, folder, params.quality.max_reject_fraction)
+                _write(benchmark, name, tmp)
+                rejects += [{"benchmark": benchmark.name, **vars(reject)} for reject in benchmark.rejected]
+                _tell(report, benchmark)
+        sources = {name: os.path.relpath(folder.resolve(), out.resolve()) for name, folder in folders.items()}
+        write_json(tmp / "sources.json", sources)
+        write_json(tmp / "rejects.json", rejects)
+        _table(sorted(images, key=lambda row: row["image"]), tmp / "images.parquet", IMAGES)
+    report.numbers["images"] = len(images)
+    report.rejected = dict(Counter(f"{row['benchmark']}: {row['reason']}" for row in rejects))
+    return report
+
+
+def image_path(data: Path, image: str) -> Path:
+    """Where an indexed image lies, from its key and the folder that `build` wrote."""
+    source, _, path = image.partition("/")
+    sources = json.loads((data / "sources.json").read_text(encoding="utf-8"))
+    return data / sources[source] / path
+
+
+def _check_images(name: str, folder: Path, benchmarks: list[Benchmark]) -> tuple[list[dict[str, Any]], dict[str, str]]:
+    """Rows for the images that are sound; for the others, the reason."""
+    claimed = {path: size for benchmark in benchmarks for path, size in benchmark.images.items()}
+    rows, unsound = [], {}
+    for path, size in sorted(claimed.items()):
+        try:
+            with Image.open(folder / path) as image:
+                width, height = image.size
+        except (OSError, UnidentifiedImageError, Image.DecompressionBombError) as error:
+            unsound[path] = f"not readable as an image ({type(error).__name__})"
+            continue
+        if size is not None and size != (height, width):
+            unsound[path] = f"is {width}x{height}, the annotations say {size[1]}x{size[0]}"
+            continue
+        md5 = file_md5(folder / path)
+        rows.append({"image": f"{name}/{path}", "width": width, "height": height, "md5": md5})
+    return rows, unsound
+
+
+def _keep_sound(benchmark: Benchmark, unsound: dict[str, str]) -> None:
+    for path in sorted(unsound.keys() & benchmark.images.keys()):
+        benchmark.refuse(path, "image", path, unsound[path])
+    benchmark.examples = [example for example in benchmark.examples if example.image not in unsound]
+    for rows in (benchmark.answers, benchmark.regions, benchmark.region_truth):
+        rows[:] = [row for row in rows if row["image"] not in unsound]
+
+
+def _limit_rejects(benchmark: Benchmark, folder: Path, limit: float) -> None:
+    kept, refused = len(benchmark.examples), len(benchmark.rejected)
+    if kept == 0 or refused > limit * (kept + refused):
+        reasons = Counter(f"{reject.field}: {reject.reason}" for reject in benchmark.rejected)
+        worst = "; ".join(f"{count} x {reason}" for reason, count in reasons.most_common(3)) or "nothing to read"
+        raise UserError(
+            f"{folder}: {benchmark.name}: {refused} of {kept + refused} rows are broken ({worst}); "
+            "complete the folder, or raise params.quality.max_reject_fraction"
+        )
+
+
+def _write(benchmark: Benchmark, source: str, out: Path) -> None:
+    examples = sorted(benchmark.examples, key=lambda example: example.query_id)
+    if len({example.query_id for example in examples}) != len(examples):
+        raise UserError(f"{source}: {benchmark.name}: two rows have the same id; the annotation file is no release")
+    queries = [
+        {
+            "query_id": example.query_id,
+            "split": example.split,
+            "image": f"{source}/{example.image}",
+            "text": example.text,
+            "kind": example.kind,
+        }
+        for example in examples
+    ]
+    _table(queries, out / "queries" / f"{benchmark.name}.parquet", QUERIES)
+    own = [{"query_id": example.query_id, **example.truth} for example in examples if example.truth]
+    answers = sorted(own + _keyed(benchmark.answers, source), key=lambda row: row["query_id"])
+    _table(answers, out / "truth" / f"{benchmark.name}.parquet")
+    if benchmark.regions:
+        _table(_keyed(benchmark.regions, source), out / "regions" / f"{benchmark.name}.parquet")
+        _table(_keyed(benchmark.region_truth, source), out / "truth" / f"{benchmark.name}_regions.parquet")
+
+
+def _keyed(rows: list[dict[str, Any]], source: str) -> list[dict[str, Any]]:
+    keyed = [{**row, "image": f"{source}/{row['image']}"} for row in rows]
+    return sorted(keyed, key=lambda row: row["image"])
+
+
+def _table(rows: list[dict[str, Any]], path: Path, schema: pa.Schema | None = None) -> None:
+    path.parent.mkdir(exist_ok=True)
+    pq.write_table(pa.Table.from_pylist(rows, schema), path, compression="zstd")
+
+
+def _tell(report: Report, benchmark: Benchmark) -> None:
+    splits = Counter(example.split for example in benchmark.examples)
+    rows = [{"benchmark": benchmark.name, "split": s, "queries": n} for s, n in sorted(splits.items())]
+    report.tables.setdefault("splits", []).extend(rows)
+    for reason, count in sorted(benchmark.left_out.items()):
+        report.numbers[f"{benchmark.name}/left out: {reason}"] = count

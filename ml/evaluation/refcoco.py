@@ -1,0 +1,171 @@
+"""RefCOCO, RefCOCO+ and RefCOCOg: `refs(<split_by>).p` with `instances.json`, or CSV exports of the official splits.
+
+Kazemzadeh et al., "ReferItGame", 2014; Yu et al., "Modeling Context in Referring Expressions", 2016. The pickles are
+read by an unpickler that knows plain types only: unpickling anything else runs code of the file's author.
+"""
+
+import csv
+import json
+import pickle
+from pathlib import Path
+from typing import Any
+
+from ml.errors import UserError
+from ml.evaluation.benchmark import Benchmark, Example, check_box, find_image, to_counts
+from ml.evaluation.kinds import expression_kind
+
+NAMES = ("refcoco", "refcoco+", "refcocog")
+SPLIT_BYS = {"refcoco": ("unc", "google"), "refcoco+": ("unc",), "refcocog": ("umd", "google")}  # preferred first
+IMAGE_FOLDERS = ("images/train2014", "images/mscoco/images/train2014", "train2014", "images", ".")
+MALFORMED = (
+    pickle.UnpicklingError,
+    EOFError,
+    ValueError,
+    TypeError,
+    AttributeError,
+    IndexError,
+    KeyError,
+    OverflowError,
+    MemoryError,
+)
+
+
+class PlainUnpickler(pickle.Unpickler):
+    """Reads dicts, lists, tuples, sets, text, bytes, numbers, booleans and None; refuses every class and function."""
+
+    def find_class(self, module: str, name: str) -> Any:
+        raise pickle.UnpicklingError(f"it names {module}.{name}, which is no plain type")
+
+    def persistent_load(self, pid: Any) -> Any:
+        raise pickle.UnpicklingError("it names an outside object")
+
+
+def load_plain_pickle(path: Path) -> Any:
+    """The plain values in a pickle; strings of Python 2 are read as UTF-8.
+
+    Raises:
+        UserError: missing, malformed, or it holds anything but plain types; nothing of it has run.
+    """
+    try:
+        with path.open("rb") as file:
+            return PlainUnpickler(file, encoding="utf-8", errors="replace").load()
+    except OSError as error:
+        raise UserError(f"{path}: not readable: {error.strerror}") from error
+    except MALFORMED as error:
+        raise UserError(f"{path}: refused as a pickle of plain types: {error}; fetch it again") from error
+
+
+def read_refcoco(folder: Path) -> list[Benchmark]:
+    """Those of RefCOCO, RefCOCO+ and RefCOCOg that `folder` holds, in the layout of the `refer` tools or as CSV.
+
+    Raises:
+        UserError: none of them is there, or a file is broken as a whole.
+    """
+    found = [_read_pickled(folder, name) for name in NAMES if (folder / name).is_dir()]
+    exported = [_read_exported(folder, name) for name in NAMES if _exports(folder, name)]
+    if not found and not exported:
+        raise UserError(
+            f"{folder}: no refcoco/refs(unc).p, refcoco+/refs(unc).p, refcocog/refs(umd).p or CSV export here; "
+            "point params.benchmarks.refcoco at the folder that holds them"
+        )
+    return found + exported
+
+
+def _read_pickled(folder: Path, name: str) -> Benchmark:
+    split_by = next((s for s in SPLIT_BYS[name] if (folder / name / f"refs({s}).p").is_file()), None)
+    if split_by is None:
+        raise UserError(f"{folder / name}: no refs({SPLIT_BYS[name][0]}).p; add it from the refer data")
+    refs = load_plain_pickle(folder / name / f"refs({split_by}).p")
+    if not isinstance(refs, list):
+        raise UserError(f"{folder / name}/refs({split_by}).p: holds a {type(refs).__name__}; expected a list")
+    images, annotations = _instances(folder / name / "instances.json")
+    benchmark = Benchmark(name)
+    for ref in refs:
+        _add_ref(benchmark, folder, ref, images, annotations)
+    return benchmark
+
+
+def _instances(path: Path) -> tuple[dict[int, Any], dict[int, Any]]:
+    try:
+        raw = json.loads(path.read_text(encoding="utf-8"))
+        images = {int(image["id"]): image for image in raw["images"]}
+        return images, {int(item["id"]): item for item in raw["annotations"]}
+    except OSError as error:
+        raise UserError(f"{path}: not readable: {error.strerror}; it comes with the refer data") from error
+    except (ValueError, KeyError, TypeError) as error:
+        raise UserError(f"{path}: no COCO annotations ({type(error).__name__}: {error})") from error
+
+
+def _add_ref(benchmark: Benchmark, folder: Path, ref: Any, images: dict[int, Any], annotations: dict[int, Any]) -> None:
+    try:
+        item, split = f"ref {ref['ref_id']}", str(ref["split"])
+        sentences = [(int(s["sent_id"]), str(s["sent"]).strip(), s.get("kind")) for s in ref["sentences"]]
+        annotation, image = annotations.get(ref["ann_id"]), images.get(ref["image_id"])
+    except (KeyError, TypeError, ValueError, AttributeError) as error:
+        return benchmark.refuse("ref", "ref", ref, f"malformed ref ({type(error).__name__}: {error})")
+    if split == "train":
+        return None
+    if annotation is None or image is None:
+        missing = "ann_id" if annotation is None else "image_id"
+        return benchmark.refuse(item, missing, ref[missing], "not in instances.json")
+    size = (int(image["height"]), int(image["width"]))
+    name = image["file_name"]
+    path = find_image(folder, [f"{place}/{name}".removeprefix("./") for place in IMAGE_FOLDERS])
+    if path is None:
+        return benchmark.refuse(item, "file_name", name, "image is missing")
+    if problem := check_box(annotation.get("bbox"), size):
+        return benchmark.refuse(item, "bbox", annotation.get("bbox"), problem)
+    try:
+        counts = [to_counts(annotation.get("segmentation"), size)]
+    except ValueError as error:
+        return benchmark.refuse(item, "segmentation", annotation.get("segmentation"), str(error))
+    truth = {"boxes": [[float(v) for v in annotation["bbox"]]], "counts": counts}
+    benchmark.images[path] = size
+    for sent_id, text, kind in sentences:
+        if not text:
+            benchmark.refuse(f"sentence {sent_id}", "sent", text, "empty expression")
+            continue
+        query_id = f"{ref['ref_id']}_{sent_id}"
+        kind = str(kind or expression_kind(text))
+        benchmark.examples.append(Example(query_id, split, path, size, text, kind, truth))
+    return None
+
+
+def _exports(folder: Path, name: str) -> list[tuple[str, Path]]:
+    """CSV exports of a benchmark as (split, path): `<name>_<split_by>_<split>.csv`."""
+    files = [(s, path) for s in SPLIT_BYS[name] for path in sorted(folder.glob(f"{name}_{s}_*.csv"))]
+    return [(path.stem.removeprefix(f"{name}_{split_by}_"), path) for split_by, path in files]
+
+
+def _read_exported(folder: Path, name: str) -> Benchmark:
+    benchmark = Benchmark(name)
+    for split, path in _exports(folder, name):
+        with path.open(encoding="utf-8", newline="") as file:
+            rows = csv.DictReader(file)
+            wanted = {"ref_id", "img_id", "sent_id", "sent", "bbox"}
+            if missing := sorted(wanted - set(rows.fieldnames or [])):
+                raise UserError(f"{path}: no column {missing[0]!r}; expected {', '.join(sorted(wanted))}")
+            for row in rows:
+                _add_row(benchmark, folder, split, row)
+    return benchmark
+
+
+def _add_row(benchmark: Benchmark, folder: Path, split: str, row: dict[str, str]) -> None:
+    item = f"{row['ref_id']}_{row['sent_id']}"
+    try:
+        box = [float(v) for v in json.loads(row["bbox"])]
+        name = f"COCO_train2014_{int(row['img_id']):012d}.jpg"
+    except (ValueError, TypeError) as error:
+        return benchmark.refuse(item, "row", row, f"malformed row ({error})")
+    path = find_image(folder, [f"{place}/{name}".removeprefix("./") for place in IMAGE_FOLDERS])
+    if path is None:
+        return benchmark.refuse(item, "img_id", row["img_id"], "image is missing")
+    if problem := check_box(box, None):
+        return benchmark.refuse(item, "bbox", box, problem)
+    text = row["sent"].strip()
+    if not text:
+        return benchmark.refuse(item, "sent", row["sent"], "empty expression")
+    benchmark.images.setdefault(path, None)
+    truth = {"boxes": [box], "counts": []}
+    benchmark.examples.append(Example(item, split, path, None, text, expression_kind(text), truth))
+    return None
