@@ -244,8 +244,8 @@ def _tree(key: str, land: Land, things: list[Thing]) -> Scene:
     groups = {}
     for number in sorted({thing.group for thing in things} - {-1}):
         members = [thing for thing in things if thing.group == number]
-        colour = members[0].colour if len({thing.colour for thing in members}) == 1 else None
-        groups[number] = add(level="group", kind=members[0].kind, colour=colour, count=len(members))
+        first, same = members[0], len({thing.colour for thing in members}) == 1
+        groups[number] = add(level="group", kind=first.kind, colour=first.colour if same else None, count=len(members))
     thing_nodes, part_nodes = [], []
     for thing in things:
         parent = groups.get(thing.group, -1)
