@@ -204,6 +204,7 @@ class Evaluation(Section):
     points_per_side: Positive  # of the automatic mask generator's grid
     predicted_iou: NonNegative
     stability_score: NonNegative
+    duplicate_iou: Fraction  # proposals that overlap a better one by more are dropped
     max_proposals: Positive
     grounding_weight: NonNegative  # of the grounding map against the relevance head when masks are ranked
     gallery: Positive  # answers on a contact sheet
