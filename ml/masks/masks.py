@@ -1,0 +1,158 @@
+"""The masks of one image as COCO run lengths; no operation but `dense` ever decodes them."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+
+from ml.masks import algebra, codec
+from ml.masks.coverage import Frame, coverage
+
+
+class MaskError(ValueError):
+    """A mask is refused. `index`: which of the strings (-1: the size itself); `reason`: why."""
+
+    def __init__(self, index: int, reason: str) -> None:
+        super().__init__(f"mask {index}: {reason}")
+        self.index = index
+        self.reason = reason
+
+
+@dataclass(frozen=True)
+class Masks:
+    """n masks of one image.
+
+    Attributes:
+        size: height, width in pixels.
+        counts: uint32 [runs], run lengths in column-major order, zeros first, of all masks one after the other.
+        offsets: int64 [n + 1]; mask i has counts[offsets[i] : offsets[i + 1]].
+    """
+
+    size: tuple[int, int]
+    counts: np.ndarray
+    offsets: np.ndarray
+
+    @classmethod
+    def parse(cls, counts: Sequence[object], size: Sequence[object]) -> "Masks":
+        """Decode COCO's compressed strings of an image of `size` (height, width).
+
+        Raises:
+            MaskError: the size, or the first string that does not describe a mask of this size.
+        """
+        masks, reasons = cls.sift(counts, size)
+        for index, reason in enumerate(reasons):
+            if reason:
+                raise MaskError(index, reason)
+        return masks
+
+    @classmethod
+    def sift(cls, counts: Sequence[object], size: Sequence[object]) -> tuple["Masks", list[str]]:
+        """Decode what is valid: those masks, and for every string the reason against it ("": valid).
+
+        Raises:
+            MaskError: the size is not two positive integers of at most 2**32 - 1 pixels together.
+        """
+        height, width = checked_size(size)
+        runs, offsets, reasons = codec.decode(counts, height * width)
+        return cls((height, width), runs, offsets), reasons
+
+    @classmethod
+    def from_dense(cls, array: np.ndarray) -> "Masks":
+        """Encode dense masks, bool [n, h, w]."""
+        n, height, width = array.shape
+        checked_size((height, width))
+        columns = np.ascontiguousarray(array.astype(bool, copy=False).transpose(0, 2, 1)).reshape(n, -1)
+        return cls((height, width), *algebra.runs(columns))
+
+    def __len__(self) -> int:
+        return len(self.offsets) - 1
+
+    def to_strings(self) -> list[str]:
+        """COCO's compressed strings, byte for byte what pycocotools writes for these run lengths."""
+        return codec.encode(self.counts, self.offsets)
+
+    def dense(self, index: int) -> np.ndarray:
+        """One mask at full size, bool [h, w]: for the edges of the system and for tests."""
+        runs = self.counts[self.offsets[index] : self.offsets[index + 1]]
+        values = np.arange(len(runs)) % 2 == 1
+        return np.repeat(values, runs).reshape(self.size[1], self.size[0]).T
+
+    def select(self, indices: Any) -> "Masks":
+        """The masks at `indices` (integers or a bool [n]), in that order."""
+        chosen = np.arange(len(self))[np.asarray(indices, dtype=None if len(indices) else np.int64)]
+        pieces = [self.counts[self.offsets[i] : self.offsets[i + 1]] for i in chosen]
+        offsets = np.cumsum([0, *map(len, pieces)], dtype=np.int64)
+        return Masks(self.size, np.concatenate([*pieces, self.counts[:0]]), offsets)
+
+    def areas(self) -> np.ndarray:
+        """Pixels of each mask: int64 [n]."""
+        return algebra.areas(self.counts, self.offsets)
+
+    def boxes(self) -> np.ndarray:
+        """Boxes xywh in SA-1B's convention, w = xmax - xmin: float64 [n, 4]; zeros for an empty mask."""
+        extents = algebra.extents(self.counts, self.offsets, self.size[0])
+        sides = np.maximum(extents[:, 2:] - extents[:, :2], 0)
+        return np.concatenate([extents[:, :2], sides], axis=1).astype(np.float64)
+
+    def coco_boxes(self) -> np.ndarray:
+        """Boxes xywh as pycocotools' `toBbox`, w = xmax - xmin + 1: float64 [n, 4]; zeros for an empty mask."""
+        extents = algebra.extents(self.counts, self.offsets, self.size[0])
+        return np.concatenate([extents[:, :2], extents[:, 2:] - extents[:, :2] + 1], axis=1).astype(np.float64)
+
+    def intersection(self, other: "Masks") -> np.ndarray:
+        """Common pixels of each pair: int64 [n, m].
+
+        Raises:
+            ValueError: the two are not of one size.
+        """
+        if self.size != other.size:
+            raise ValueError(f"masks of size {self.size} and {other.size} do not share pixels")
+        pair = (self.counts, self.offsets), (other.counts, other.offsets)
+        return algebra.intersection(*pair, self.size[0], self is other)
+
+    def iou(self, other: "Masks") -> np.ndarray:
+        """Intersection over union of each pair: float64 [n, m]; 0 for two empty masks."""
+        common = self.intersection(other)
+        either = self.areas()[:, None] + other.areas()[None, :] - common
+        return common / np.maximum(either, 1)
+
+    def containment(self, other: "Masks") -> np.ndarray:
+        """The share of mask i that lies in mask j of `other`: float64 [n, m]; 0 for an empty mask i."""
+        return self.intersection(other) / np.maximum(self.areas(), 1)[:, None]
+
+    def union(self) -> "Masks":
+        """The union of all masks, as a set of one."""
+        runs = algebra.union(self.counts, self.offsets, self.size[0] * self.size[1])
+        return Masks(self.size, runs, np.array([0, len(runs)], dtype=np.int64))
+
+    def coverage(self, grid: tuple[int, int], frame: Frame) -> np.ndarray:
+        """The exact covered fraction of each cell of an h x w grid over SAM's frame: float32 [n, h, w]."""
+        return coverage(self.counts, self.offsets, self.size, grid, frame)
+
+
+def validate(counts: object, size: Sequence[object]) -> None:
+    """Check one string without keeping it.
+
+    Raises:
+        MaskError: it does not describe a mask of `size` (height, width).
+    """
+    Masks.parse([counts], size)
+
+
+def checked_size(size: Sequence[object]) -> tuple[int, int]:
+    """Height and width as plain integers.
+
+    Raises:
+        MaskError: they are not two positive integers, or too many pixels.
+    """
+    if not isinstance(size, (list, tuple)) or len(size) != 2 or not all(map(_is_integer, size)):
+        raise MaskError(-1, "size is not [height, width] in integers")
+    height, width = int(size[0]), int(size[1])
+    if height < 1 or width < 1 or height * width > codec.MAX_PIXELS:
+        raise MaskError(-1, f"size {height} x {width} is not between 1 and {codec.MAX_PIXELS} pixels")
+    return height, width
+
+
+def _is_integer(value: object) -> bool:
+    return isinstance(value, (int, np.integer)) and not isinstance(value, bool)
