@@ -146,8 +146,8 @@ def _walker() -> list[Shape]:
     return [
         Shape(_box(-4.6, 0, -0.6, 14), "denim", "leg", 0),
         Shape(_box(0.6, 0, 4.6, 14), "denim", "leg", 1),
-        Shape(_poly((-6, 25), (-8.4, 13), (-5.8, 12.5), (-3.5, 23)), "dark", "arm", 0),
-        Shape(_poly((6, 25), (8.4, 13), (5.8, 12.5), (3.5, 23)), "dark", "arm", 1),
+        Shape(_poly((-6, 25), (-8.4, 13), (-5.8, 12.5), (-3.5, 23)), "dark"),
+        Shape(_poly((6, 25), (8.4, 13), (5.8, 12.5), (3.5, 23)), "dark"),
         Shape(_poly((-6.2, 25.5), (6.2, 25.5), (5, 12), (-5, 12)), "main"),
         Shape(_oval(0, 29.5, 4.3), "skin", "head"),
         Shape(_poly((-6, 31.5), (6, 31.5), (3.8, 36), (-3.8, 36)), "main", "hat"),
@@ -158,8 +158,8 @@ def _dancer() -> list[Shape]:
     return [
         Shape(_box(-3.6, 0, -0.9, 10), "skin", "leg", 0),
         Shape(_box(0.9, 0, 3.6, 10), "skin", "leg", 1),
-        Shape(_poly((-4, 25), (-9, 15), (-6.8, 14), (-3, 21)), "dark", "arm", 0),
-        Shape(_poly((4, 25), (9, 15), (6.8, 14), (3, 21)), "dark", "arm", 1),
+        Shape(_poly((-4, 25), (-9, 15), (-6.8, 14), (-3, 21)), "dark"),
+        Shape(_poly((4, 25), (9, 15), (6.8, 14), (3, 21)), "dark"),
         Shape(_poly((-4.2, 25.5), (4.2, 25.5), (7.5, 8), (-7.5, 8)), "main"),
         Shape(_oval(0, 29.5, 4.3), "skin", "head"),
         Shape(_poly((-6.4, 31.5), (6.4, 31.5), (2.6, 36), (-2.6, 36)), "main", "hat"),
@@ -170,7 +170,7 @@ def _dog() -> list[Shape]:
     legs = [-8.5, -4.5, 3.5, 7.5]
     return [
         Shape(_poly((-9, 12), (-14.5, 19), (-12.5, 20), (-7, 14)), "dark", "tail"),
-        *(Shape(_box(x - 1.7, 0, x + 1.7, 9), "dark", "leg", i) for i, x in enumerate(legs)),
+        *(Shape(_box(x - 1.7, 0, x + 1.7, 9), "dark") for x in legs),
         Shape(_oval(-0.5, 10, 10.5, 5), "main"),
         Shape(_oval(9.5, 15.5, 5, 4.6), "main", "head"),
         Shape(_oval(13, 14, 2.8, 2.1), "light", "head"),

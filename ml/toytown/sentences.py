@@ -44,8 +44,7 @@ def scene_caption(drawing: Drawing, rng: np.random.Generator) -> str:
 
 def sentence(town: Meaning, rng: np.random.Generator) -> Sentence:
     """A sentence of two to four phrases, each of which alone is enough to find its regions."""
-    mentions = _mentions(town, rng)
-    order = [mentions[i] for i in rng.permutation(len(mentions))]
+    order = _apart(town, _mentions(town, rng), rng)
     sky = Chunk(_stuff(town, "sky"), (town.drawing.scene.stuff("sky"),))
     first = order[0]
     related = [(word, other) for other in order[1:] for word in AXES if _related(town, word, first, other)]
@@ -87,6 +86,19 @@ def _mentions(town: Meaning, rng: np.random.Generator) -> list[Chunk]:
         if len(ids) > 1 and not grouped:
             mentions.append(Chunk(f"{NUMBERS[len(ids)]} {plural(kind)}", ids))
     return mentions or [Chunk(article(kind), town.of(kind)) for kind in sorted(KINDS) if town.of(kind)]
+
+
+def _apart(town: Meaning, mentions: list[Chunk], rng: np.random.Generator) -> list[Chunk]:
+    """The mentions in random order, without those that speak of an object again."""
+    spoken: set[int] = set()
+    kept = []
+    for i in rng.permutation(len(mentions)):
+        nodes = set(mentions[i].nodes)
+        objects = nodes | {child.id for node in nodes for child in town.drawing.scene.children(node)}
+        if not objects & spoken:
+            kept.append(mentions[i])
+            spoken |= objects
+    return kept
 
 
 def _listing(mentions: list[Chunk]) -> Sentence:
