@@ -57,7 +57,7 @@ def run_shard(stage: str, ws: Workspace, params: Params, shard: str) -> Report:
 def shard_key(stage: str, ws: Workspace, params: Params, shard: str) -> str:
     """The digest of what one shard's output depends on: code, params and input bytes."""
     declared = stages.stage(ws, stage)
-    values = [declared.code_digest(ws), declared.param_values(params)]
+    values = [declared.code_digest(ws), declared.shard_values(params)]
     return keys.key(ws, *values, shard_inputs(stage, ws, params, shard))
 
 

@@ -31,6 +31,7 @@ class Stage:
     params: tuple[str, ...]  # dotted keys of params.yaml
     out: str
     per: Literal["shard", "group"] | None
+    listing: tuple[str, ...]  # those of the params that say which shards there are, not what is in them
     upstream: tuple[str, ...]
 
     def code_files(self, ws: Workspace) -> dict[str, str]:
@@ -45,6 +46,10 @@ class Stage:
     def param_values(self, params: Params) -> dict[str, Any]:
         """The declared params with their values: {"seed": 0, "filter": {...}, ...}."""
         return {key: _value(params, key) for key in self.params}
+
+    def shard_values(self, params: Params) -> dict[str, Any]:
+        """The declared params that bear on what a shard holds: with one shard more, the others stay as they are."""
+        return {key: value for key, value in self.param_values(params).items() if key not in self.listing}
 
 
 def load(ws: Workspace) -> dict[str, Stage]:
@@ -142,6 +147,7 @@ def _stage(name: str, entry: dict[str, Any], maker: dict[str, str]) -> Stage:
         params=tuple(entry.get("params", [])),
         out=_out(entry),
         per=entry.get("meta", {}).get("per"),
+        listing=tuple(entry.get("meta", {}).get("listing", [])),
         upstream=tuple(maker[path] for path in deps if path in maker),
     )
 

@@ -1,0 +1,76 @@
+"""What Dagster is told of data: its version and the versions it was made from, shard by shard.
+
+Events of a run over several partitions carry one data version for all, so each shard's own is reported after the run.
+The same events tell of stages that were run outside Dagster (`dvc repro`, `arrcoc stage`, `dvc pull`).
+"""
+
+from collections.abc import Mapping
+
+import dagster as dg
+from dagster._core.definitions.data_version import (
+    CODE_VERSION_TAG,
+    DATA_VERSION_IS_USER_PROVIDED_TAG,
+    DATA_VERSION_TAG,
+    get_input_data_version_tag,
+    get_input_event_pointer_tag,
+)
+
+from ml import pipeline, stages
+from ml.params import Params
+from ml.workspace import Workspace
+from orchestration.versions import code_version, data_version, shard_version
+
+Metadata = Mapping[str, dg.MetadataValue]
+WHOLE = ""  # stands for the one piece of a stage that has no shards
+
+
+def report(
+    instance: dg.DagsterInstance, ws: Workspace, params: Params, name: str, pieces: Mapping[str, Metadata]
+) -> None:
+    """Report shards of a stage (or `WHOLE`) as they lie on disk, each with its metadata."""
+    common = _made_from(instance, ws, params, name)
+    for piece, metadata in pieces.items():
+        tags = {**common, DATA_VERSION_TAG: _version(ws, name, piece)}
+        event = dg.AssetMaterialization(name, metadata=metadata, partition=piece or None, tags=tags)
+        instance.report_runless_asset_event(event)
+
+
+def synchronize(instance: dg.DagsterInstance, ws: Workspace, params: Params, name: str, shards: list[str]) -> None:
+    """Tell Dagster of the pieces of a fresh stage whose code or data version it does not know yet."""
+    code = code_version(stages.stage(ws, name), ws, params)
+    known = _known(instance, name, bool(stages.stage(ws, name).per))
+    pieces = shards or [WHOLE]
+    unknown = [piece for piece in pieces if known.get(piece) != (code, _version(ws, name, piece))]
+    if unknown:
+        report(instance, ws, params, name, {piece: {} for piece in unknown})
+
+
+def _known(instance: dg.DagsterInstance, name: str, sharded: bool) -> dict[str, tuple[str | None, str | None]]:
+    """The code and data version that Dagster last saw of each piece."""
+    key = dg.AssetKey(name)
+    if sharded:
+        tags = instance.event_log_storage.get_latest_tags_by_partition(
+            key, dg.DagsterEventType.ASSET_MATERIALIZATION, [CODE_VERSION_TAG, DATA_VERSION_TAG]
+        )
+    else:
+        event = instance.get_latest_materialization_event(key)
+        tags = {WHOLE: event.tags or {}} if event else {}
+    return {piece: (seen.get(CODE_VERSION_TAG), seen.get(DATA_VERSION_TAG)) for piece, seen in tags.items()}
+
+
+def _made_from(instance: dg.DagsterInstance, ws: Workspace, params: Params, name: str) -> dict[str, str]:
+    stage = stages.stage(ws, name)
+    tags = {CODE_VERSION_TAG: code_version(stage, ws, params), DATA_VERSION_IS_USER_PROVIDED_TAG: "true"}
+    records = instance.get_asset_records([dg.AssetKey(upstream) for upstream in stage.upstream])
+    last = {record.asset_entry.asset_key: record.asset_entry.last_materialization_storage_id for record in records}
+    for path, upstream in zip(stage.data, stage.upstream, strict=True):
+        key = dg.AssetKey(upstream)
+        tags[get_input_data_version_tag(key)] = data_version(ws, ws.root / path) or "NULL"
+        tags[get_input_event_pointer_tag(key)] = str(last.get(key) or "NULL")
+    return tags
+
+
+def _version(ws: Workspace, name: str, piece: str) -> str:
+    if piece:
+        return shard_version(ws, pipeline.shard_outputs(name, ws, piece))
+    return data_version(ws, ws.stage(name)) or "NULL"

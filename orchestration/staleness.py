@@ -1,0 +1,155 @@
+"""What is stale: what each stage was made from, against what lies there now.
+
+A stage's record is a file beside its data, written when the stage ends, in the terms of `dvc.lock`; where there is
+none, or it does not fit, `dvc.lock` itself is believed: data that DVC restored is as fresh as data made here.
+"""
+
+import json
+import time
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from functools import lru_cache
+from pathlib import Path
+from typing import Any, Literal
+
+import yaml
+
+from ml import keys, pipeline, stages
+from ml.atomic import write_json
+from ml.params import Params
+from ml.stages import Stage
+from ml.workspace import Workspace
+from orchestration.reasons import Made, explain
+from orchestration.versions import data_version
+
+
+@dataclass
+class State:
+    """A stage's state; of a sharded one also that of each shard or group."""
+
+    name: str
+    state: Literal["fresh", "stale", "missing"]
+    reasons: list[str] = field(default_factory=list)
+    shards: dict[str, str] = field(default_factory=dict)  # shard: fresh, stale or missing
+    seconds: float | None = None  # that the last run of it took
+    locked: bool = False  # dvc.lock says the same
+
+    @property
+    def todo(self) -> list[str]:
+        """The shards to run again."""
+        return [shard for shard, state in self.shards.items() if state != "fresh"]
+
+    def to_json(self) -> dict[str, Any]:
+        """The object that `arrcoc status --json` prints for the stage."""
+        found = list(self.shards.values())
+        counts = {state: found.count(state) for state in ("fresh", "stale", "missing")}
+        return {"name": self.name, "state": self.state, "reasons": self.reasons, "shards": counts}
+
+
+def state_of(name: str, ws: Workspace, params: Params) -> State:
+    """Whether a stage's output is there, and is what would be made now from what lies upstream."""
+    stage = stages.stage(ws, name)
+    shards = pipeline.partitions(name, ws, params) if stage.per else []
+    now, made = _now(stage, ws, params), _seen(name, ws)
+    lacking, leftover = _files(stage, ws, shards)
+    result = State(name, "fresh", shards=dict.fromkeys(shards, "fresh"), seconds=made.get("seconds"))
+    result.locked = _fits(_locked(name, ws), now)
+    if now["out"] and not lacking and not leftover:
+        if _fits(made, now):
+            return result
+        if result.locked:
+            _adopt(stage, ws, params, now, shards)
+            return result
+    result.state = "stale" if now["out"] else "missing"
+    result.shards = {shard: _shard_state(stage, ws, params, shard) for shard in shards}
+    reasons = explain(stage, made or _locked(name, ws), now)
+    reasons += [f"{name} is missing" for name in lacking] + [f"{name} belongs to no shard" for name in leftover]
+    result.reasons = reasons or ["dvc.yaml declares it differently"]
+    return result
+
+
+@contextmanager
+def recorded(name: str, ws: Workspace, params: Params) -> Iterator[None]:
+    """Run a stage inside: what it is made from is read before, and recorded once all of it is there.
+
+    Files of shards that are no longer among the source's are removed.
+    """
+    stage = stages.stage(ws, name)
+    made, begun = _now(stage, ws, params), time.monotonic()
+    yield
+    shards = pipeline.partitions(name, ws, params) if stage.per else []
+    if all(_shard_state(stage, ws, params, shard) == "fresh" for shard in shards):
+        for leftover in _files(stage, ws, shards)[1]:
+            (ws.stage(name) / leftover).unlink()
+        out = data_version(ws, ws.root / stage.out)
+        write_json(_record(name, ws), {**made, "out": out, "seconds": round(time.monotonic() - begun, 2)})
+
+
+def _now(stage: Stage, ws: Workspace, params: Params) -> Made:
+    return {
+        "deps": {path: data_version(ws, ws.root / path) for path in (*stage.code, *stage.data)},
+        "params": stage.param_values(params),
+        "out": data_version(ws, ws.root / stage.out),
+        "files": stage.code_files(ws),
+    }
+
+
+def _seen(name: str, ws: Workspace) -> Made:
+    try:
+        return dict(json.loads(_record(name, ws).read_text(encoding="utf-8")))
+    except (OSError, ValueError):  # never written, or cut short by a crash
+        return {}
+
+
+def _record(name: str, ws: Workspace) -> Path:
+    return ws.data / ".keys" / f"{name}.json"
+
+
+def _locked(name: str, ws: Workspace) -> Made:
+    """The stage as `dvc.lock` has it; {} where it has none."""
+    path = ws.root / "dvc.lock"
+    entry = _lock_entries(path, path.stat().st_mtime_ns).get(name) if path.is_file() else None
+    if entry is None:
+        return {}
+    return {
+        "deps": {dep["path"]: dep.get("md5") for dep in entry.get("deps", [])},
+        "params": entry.get("params", {}).get("params.yaml", {}),
+        "out": entry["outs"][0].get("md5"),
+    }
+
+
+@lru_cache(maxsize=4)
+def _lock_entries(path: Path, _mtime_ns: int) -> dict[str, Any]:
+    return dict((yaml.load(path.read_text(encoding="utf-8"), yaml.CSafeLoader) or {}).get("stages", {}))
+
+
+def _fits(made: Made, now: Made) -> bool:
+    return bool(made) and all(made[part] == now[part] for part in ("deps", "params", "out"))
+
+
+def _adopt(stage: Stage, ws: Workspace, params: Params, now: Made, shards: Sequence[str]) -> None:
+    for shard in shards:
+        made_from = pipeline.shard_key(stage.name, ws, params, shard)
+        keys.record(ws, stage.name, shard, made_from, pipeline.shard_outputs(stage.name, ws, shard))
+    write_json(_record(stage.name, ws), now)
+
+
+def _files(stage: Stage, ws: Workspace, shards: Sequence[str]) -> tuple[list[str], list[str]]:
+    """Which files of a sharded stage are lacking, and which belong to no shard any more."""
+    if not stage.per:
+        return [], []
+    wanted = {path.name for shard in shards for path in pipeline.shard_outputs(stage.name, ws, shard)}
+    found = {path.name for path in stages.files_below(ws.stage(stage.name))}
+    return sorted(wanted - found) if found else [], sorted(found - wanted)
+
+
+def _shard_state(stage: Stage, ws: Workspace, params: Params, shard: str) -> str:
+    outputs = pipeline.shard_outputs(stage.name, ws, shard)
+    if not all(path.is_file() for path in outputs):
+        return "missing"
+    try:
+        made_from = pipeline.shard_key(stage.name, ws, params, shard)
+    except FileNotFoundError:  # an input is missing
+        return "stale"
+    return "fresh" if keys.is_current(ws, stage.name, shard, made_from, outputs) else "stale"
