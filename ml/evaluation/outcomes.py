@@ -1,0 +1,138 @@
+"""What became of each question whose answer is a region: the records that accuracies, recalls and tables sum up."""
+
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pyarrow.parquet as pq
+
+from ml.evaluation import metrics
+from ml.evaluation.predictions import Row, read
+
+NOTHING: Row = {"boxes": [], "counts": [], "map_box": [0.0] * 4, "map_counts": None, "point": [-1.0, -1.0]}
+
+
+@dataclass(frozen=True)
+class Outcome:
+    """One question's result.
+
+    Attributes:
+        ious: best IoU of each ranked box over the true boxes (AnyBox).
+        merged_iou: IoU of the first box with the box around all true ones (MergedBox).
+        mask: intersection and union in pixels of the first mask and the true one; None without a true mask.
+        map_iou, map_mask: likewise for the grounding map's own region.
+        pointing: 1.0 where the map's peak lies in a true box.
+        ceiling: best IoU over all proposals.
+    """
+
+    query_id: str
+    split: str
+    image: str
+    text: str
+    kind: str
+    truth: list[list[float]]
+    ious: list[float]
+    merged_iou: float
+    mask: tuple[int, int] | None
+    map_iou: float
+    map_mask: tuple[int, int] | None
+    pointing: float
+    ceiling: float
+
+
+def outcomes(data: Path, predictions: Path, benchmark: str) -> list[Outcome]:
+    """Compare a benchmark's predictions with its truth; a question without a prediction counts as answered wrong.
+
+    Args:
+        data: folder of `benchmark_data`.
+        predictions: folder with `<benchmark>.parquet` and, where known, `proposals.parquet`.
+    """
+    truth = read(data / "truth" / f"{benchmark}.parquet")
+    predicted = read(predictions / f"{benchmark}.parquet")
+    sizes = image_sizes(data)
+    splits = _predicted_splits(data, benchmark, predicted)
+    boxes = _proposed_boxes(predictions / "proposals.parquet")
+    return [
+        _outcome(query, truth[query["query_id"]], predicted.get(query["query_id"], NOTHING), sizes, boxes)
+        for query in pq.read_table(data / "queries" / f"{benchmark}.parquet").to_pylist()
+        if query["split"] in splits
+    ]
+
+
+def image_sizes(data: Path) -> dict[str, tuple[int, int]]:
+    """(height, width) of every indexed image."""
+    rows = pq.read_table(data / "images.parquet").to_pylist()
+    return {row["image"]: (row["height"], row["width"]) for row in rows}
+
+
+def referring_scores(found: Sequence[Outcome]) -> dict[str, float]:
+    """REC: acc@IoU of the first box. RES, where masks are known: gIoU (mean IoU) and cIoU (summed I / summed U)."""
+    scores = {f"acc@{t}": _mean(metrics.hit_within(o.ious, 1, t) for o in found) for t in (0.5, 0.7, 0.9)}
+    overlaps = np.array([o.mask for o in found if o.mask is not None], float)
+    if len(overlaps):
+        scores["gIoU"] = float((overlaps[:, 0] / np.maximum(overlaps[:, 1], 1)).mean())
+        scores["cIoU"] = float(overlaps[:, 0].sum() / overlaps[:, 1].sum())
+    return scores | {"ceiling": _mean(o.ceiling >= 0.5 for o in found)}
+
+
+def phrase_scores(found: Sequence[Outcome]) -> dict[str, float]:
+    """Phrase grounding: R@k by AnyBox, R@1 by MergedBox, and the pointing game of the grounding map."""
+    scores = {f"R@{k}": _mean(metrics.hit_within(o.ious, k) for o in found) for k in (1, 5, 10)}
+    scores["R@1 MergedBox"] = _mean(o.merged_iou >= 0.5 for o in found)
+    scores["pointing"] = _mean(o.pointing for o in found)
+    return scores | {"ceiling": _mean(o.ceiling >= 0.5 for o in found)}
+
+
+def map_scores(found: Sequence[Outcome]) -> dict[str, float]:
+    """The grounding map alone, without masks to choose from: its region's box, its region, and its peak."""
+    scores = {"acc@0.5": _mean(o.map_iou >= 0.5 for o in found), "pointing": _mean(o.pointing for o in found)}
+    overlaps = np.array([o.map_mask for o in found if o.map_mask is not None], float)
+    if len(overlaps):
+        ious = overlaps[:, 0] / np.maximum(overlaps[:, 1], 1)
+        scores |= {"mask acc@0.5": float((ious >= 0.5).mean()), "mask IoU": float(ious.mean())}
+    return scores
+
+
+def _predicted_splits(data: Path, benchmark: str, predicted: dict[str, Row]) -> set[str]:
+    """The splits of which at least one question was predicted: a split left out on purpose is not scored."""
+    rows = pq.read_table(data / "queries" / f"{benchmark}.parquet", columns=["query_id", "split"]).to_pylist()
+    return {row["split"] for row in rows if row["query_id"] in predicted}
+
+
+def _proposed_boxes(path: Path) -> dict[str, list[list[float]]]:
+    if not path.is_file():
+        return {}
+    rows = pq.read_table(path, columns=["image", "boxes"]).to_pylist()
+    return {row["image"]: row["boxes"] for row in rows}
+
+
+def _outcome(
+    query: Row, truth: Row, predicted: Row, sizes: dict[str, tuple[int, int]], proposed: dict[str, Any]
+) -> Outcome:
+    boxes, size = truth["boxes"], sizes[query["image"]]
+    ious = metrics.best_iou(predicted["boxes"], boxes)
+    merged = metrics.box_iou(predicted["boxes"][:1], metrics.merged_box(boxes))
+    masks = [(predicted["counts"] or [None])[0], predicted["map_counts"]]
+    overlaps = [metrics.mask_overlap(mask, truth["counts"][0], size) if truth["counts"] else None for mask in masks]
+    return Outcome(
+        query_id=query["query_id"],
+        split=query["split"],
+        image=query["image"],
+        text=query["text"],
+        kind=query["kind"],
+        truth=boxes,
+        ious=ious.tolist(),
+        merged_iou=float(merged.max(initial=0.0)),
+        mask=overlaps[0],
+        map_iou=float(metrics.best_iou([predicted["map_box"]], boxes)[0]),
+        map_mask=overlaps[1],
+        pointing=metrics.point_hit(predicted["point"], boxes),
+        ceiling=float(metrics.best_iou(proposed.get(query["image"], []), boxes).max(initial=0.0)),
+    )
+
+
+def _mean(values: Iterable[float]) -> float:
+    array = np.fromiter(values, float)
+    return float(array.mean()) if len(array) else float("nan")

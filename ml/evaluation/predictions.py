@@ -1,0 +1,235 @@
+"""Predictions for all benchmarks, written once: a new metric needs no new inference.
+
+Reads what `benchmark_data` wrote except `truth/`. Writes `<benchmark>.parquet`, a row a question, sorted by query_id:
+boxes (xywh, pixels), counts (COCO RLE), scores, relevance, grounding, levels of the best masks, best first; and of the
+grounding map its region (map_box, map_counts) and its peak (point x, y). For the relevance benchmark, whose masks are
+given: relevance and levels of those masks. `proposals.parquet` keeps all proposed masks of every image: their best
+IoU with the truth is the ceiling of every score.
+"""
+
+from collections import defaultdict
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import dataclass
+from functools import lru_cache, partial
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.parquet as pq
+
+from ml.atomic import atomic_path
+from ml.evaluation.benchmark_data import image_path
+from ml.evaluation.lvis import pair_id
+from ml.evaluation.predictor import Answers, Predictor, Scene, map_region, peak
+from ml.evaluation.proposals import Proposals
+from ml.labeling.hierarchy import assign
+from ml.masks import Masks
+from ml.params import Evaluation, Filter
+from ml.pool import ShardPool
+from ml.sa1b.reader import decode
+
+TOP = 10  # masks kept a question: R@10 is the deepest metric
+DETECTIONS = 300  # masks kept an image over all categories: LVIS's protocol
+SPLITS = {"flickr30k": {"test"}}  # what is predicted; every split of the benchmarks not named here
+CHUNK = 8  # images a task of the pool
+
+Row = dict[str, Any]
+FLOATS, TEXTS = pa.list_(pa.float32()), pa.list_(pa.string())
+SCHEMA = pa.schema(
+    [
+        ("query_id", pa.string()),
+        ("image", pa.string()),
+        ("boxes", pa.list_(FLOATS)),
+        ("counts", TEXTS),
+        ("scores", FLOATS),
+        ("relevance", FLOATS),
+        ("grounding", FLOATS),
+        ("levels", TEXTS),
+        ("map_box", FLOATS),
+        ("map_counts", pa.string()),
+        ("point", FLOATS),
+    ]
+)
+PROPOSALS = pa.schema(
+    [
+        ("image", pa.string()),
+        ("boxes", pa.list_(FLOATS)),
+        ("counts", TEXTS),
+        ("predicted_ious", FLOATS),
+        ("stability_scores", FLOATS),
+    ]
+)
+
+
+@dataclass(frozen=True)
+class Question:
+    """A question to one image, without its answer."""
+
+    benchmark: str
+    query_id: str
+    text: str
+
+
+@dataclass(frozen=True)
+class Work:
+    """An image with all questions of all benchmarks to it, and the masks that belong to the input, if any."""
+
+    image: str
+    path: Path
+    questions: list[Question]
+    counts: list[str] | None
+
+
+def plan(data: Path, splits: dict[str, set[str]] | None = None) -> list[Work]:
+    """The work on a `benchmark_data` folder, an entry an image, sorted; `splits` names those of some benchmarks."""
+    splits = SPLITS if splits is None else splits
+    images = pq.read_table(data / "images.parquet", columns=["image"])["image"].to_pylist()
+    asked: dict[str, list[Question]] = defaultdict(list)
+    for file in sorted((data / "queries").glob("*.parquet")):
+        for row in pq.read_table(file).to_pylist():
+            if file.stem not in splits or row["split"] in splits[file.stem]:
+                for image, query_id in _targets(row, images):
+                    asked[image].append(Question(file.stem, query_id, row["text"]))
+    regions = {
+        row["image"]: row["counts"]
+        for file in sorted((data / "regions").glob("*.parquet"))
+        for row in pq.read_table(file).to_pylist()
+    }
+    return [Work(image, image_path(data, image), asked[image], regions.get(image)) for image in sorted(asked)]
+
+
+def predict(data: Path, backbones: Path, checkpoint: Path, out: Path, params: Evaluation, hierarchy: Filter) -> int:
+    """Predict every benchmark in `data` with the model in `checkpoint`; write to `out`. Returns how many images.
+
+    Raises:
+        UserError: weights are missing or broken.
+    """
+    works = plan(data)
+    starts = [str(start) for start in range(0, len(works), CHUNK)]
+    answer = partial(_answer_chunk, data, backbones, checkpoint, params, hierarchy)
+    tables: dict[str, list[Row]] = defaultdict(list)
+    with ShardPool(params.workers) as pool:
+        for _, found in pool.map(answer, starts):
+            for benchmark, rows in found.items():
+                tables[benchmark] += rows
+    write(tables, out)
+    return len(works)
+
+
+def answer_work(predictor: Predictor, scene: Scene, work: Work, hierarchy: Filter) -> dict[str, list[Row]]:
+    """Rows of each benchmark for one image."""
+    rows: dict[str, list[Row]] = {}
+    for benchmark in dict.fromkeys(question.benchmark for question in work.questions):
+        asked = [question for question in work.questions if question.benchmark == benchmark]
+        given = Masks.parse(work.counts, scene.size) if benchmark == "relevance" and work.counts else None
+        answers = predictor.answer(scene, [question.text for question in asked], given)
+        describe = _describer(answers, scene.proposals.masks if given is None else given, hierarchy)
+        if given is not None:
+            keep = [list(range(len(given)))] * len(asked)
+        elif benchmark == "lvis":
+            keep = _best_detections(answers, scene.proposals.predicted_ious)
+        else:
+            keep = [answers.best(q, TOP).tolist() for q in range(len(asked))]
+        rows[benchmark] = [
+            {"query_id": question.query_id, "image": work.image, **describe(q, keep[q])}
+            for q, question in enumerate(asked)
+            if benchmark != "lvis" or keep[q]
+        ]
+    return rows
+
+
+def _proposal_row(image: str, proposals: Proposals) -> Row:
+    return {
+        "image": image,
+        "boxes": proposals.masks.coco_boxes().tolist(),
+        "counts": proposals.masks.to_strings(),
+        "predicted_ious": proposals.predicted_ious.tolist(),
+        "stability_scores": proposals.stability_scores.tolist(),
+    }
+
+
+def write(tables: dict[str, list[Row]], out: Path) -> None:
+    """Write tables of predictions as `<name>.parquet`, sorted by query_id (proposals: by image)."""
+    for name, rows in sorted(tables.items()):
+        key, schema = ("image", PROPOSALS) if name == "proposals" else ("query_id", SCHEMA)
+        with atomic_path(out / f"{name}.parquet") as tmp:
+            ordered = sorted(rows, key=lambda row: row[key])
+            pq.write_table(pa.Table.from_pylist(ordered, schema), tmp, compression="zstd")
+
+
+def read(path: Path) -> dict[str, Row]:
+    """The rows of a predictions file by query_id."""
+    return {row["query_id"]: row for row in pq.read_table(path).to_pylist()}
+
+
+def _targets(row: Row, images: Iterable[str]) -> list[tuple[str, str]]:
+    """The images a question is asked of, with its id there: one, or all of its folder."""
+    if not row["image"].endswith("/"):
+        return [(row["image"], row["query_id"])]
+    mine = (image for image in images if image.startswith(row["image"]))
+    return [(image, pair_id(image.removeprefix(row["image"]), row["query_id"])) for image in mine]
+
+
+@lru_cache(maxsize=1)
+def _predictor(backbones: Path, checkpoint: Path, params: Evaluation) -> Predictor:
+    return Predictor.load(backbones, checkpoint, params)
+
+
+@lru_cache(maxsize=1)
+def _plan(data: Path) -> list[Work]:
+    return plan(data)
+
+
+def _answer_chunk(
+    data: Path, backbones: Path, checkpoint: Path, params: Evaluation, hierarchy: Filter, start: str
+) -> dict[str, list[Row]]:
+    predictor = _predictor(backbones, checkpoint, params)
+    tables: dict[str, list[Row]] = defaultdict(list)
+    for work in _plan(data)[int(start) : int(start) + CHUNK]:
+        scene = predictor.look(decode(work.path.read_bytes()))
+        for benchmark, rows in answer_work(predictor, scene, work, hierarchy).items():
+            tables[benchmark] += rows
+        tables["proposals"].append(_proposal_row(work.image, scene.proposals))
+    return dict(tables)
+
+
+def _describer(answers: Answers, masks: Masks, hierarchy: Filter) -> Callable[[int, Sequence[int]], Row]:
+    """A function (query, indices of masks) -> the columns of its row."""
+    counts, boxes = masks.to_strings(), masks.coco_boxes()
+    levels = assign(masks, hierarchy)[0] if len(masks) else []
+
+    def describe(query: int, keep: Sequence[int]) -> Row:
+        index = np.asarray(keep, np.int64)
+        columns = {"scores": answers.scores, "relevance": answers.relevance, "grounding": answers.grounding}
+        return {
+            "boxes": boxes[index].tolist(),
+            "counts": [counts[i] for i in keep],
+            "levels": [levels[i] for i in keep],
+            **{name: values[query, index].tolist() for name, values in columns.items()},
+            **_describe_map(answers.maps[query], masks.size),
+        }
+
+    return describe
+
+
+def _describe_map(heat: np.ndarray, size: tuple[int, int]) -> Row:
+    region = Masks.from_dense(map_region(heat, size)[None])
+    return {
+        "map_box": region.coco_boxes()[0].tolist(),
+        "map_counts": region.to_strings()[0],
+        "point": list(peak(heat, size)),
+    }
+
+
+def _best_detections(answers: Answers, predicted_ious: np.ndarray) -> list[list[int]]:
+    """Per query, the masks among the image's best `DETECTIONS` over all queries, best first.
+
+    A detection is worth the more, the better SAM thinks the mask is: relevance x predicted IoU orders them.
+    """
+    worth = answers.scores * predicted_ious[None]
+    order = np.argsort(-worth, axis=None, kind="stable")[:DETECTIONS]
+    keep: list[list[int]] = [[] for _ in worth]
+    for query, mask in zip(*np.unravel_index(order, worth.shape), strict=True):
+        keep[query].append(int(mask))
+    return keep

@@ -1,0 +1,182 @@
+"""From an image and texts to scored masks: what evaluation, release and `arrcoc predict` share.
+
+The trained part enters as `Heads`, so that the PyTorch model and its compressed ONNX forms are scored by the same code.
+"""
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Protocol
+
+import cv2
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor
+
+from ml.evaluation.proposals import Proposals, propose
+from ml.masks import Frame, Masks
+from ml.models.arrcoc import ARRCOC
+from ml.models.clip import Clip, load_clip
+from ml.models.grounding import UPSCALE
+from ml.models.sam import Sam, load_sam, to_frame
+from ml.params import Evaluation
+
+QUERIES_PER_BATCH = 32
+
+
+class Heads(Protocol):
+    """The trained part, in whatever runtime.
+
+    features `[1, C, h, w]`, coverage `[1, N, h, w]`, boxes `[1, N, 4]` xyxy in [0, 1] of the frame, valid bool
+    `[1, N]`, token_ids int64 `[1, Q, T]` -> relevance in [0, 1] `[1, Q, N]`, grounding logits `[1, Q, 4h, 4w]`.
+    """
+
+    def heads(
+        self, features: Tensor, coverage: Tensor, boxes: Tensor, valid: Tensor, token_ids: Tensor
+    ) -> tuple[Tensor, Tensor]: ...
+
+
+class TorchHeads:
+    """ARR-COC in PyTorch, with the text tower that it reads through."""
+
+    def __init__(self, model: ARRCOC, clip: Clip) -> None:
+        self.model = model.eval()
+        self.clip = clip
+
+    @torch.no_grad()
+    def heads(
+        self, features: Tensor, coverage: Tensor, boxes: Tensor, valid: Tensor, token_ids: Tensor
+    ) -> tuple[Tensor, Tensor]:
+        text = self.clip.encode_text(token_ids[0])
+        tokens, mask, pooled = (part.unsqueeze(0) for part in (text.tokens, text.mask, text.pooled))
+        return self.model(features, coverage, boxes, valid, tokens, mask, pooled)
+
+
+@dataclass(frozen=True)
+class Scene:
+    """What is computed once an image: its size (height, width), frozen features `[1, C, h, w]`, proposed masks."""
+
+    size: tuple[int, int]
+    features: Tensor
+    proposals: Proposals
+
+
+@dataclass(frozen=True)
+class Answers:
+    """What the model says of Q texts and N masks of an image.
+
+    Attributes:
+        relevance: float32 [Q, N] in [0, 1].
+        grounding: float32 [Q, N] in [-1, 1], how well the grounding map agrees with each mask.
+        scores: float32 [Q, N], relevance + grounding_weight x grounding: what masks are ranked by.
+        maps: float32 [Q, h, w] in [0, 1], the grounding maps over the image (padding cut off).
+    """
+
+    relevance: NDArray[np.float32]
+    grounding: NDArray[np.float32]
+    scores: NDArray[np.float32]
+    maps: NDArray[np.float32]
+
+    def best(self, query: int, most: int) -> NDArray[np.int64]:
+        """Indices of the masks with the highest scores for a query, best first; ties keep the proposals' order."""
+        return np.argsort(-self.scores[query], kind="stable")[:most]
+
+
+class Predictor:
+    """Scores masks of an image against texts. It sees the image and the texts, nothing else."""
+
+    def __init__(self, sam: Sam, heads: Heads, tokenize: Callable[[list[str]], Tensor], params: Evaluation) -> None:
+        self.sam = sam
+        self.heads = heads
+        self.tokenize = tokenize
+        self.params = params
+
+    @classmethod
+    def load(cls, backbones: Path, checkpoint: Path, params: Evaluation) -> "Predictor":
+        """The PyTorch model of a training stage's folder on its frozen backbones.
+
+        Raises:
+            UserError: weights are missing or broken.
+        """
+        clip = load_clip(backbones)
+        return cls(load_sam(backbones), TorchHeads(ARRCOC.load(checkpoint), clip), clip.tokenize, params)
+
+    @torch.no_grad()
+    def look(self, image: NDArray[np.uint8]) -> Scene:
+        """Encode an RGB image `[H, W, 3]` once and propose its masks."""
+        size = (image.shape[0], image.shape[1])
+        features = self.sam.encode(torch.from_numpy(to_frame(image, self.sam.image_size))[None])
+        return Scene(size, features, propose(self.sam, features, size, self.params))
+
+    def answer(self, scene: Scene, texts: Sequence[str], masks: Masks | None = None) -> Answers:
+        """Score `masks` (default: the scene's proposals) for every text."""
+        masks = scene.proposals.masks if masks is None else masks
+        frame = Frame(None, False, self.sam.image_size)
+        if not len(masks):
+            # An image without a single mask: one empty dummy keeps every shape legal, its answers are dropped.
+            masks = Masks.from_dense(np.zeros((1, *scene.size), bool))
+            return _without_masks(self._answer(scene, texts, masks, frame))
+        return self._answer(scene, texts, masks, frame)
+
+    def predict(self, image: NDArray[np.uint8], texts: Sequence[str]) -> tuple[Scene, Answers]:
+        """`look`, then `answer` for its proposals."""
+        scene = self.look(image)
+        return scene, self.answer(scene, texts)
+
+    def _answer(self, scene: Scene, texts: Sequence[str], masks: Masks, frame: Frame) -> Answers:
+        h, w = scene.features.shape[-2:]
+        coverage = torch.from_numpy(masks.coverage((h, w), frame))[None]
+        boxes = torch.from_numpy(frame.boxes(masks.coco_boxes(), scene.size)).float()[None]
+        valid = torch.ones(1, len(masks), dtype=torch.bool)
+        ids = self.tokenize(list(texts))
+        parts = [
+            self.heads.heads(scene.features, coverage, boxes, valid, batch[None])
+            for batch in ids.split(QUERIES_PER_BATCH)
+        ]
+        relevance = torch.cat([part[0][0] for part in parts]).float().numpy()
+        logits = torch.cat([part[1][0] for part in parts]).float()
+        shown = _shown((h * UPSCALE, w * UPSCALE), frame, scene.size)
+        maps = torch.sigmoid(logits[:, : shown[0], : shown[1]]).numpy()
+        fine = masks.coverage((h * UPSCALE, w * UPSCALE), frame)[:, : shown[0], : shown[1]]
+        grounding = agreement(maps, fine)
+        return Answers(relevance, grounding, relevance + self.params.grounding_weight * grounding, maps)
+
+
+def agreement(maps: NDArray[np.float32], coverage: NDArray[np.float32]) -> NDArray[np.float32]:
+    """Mean of each map `[Q, h, w]` inside each mask (coverage `[N, h, w]`) minus its mean outside: `[Q, N]`."""
+    q, n = len(maps), len(coverage)
+    flat, weights = maps.reshape(q, -1), coverage.reshape(n, -1)
+    inside, total = flat @ weights.T, flat.sum(1, keepdims=True)
+    area, cells = weights.sum(1), weights.shape[1]
+    outside = (total - inside) / np.maximum(cells - area, 1e-6)
+    return (inside / np.maximum(area, 1e-6) - outside).astype(np.float32)
+
+
+def map_region(heat: NDArray[np.float32], size: tuple[int, int]) -> NDArray[np.bool_]:
+    """The largest connected part above 0.5 of a map `[h, w]` at the image's size, bool `[H, W]`.
+
+    Where nothing is above 0.5: the part above half of the map's maximum.
+    """
+    full = cv2.resize(heat, size[::-1], interpolation=cv2.INTER_LINEAR)
+    above = full > min(0.5, float(full.max()) / 2)
+    count, labels, stats, _ = cv2.connectedComponentsWithStats(above.astype(np.uint8))
+    if count < 2:
+        return above
+    return labels == 1 + int(stats[1:, cv2.CC_STAT_AREA].argmax())
+
+
+def peak(heat: NDArray[np.float32], size: tuple[int, int]) -> tuple[float, float]:
+    """The centre of the hottest cell of a map `[h, w]` as x, y in pixels of an image of `size` (height, width)."""
+    row, column = np.unravel_index(int(heat.argmax()), heat.shape)
+    return (column + 0.5) / heat.shape[1] * size[1], (row + 0.5) / heat.shape[0] * size[0]
+
+
+def _shown(grid: tuple[int, int], frame: Frame, size: tuple[int, int]) -> tuple[int, int]:
+    """Rows and columns of a grid over the frame that show the image and not its padding."""
+    height, width = frame.resized(size)
+    return max(1, round(height / frame.out * grid[0])), max(1, round(width / frame.out * grid[1]))
+
+
+def _without_masks(answers: Answers) -> Answers:
+    return Answers(answers.relevance[:, :0], answers.grounding[:, :0], answers.scores[:, :0], answers.maps)

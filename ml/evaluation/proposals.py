@@ -1,0 +1,107 @@
+"""Automatic masks of an image by the frozen SAM: a grid of points, each asked for three masks.
+
+Follows segment_anything's SamAutomaticMaskGenerator, with two changes that save most of its time and memory: masks
+are scored and thinned out at the decoder's own resolution, and only what is kept is brought to the image's size.
+Near duplicates are judged by the masks' IoU, not by their boxes', so that a part is not lost to its object.
+"""
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from segment_anything.utils.amg import build_point_grid, calculate_stability_score
+from torch import Tensor
+from torch.nn import functional as F
+
+from ml.masks import Frame, Masks
+from ml.models.sam import Sam
+from ml.params import Evaluation
+
+POINTS_PER_BATCH = 128
+
+
+@dataclass(frozen=True)
+class Proposals:
+    """Masks of one image, best first, with SAM's own scores of them: float32 [n] each."""
+
+    masks: Masks
+    predicted_ious: NDArray[np.float32]
+    stability_scores: NDArray[np.float32]
+
+
+@torch.no_grad()
+def propose(sam: Sam, features: Tensor, size: tuple[int, int], params: Evaluation) -> Proposals:
+    """Masks of an image of `size` (height, width) from its features `[1, C, h, w]`; at most `max_proposals`.
+
+    Masks below `params.predicted_iou` or `params.stability_score` are dropped, and those that overlap a better one by
+    more than `params.duplicate_iou`.
+    """
+    frame = Frame(None, False, sam.image_size).resized(size)
+    found = [_sound(*batch, frame, sam, params) for batch in _decode(sam, features, frame, params.points_per_side)]
+    logits, ious, stability = (torch.cat(parts) for parts in zip(*found, strict=True))
+    order = torch.argsort(ious, descending=True, stable=True)
+    kept = order[_distinct(logits[order] > 0, params.duplicate_iou, params.max_proposals)]
+    masks = Masks.from_dense(_to_image(logits[kept], frame, size, sam.image_size))
+    solid = masks.areas() > 0
+    scores = (values[kept].numpy()[solid] for values in (ious, stability))
+    return Proposals(masks.select(solid), *scores)
+
+
+def _decode(
+    sam: Sam, features: Tensor, frame: tuple[int, int], points_per_side: int
+) -> Iterator[tuple[Tensor, Tensor]]:
+    """Logits `[P, 3, S/4, S/4]` and predicted IoUs `[P, 3]` of a grid of points, batch by batch."""
+    points = torch.as_tensor(build_point_grid(points_per_side) * np.array(frame[::-1]), dtype=torch.float32)
+    encoder, decoder = sam.model.prompt_encoder, sam.model.mask_decoder
+    for batch in points.split(POINTS_PER_BATCH):
+        labels = torch.ones(len(batch), 1, dtype=torch.int)
+        sparse, dense = encoder(points=(batch[:, None], labels), boxes=None, masks=None)
+        yield decoder(
+            image_embeddings=features,
+            image_pe=encoder.get_dense_pe(),
+            sparse_prompt_embeddings=sparse,
+            dense_prompt_embeddings=dense,
+            multimask_output=True,
+        )
+
+
+def _sound(
+    logits: Tensor, ious: Tensor, frame: tuple[int, int], sam: Sam, params: Evaluation
+) -> tuple[Tensor, Tensor, Tensor]:
+    """The masks `[M, S/4, S/4]` that SAM trusts, padding cut off, with predicted IoU and stability `[M]`."""
+    scale = logits.shape[-1] / sam.image_size
+    height, width = (max(1, round(side * scale)) for side in frame)
+    trusted = ious.flatten() > params.predicted_iou
+    masks, ious = logits.flatten(0, 1)[trusted], ious.flatten()[trusted]
+    inside = masks[:, :height, :width]
+    stability = calculate_stability_score(inside, sam.model.mask_threshold, 1.0).nan_to_num()
+    stable = stability >= params.stability_score
+    return masks[stable], ious[stable], stability[stable]
+
+
+def _distinct(masks: Tensor, limit: float, most: int) -> list[int]:
+    """Indices of masks bool `[M, h, w]`, best first, that overlap no earlier kept one by an IoU above `limit`."""
+    flat = masks.flatten(1).float()
+    areas = flat.sum(1)
+    common = flat @ flat.T
+    iou = (common / (areas[:, None] + areas[None] - common).clamp_min(1)).numpy()
+    kept: list[int] = []
+    for i in np.flatnonzero(areas.numpy()):
+        if len(kept) == most:
+            break
+        if not (iou[i, kept] > limit).any():
+            kept.append(int(i))
+    return kept
+
+
+def _to_image(logits: Tensor, frame: tuple[int, int], size: tuple[int, int], side: int) -> NDArray[np.bool_]:
+    """Low-resolution logits `[M, S/4, S/4]` as masks bool `[M, H, W]`, resized as SAM does: frame, crop, image."""
+    if not len(logits):
+        return np.zeros((0, *size), bool)
+    framed = F.interpolate(logits[:, None], (side, side), mode="bilinear", align_corners=False)
+    cropped = framed[..., : frame[0], : frame[1]]
+    if size != frame:
+        cropped = F.interpolate(cropped, size, mode="bilinear", align_corners=False)
+    return (cropped[:, 0] > 0).numpy()
