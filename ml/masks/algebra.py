@@ -24,8 +24,8 @@ def extents(counts, offsets, height):  # type: ignore[no-untyped-def]
     n = len(offsets) - 1
     out = np.empty((n, 4), np.int64)
     for i in range(n):
-        x0, y0, x1, y1 = np.int64(-1), height, np.int64(-1), np.int64(-1)
-        x, y = 0, 0
+        x0, y0, x1, y1 = np.int64(-1), np.int64(height), np.int64(-1), np.int64(-1)
+        x, y = np.int64(0), np.int64(0)
         for run in range(offsets[i], offsets[i + 1]):
             length = np.int64(counts[run])
             end = y + length  # row after the run, counted down from the top of column x
@@ -34,7 +34,7 @@ def extents(counts, offsets, height):  # type: ignore[no-untyped-def]
                     x0 = x
                 x1 = x + (end - 1) // height
                 if end > height:
-                    y0, y1 = 0, height - 1
+                    y0, y1 = np.int64(0), np.int64(height - 1)
                 else:
                     y0, y1 = min(y0, y), max(y1, end - 1)
             if end >= height:
@@ -54,7 +54,7 @@ def spans(counts, offsets):  # type: ignore[no-untyped-def]
     bounds = np.zeros(n + 1, np.int64)
     filled = 0
     for i in range(n):
-        pixel = 0
+        pixel = np.int64(0)
         for run in range(offsets[i], offsets[i + 1]):
             length = np.int64(counts[run])
             if (run - offsets[i]) & 1 and length > 0:

@@ -73,9 +73,9 @@ def _decode(data, ends, pixels):  # type: ignore[no-untyped-def]
 
 @compiled
 def _decode_one(data, start, end, pixels, counts, first):  # type: ignore[no-untyped-def]
-    run, total, at = first, 0, start
+    run, total, at = first, np.int64(0), start
     while at < end:
-        value, shift, more = 0, 0, True
+        value, shift, more = np.int64(0), 0, True
         while more:
             if at == end:
                 return run, CUT

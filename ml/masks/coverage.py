@@ -77,7 +77,7 @@ def _coverage(counts, offsets, height, region, scale, flip, out):  # type: ignor
     touched = np.empty(4, np.int64)  # first and last column, first and last row of cells
     for i in range(n):
         touched[0], touched[1], touched[2], touched[3] = grid_w, -1, grid_h, -1
-        x, y = 0, 0
+        x, y = np.int64(0), np.int64(0)
         for run in range(offsets[i], offsets[i + 1]):
             length = np.int64(counts[run])
             end = y + length

@@ -34,7 +34,7 @@ class Masks:
     offsets: np.ndarray
 
     @classmethod
-    def parse(cls, counts: Sequence[object], size: Sequence[object]) -> "Masks":
+    def parse(cls, counts: Sequence[object], size: Sequence[Any]) -> "Masks":
         """Decode COCO's compressed strings of an image of `size` (height, width).
 
         Raises:
@@ -47,7 +47,7 @@ class Masks:
         return masks
 
     @classmethod
-    def sift(cls, counts: Sequence[object], size: Sequence[object]) -> tuple["Masks", list[str]]:
+    def sift(cls, counts: Sequence[object], size: Sequence[Any]) -> tuple["Masks", list[str]]:
         """Decode what is valid: those masks, and for every string the reason against it ("": valid).
 
         Raises:
@@ -131,7 +131,7 @@ class Masks:
         return coverage(self.counts, self.offsets, self.size, grid, frame)
 
 
-def validate(counts: object, size: Sequence[object]) -> None:
+def validate(counts: object, size: Sequence[Any]) -> None:
     """Check one string without keeping it.
 
     Raises:
@@ -140,7 +140,7 @@ def validate(counts: object, size: Sequence[object]) -> None:
     Masks.parse([counts], size)
 
 
-def checked_size(size: Sequence[object]) -> tuple[int, int]:
+def checked_size(size: Sequence[Any]) -> tuple[int, int]:
     """Height and width as plain integers.
 
     Raises:
