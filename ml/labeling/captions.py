@@ -1,0 +1,101 @@
+"""What the frozen CLIP and its captioner say of an image and of each masked crop, batched over images."""
+
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Protocol
+
+import cv2
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor
+
+from ml.labeling.crops import masked_crops
+from ml.labeling.kept import KeptImage
+from ml.labeling.relevance import Floats
+from ml.sa1b.reader import decode, read_jpeg
+
+
+class Embedder(Protocol):
+    """The frozen CLIP: `ml.models.clip.Clip`, or anything alike."""
+
+    image_size: int
+    embed_dim: int
+
+    def encode_image(self, crops: Tensor) -> Tensor: ...
+    def tokenize(self, texts: list[str]) -> Tensor: ...
+    def encode_text(self, ids: Tensor) -> "Pooled": ...
+
+
+class Pooled(Protocol):
+    @property
+    def pooled(self) -> Tensor: ...
+
+
+class Captioner(Protocol):
+    """The frozen CoCa."""
+
+    image_size: int
+
+    def caption(self, crops: Tensor) -> list[str]: ...
+
+
+@dataclass(frozen=True)
+class Described:
+    """An image as CLIP and CoCa see it: its caption, a caption a mask, and f32 [N, e] embeddings of the crops."""
+
+    kept: KeptImage
+    caption: str
+    captions: list[str]
+    embeddings: Floats
+
+
+def describe(
+    images: Iterable[KeptImage], tar: Path, clip: Embedder, captioner: Captioner, margin: float, batch_size: int
+) -> Iterator[Described]:
+    """Embed and caption every mask's crop, about `batch_size` crops at a time.
+
+    Args:
+        margin: context around a mask's box, in box sizes.
+    """
+    batch: list[tuple[KeptImage, NDArray[np.uint8]]] = []
+    for kept in images:
+        batch.append((kept, decode(read_jpeg(tar, kept.jpeg_offset, kept.jpeg_bytes))))
+        if sum(len(member.rows) for member, _ in batch) >= batch_size:
+            yield from _describe(batch, clip, captioner, margin)
+            batch = []
+    if batch:
+        yield from _describe(batch, clip, captioner, margin)
+
+
+def embed_texts(texts: list[str], clip: Embedder, batch_size: int) -> Floats:
+    """L2-normalised embeddings of texts: f32 [T, e]."""
+    starts = range(0, len(texts), batch_size)
+    pieces = [clip.encode_text(clip.tokenize(texts[i : i + batch_size])).pooled.float().numpy() for i in starts]
+    return np.concatenate([np.zeros((0, clip.embed_dim), np.float32), *pieces])
+
+
+def _describe(
+    batch: list[tuple[KeptImage, NDArray[np.uint8]]], clip: Embedder, captioner: Captioner, margin: float
+) -> Iterator[Described]:
+    crops = [masked_crops(image, kept.masks(), clip.image_size, margin) for kept, image in batch]
+    embeddings = clip.encode_image(_tensor(crops)).float().numpy()
+    if captioner.image_size != clip.image_size:
+        crops = [masked_crops(image, kept.masks(), captioner.image_size, margin) for kept, image in batch]
+    whole = [_whole(image, captioner.image_size) for _, image in batch]
+    captions = captioner.caption(_tensor([*crops, *whole]))
+    ends = np.cumsum([len(kept.rows) for kept, _ in batch])
+    for number, (kept, _) in enumerate(batch):
+        own = slice(ends[number] - len(kept.rows), ends[number])
+        yield Described(kept, captions[ends[-1] + number], captions[own], embeddings[own])
+
+
+def _whole(image: NDArray[np.uint8], size: int) -> NDArray[np.uint8]:
+    """The image as one crop, uint8 [1, size, size, 3]."""
+    return cv2.resize(image, (size, size), interpolation=cv2.INTER_AREA)[None].astype(np.uint8, copy=False)
+
+
+def _tensor(crops: list[NDArray[np.uint8]]) -> Tensor:
+    """[n, s, s, 3] each -> uint8 [sum n, 3, s, s]."""
+    return torch.from_numpy(np.concatenate(crops).transpose(0, 3, 1, 2).copy())

@@ -1,0 +1,236 @@
+"""The pseudo-labels of a shard: from kept masks to captions, phrases, queries, questions and relevance."""
+
+from collections import Counter
+from collections.abc import Iterator, Sequence
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.parquet as pq
+
+from ml.atomic import atomic_path
+from ml.errors import UserError
+from ml.labeling.captions import Captioner, Described, Embedder, describe, embed_texts
+from ml.labeling.kept import KeptImage, read_kept
+from ml.labeling.phrases import Phrase, parse
+from ml.labeling.pictures import sample_sheet
+from ml.labeling.queries import Asker, Query, Region, choose, phrase_text, subjects
+from ml.labeling.questions import ask
+from ml.labeling.relations import measure
+from ml.labeling.relevance import RELEVANT, Floats, Scores, Sizes, Vocabulary, lift
+from ml.labeling.tensors import tensor_file
+from ml.params import Labels
+from ml.report import Report
+
+LEVEL_ORDER = ("object", "group", "scene", "part")  # who is described first where masks are too many
+ROW_GROUP = 64  # images
+SIZE_SURE = 0.8  # least certainty of "small" or "large"
+
+_QUERY = pa.struct([("text", pa.string()), ("kind", pa.string()), ("target", pa.int32())])
+_QUESTION = pa.struct([("question", pa.string()), ("answer", pa.string()), ("evidence", pa.int32())])
+SCHEMA = pa.schema(
+    {
+        "image_id": pa.int64(),
+        "file_name": pa.string(),
+        "width": pa.int32(),
+        "height": pa.int32(),
+        "jpeg_offset": pa.int64(),
+        "jpeg_bytes": pa.int64(),
+        "caption": pa.string(),
+        "mask_ids": pa.list_(pa.int64()),
+        "counts": pa.list_(pa.string()),
+        "boxes": pa.list_(pa.list_(pa.float32())),
+        "levels": pa.list_(pa.string()),
+        "parents": pa.list_(pa.int64()),
+        "predicted_ious": pa.list_(pa.float32()),
+        "stability_scores": pa.list_(pa.float32()),
+        "phrases": pa.list_(pa.string()),
+        "queries": pa.list_(_QUERY),
+        "relevance": pa.list_(pa.list_(pa.float32())),
+        "questions": pa.list_(_QUESTION),
+    }
+)
+
+
+@dataclass(frozen=True)
+class Draft:
+    """An image after the first pass: what was said of it; its embeddings lie in the shard's file from `start`."""
+
+    kept: KeptImage
+    caption: str
+    phrases: list[Phrase | None]
+    start: int
+
+
+def label_shard(
+    kept_parquet: Path,
+    tar: Path,
+    out_parquet: Path,
+    out_embeddings: Path,
+    clip: Embedder,
+    captioner: Captioner | None,
+    params: Labels,
+    seed: int,
+) -> Report:
+    """Label a shard. Two passes: crops are captioned and embedded; then, with all the shard's words known, queried.
+
+    Raises:
+        UserError: there is no captioner, or an input is not readable.
+    """
+    if captioner is None:
+        raise UserError("params.backbones.clip.captioner_name: no captioner; name an open_clip CoCa there")
+    total = pq.read_metadata(kept_parquet).num_rows
+    with tensor_file(out_embeddings, {"embeddings": ("F16", (total, clip.embed_dim))}) as tensors:
+        embeddings = tensors["embeddings"]
+        described = describe(read_kept(kept_parquet), tar, clip, captioner, params.crop_margin, params.batch_size)
+        drafts = list(_drafts(described, embeddings))
+        words = _vocabulary(drafts, clip, params)
+        drafts = [_confident(draft, embeddings, words, params.max_regions) for draft in drafts]
+        sizes = _sizes(drafts)
+        rows = (_label(draft, embeddings, words, sizes, params, seed) for draft in drafts)
+        return _write(rows, out_parquet, tar)
+
+
+def _drafts(described: Iterator[Described], embeddings: Any) -> Iterator[Draft]:
+    start = 0
+    for one in described:
+        end = start + len(one.captions)
+        embeddings[start:end] = one.embeddings
+        yield Draft(one.kept, one.caption, [parse(caption) for caption in one.captions], start)
+        start = end
+
+
+def _vocabulary(drafts: Sequence[Draft], clip: Embedder, params: Labels) -> Vocabulary:
+    """Every phrase and name of the shard, embedded once."""
+    phrases = {phrase for draft in drafts for phrase in draft.phrases if phrase}
+    names = {subject.prompt for phrase in phrases for subject in Region(0, phrase, "object").subjects()}
+    prompts = sorted({phrase.indefinite for phrase in phrases} | names)
+    things = sorted({phrase.indefinite for phrase in phrases if phrase.countable})
+    texts = embed_texts(prompts, clip, params.batch_size)
+    return Vocabulary(prompts, things, texts, params.similarity_midpoint, params.similarity_scale)
+
+
+def _confident(draft: Draft, embeddings: Any, words: Vocabulary, limit: int) -> Draft:
+    """Keep at most `limit` phrases: those that CLIP, too, finds in their own crop."""
+    crops = _crops(draft, embeddings)
+    said = [i for i, phrase in enumerate(draft.phrases) if phrase]
+    prompts = [phrase.indefinite for phrase in draft.phrases if phrase]
+    own = words.own_similarity(prompts, crops[said])
+    sure = [
+        (LEVEL_ORDER.index(draft.kept.levels[i]), -value, i)
+        for i, value in zip(said, own, strict=True)
+        if value >= RELEVANT
+    ]
+    chosen = {i for _, _, i in sorted(sure)[:limit]}
+    phrases = [phrase if i in chosen else None for i, phrase in enumerate(draft.phrases)]
+    return Draft(draft.kept, draft.caption, phrases, draft.start)
+
+
+def _sizes(drafts: Sequence[Draft]) -> Sizes:
+    """What small and large mean for each noun of the shard."""
+    nouns, areas = [], []
+    for draft in drafts:
+        pixels = draft.kept.width * draft.kept.height
+        for phrase, row in zip(draft.phrases, draft.kept.rows, strict=True):
+            if phrase and phrase.countable and row["level"] != "scene":
+                nouns.append(phrase.noun)
+                areas.append(row["area"] / pixels)
+    return Sizes.fit(nouns, areas)
+
+
+def _label(draft: Draft, embeddings: Any, words: Vocabulary, sizes: Sizes, params: Labels, seed: int) -> dict[str, Any]:
+    """One image's row."""
+    kept = draft.kept
+    rng = np.random.default_rng([seed, kept.image_id])
+    geometry = measure(kept.masks(), kept.parents(), params.relation_margin)
+    regions = _regions(draft, geometry.areas, sizes)
+    names, crops = subjects(regions), _crops(draft, embeddings)
+    scores = Scores(names, crops, geometry, words, sizes)
+    asker = Asker(regions, names, scores)
+    clear = asker.all()
+    spatial = [query for query in clear if query.kind in ("relation", "superlative")]
+    plain = [query for query in clear if query.kind not in ("relation", "superlative")]
+    chosen = choose(plain, params.max_regions, "kind", rng) + choose(spatial, params.spatial_queries, "relation", rng)
+    questions = ask(asker, clear, kept.levels, crops, words, params.questions, rng)
+    return {
+        **_image_columns(kept),
+        "caption": draft.caption,
+        "phrases": [_spoken(phrase) for phrase in draft.phrases],
+        "queries": [{"text": phrase_text(query, rng), "kind": query.kind, "target": query.target} for query in chosen],
+        "relevance": list(_relevance(chosen, scores)),
+        "questions": [asdict(question) for question in questions],
+    }
+
+
+def _regions(draft: Draft, areas: Any, sizes: Sizes) -> list[Region]:
+    return [
+        Region(i, phrase, level, sizes.word(phrase.noun, float(areas[i]), SIZE_SURE))
+        for i, (phrase, level) in enumerate(zip(draft.phrases, draft.kept.levels, strict=True))
+        if phrase
+    ]
+
+
+def _relevance(queries: Sequence[Query], scores: Scores) -> Floats:
+    """f32 [Q, N], the target's near-duplicates lifted to it."""
+    if not queries:
+        return np.zeros((0, len(scores.geometry.areas)), np.float32)
+    rows = np.stack([scores.of(query.expression) for query in queries])
+    return lift(rows, [query.target for query in queries], scores.geometry)
+
+
+def _image_columns(kept: KeptImage) -> dict[str, Any]:
+    """The columns that are only passed on."""
+    same = ("image_id", "file_name", "width", "height", "jpeg_offset", "jpeg_bytes")
+    lists = {
+        "mask_ids": "mask_id",
+        "counts": "counts",
+        "boxes": "bbox",
+        "levels": "level",
+        "predicted_ious": "predicted_iou",
+        "stability_scores": "stability_score",
+    }
+    columns = {name: [row[source] for row in kept.rows] for name, source in lists.items()}
+    columns["parents"] = kept.parents().tolist()
+    return {name: getattr(kept, name) for name in same} | columns
+
+
+def _spoken(phrase: Phrase | None) -> str:
+    return phrase.indefinite if phrase else ""
+
+
+def _crops(draft: Draft, embeddings: Any) -> Floats:
+    return embeddings[draft.start : draft.start + len(draft.kept.rows)].astype(np.float32)
+
+
+def _write(rows: Iterator[dict[str, Any]], out: Path, tar: Path) -> Report:
+    """Write the rows, a group at a time, and tell of them."""
+    numbers: Counter[str] = Counter(dict.fromkeys(("images", "masks", "described", "queries", "questions"), 0))
+    kinds: Counter[str] = Counter()
+    shown: list[dict[str, Any]] = []
+    with atomic_path(out) as tmp, pq.ParquetWriter(tmp, SCHEMA) as writer:
+        group: list[dict[str, Any]] = []
+        for row in rows:
+            group.append(row)
+            numbers.update(_count(row))
+            kinds.update(query["kind"] for query in row["queries"])
+            shown += [row] if len(shown) < 3 and len(row["queries"]) > 1 else []
+            if len(group) == ROW_GROUP:
+                writer.write_table(pa.Table.from_pylist(group, SCHEMA))
+                group = []
+        if group:
+            writer.write_table(pa.Table.from_pylist(group, SCHEMA))
+    table = [{"kind": kind, "queries": count} for kind, count in sorted(kinds.items())]
+    pictures = {"labels": sample_sheet(shown, tar)} if shown else {}
+    return Report(numbers=dict(numbers), tables={"queries": table}, pictures=pictures)
+
+
+def _count(row: dict[str, Any]) -> dict[str, int]:
+    return {
+        "images": 1,
+        "masks": len(row["phrases"]),
+        "described": sum(phrase != "" for phrase in row["phrases"]),
+        "queries": len(row["queries"]),
+        "questions": len(row["questions"]),
+    }

@@ -1,0 +1,156 @@
+"""Relevance of every mask to an expression: CLIP similarity of crops, times geometry, all in [0, 1]."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+from ml.labeling.relations import PART_OF, RELATIONS, SUPERLATIVES, Geometry, extreme
+
+Floats = NDArray[np.float32]
+
+RELEVANT = 0.5
+TWO_SIZES = 1.6  # least ratio of the mean areas of "large" and "small" things of one noun
+SIZE_SCALE = 0.15  # of the gap between the two, in log area, a logit
+
+
+@dataclass(frozen=True)
+class Subject:
+    """What an expression names: CLIP reads `prompt`; `size` ("small", "large", "") comes from geometry."""
+
+    text: str
+    prompt: str
+    noun: str
+    size: str = ""
+
+
+@dataclass(frozen=True)
+class Expression:
+    """A subject alone, a superlative of it, or a subject in a relation to an anchor."""
+
+    subject: Subject
+    relation: str = ""
+    anchor: Subject | None = None
+
+
+class Vocabulary:
+    """The prompts of a shard with their text embeddings, f32 [T, e], and the mapping from cosine to relevance.
+
+    `things`: those prompts that name one thing of its own.
+    """
+
+    def __init__(
+        self, prompts: Sequence[str], things: Sequence[str], embeddings: Floats, midpoint: float, scale: float
+    ) -> None:
+        self.things = things
+        self._index = {prompt: i for i, prompt in enumerate(prompts)}
+        self._embeddings = embeddings
+        self._midpoint, self._scale = midpoint, scale
+
+    def similarity(self, prompts: Sequence[str], crops: Floats) -> Floats:
+        """Relevance of L2-normalised crop embeddings [N, e] to prompts: f32 [len(prompts), N].
+
+        sigmoid((cosine - midpoint) / scale).
+        """
+        texts = self._embeddings[[self._index[prompt] for prompt in prompts]]
+        return _sigmoid((texts @ crops.T - self._midpoint) / self._scale)
+
+    def own_similarity(self, prompts: Sequence[str], crops: Floats) -> Floats:
+        """Relevance of each of N crops to its own prompt: f32 [N]."""
+        texts = self._embeddings[[self._index[prompt] for prompt in prompts]]
+        return _sigmoid(((texts * crops).sum(axis=1) - self._midpoint) / self._scale)
+
+
+@dataclass(frozen=True)
+class Sizes:
+    """Where small ends and large begins, for each noun of a shard that comes in two sizes.
+
+    `split`: noun -> (middle, gap) in log fractions of the image.
+    """
+
+    split: dict[str, tuple[float, float]]
+
+    @classmethod
+    def fit(cls, nouns: Sequence[str], areas: Sequence[float]) -> "Sizes":
+        """Two clusters of log area a noun; nouns without a clear gap get no size words."""
+        found = {}
+        values = np.log(np.asarray(areas, np.float64))
+        for noun in sorted(set(nouns)):
+            low, high = _two_means(values[[other == noun for other in nouns]])
+            if high - low >= np.log(TWO_SIZES):
+                found[noun] = ((low + high) / 2, high - low)
+        return cls(found)
+
+    def word(self, noun: str, area: float, sure: float) -> str:
+        """ "small" or "large" for a thing of this area, a fraction of the image; "" where that is not sure."""
+        if noun not in self.split:
+            return ""
+        large = float(self.factor(noun, "large", np.array([area]))[0])
+        return "large" if large >= sure else "small" if large <= 1 - sure else ""
+
+    def factor(self, noun: str, size: str, areas: NDArray[np.float64]) -> Floats:
+        """How small or large masks of these areas (fractions) are for things of this noun: f32 [N]."""
+        if not size:
+            return np.ones(len(areas), np.float32)
+        middle, gap = self.split[noun]
+        large = _sigmoid((np.log(np.maximum(areas, 1e-12)) - middle) / (SIZE_SCALE * gap))
+        return large if size == "large" else 1 - large
+
+
+class Scores:
+    """Relevance of the N masks of an image to U subjects, and to their superlatives and relations.
+
+    Attributes:
+        subjects: f32 [U, N].
+    """
+
+    def __init__(
+        self, subjects: Sequence[Subject], crops: Floats, geometry: Geometry, words: Vocabulary, sizes: Sizes
+    ) -> None:
+        self.geometry = geometry
+        self._index = {subject: i for i, subject in enumerate(subjects)}
+        factors = [sizes.factor(subject.noun, subject.size, geometry.areas) for subject in subjects]
+        similarity = words.similarity([subject.prompt for subject in subjects], crops)
+        self.subjects = similarity * np.array(factors, np.float32).reshape(similarity.shape)
+        self._near = {name: self._reach(geometry.relations[name]) for name in (*RELATIONS, PART_OF)}
+
+    def of(self, expression: Expression) -> Floats:
+        """Relevance of every mask to an expression: f32 [N]."""
+        subject = self.subjects[self._index[expression.subject]]
+        if expression.relation in SUPERLATIVES:
+            return subject * extreme(expression.relation, self.geometry, subject >= RELEVANT)
+        if expression.anchor is None:
+            return subject
+        return subject * self._near[expression.relation][self._index[expression.anchor]]
+
+    def related(self, relation: str) -> Floats:
+        """All pairs of subjects in a relation at once: f32 [U targets, U anchors, N]."""
+        return self.subjects[:, None, :] * self._near[relation][None, :, :]
+
+    def _reach(self, pairs: NDArray[np.bool_]) -> Floats:
+        """How much each mask stands in a relation to any mask of a subject: max over anchors, f32 [U, N]."""
+        return (self.subjects[:, None, :] * pairs[None, :, :]).max(axis=2, initial=0.0)
+
+
+def lift(relevance: Floats, targets: Sequence[int], geometry: Geometry) -> Floats:
+    """Give near-duplicates of a query's target at least the target's relevance: f32 [Q, N]."""
+    own = relevance[np.arange(len(targets)), list(targets)]
+    return np.where(geometry.duplicates[list(targets)], np.maximum(relevance, own[:, None]), relevance)
+
+
+def _two_means(values: NDArray[np.float64]) -> tuple[float, float]:
+    """The means of the two clusters that split sorted values with the least variance within."""
+    ordered = np.sort(values)
+    n = len(ordered)
+    if n < 2:
+        return float(ordered.mean()), float(ordered.mean())
+    left = np.cumsum(ordered)[:-1] / np.arange(1, n)
+    right = np.cumsum(ordered[::-1])[-2::-1] / np.arange(n - 1, 0, -1)
+    between = np.arange(1, n) * np.arange(n - 1, 0, -1) * (right - left) ** 2
+    best = int(between.argmax())
+    return float(left[best]), float(right[best])
+
+
+def _sigmoid(x: NDArray[np.floating]) -> Floats:
+    return (1 / (1 + np.exp(-np.clip(x, -60, 60)))).astype(np.float32)
