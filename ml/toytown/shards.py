@@ -16,6 +16,7 @@ from pycocotools import mask as coco_mask
 
 from ml.atomic import atomic_path
 from ml.params import Params
+from ml.report import Report
 from ml.toytown.draw import Drawing, draw
 from ml.toytown.world import SIDE, Scene, random_for, scene
 
@@ -40,14 +41,19 @@ def image_id(shard_index: int, index: int, params: Params) -> int:
     return shard_index * params.toytown.images_per_shard + index + 1
 
 
-def write_shard(shard_index: int, params: Params, path: Path) -> None:
+def write_shard(shard_index: int, params: Params, path: Path) -> Report:
     """Write one shard as an uncompressed tar, sa_N.jpg and sa_N.json an image; the same bytes each time."""
+    masks = 0
     with atomic_path(path) as tmp, tarfile.open(tmp, "w", format=tarfile.USTAR_FORMAT) as tar:
         for index in range(params.toytown.images_per_shard):
             number = image_id(shard_index, index, params)
             drawing = draw(shard_scene(shard_index, index, params))
+            content = record(drawing, number)
+            masks += len(content["annotations"])
             _add(tar, f"sa_{number}.jpg", jpeg(drawing.image))
-            _add(tar, f"sa_{number}.json", json.dumps(record(drawing, number)).encode())
+            _add(tar, f"sa_{number}.json", json.dumps(content).encode())
+    size = path.stat().st_size
+    return Report(numbers={"images": params.toytown.images_per_shard, "masks": masks, "bytes": size})
 
 
 def jpeg(image: np.ndarray) -> bytes:

@@ -1,0 +1,25 @@
+"""The town's benchmark folders, each in the layout its real counterpart is distributed in."""
+
+from collections.abc import Callable, Iterable
+from pathlib import Path
+
+from ml.atomic import atomic_dir
+from ml.params import Params
+from ml.toytown.flickr30k import write_flickr30k
+from ml.toytown.lvis import write_lvis
+from ml.toytown.refcoco import write_refcoco
+from ml.toytown.relevance import write_relevance
+
+WRITERS: dict[str, Callable[[Path, Params], None]] = {
+    "refcoco": write_refcoco,
+    "flickr30k": write_flickr30k,
+    "lvis": write_lvis,
+    "relevance": write_relevance,
+}
+
+
+def write_benchmarks(folder: Path, names: Iterable[str], params: Params) -> None:
+    """Write the named benchmarks, each into a folder of its name that appears whole."""
+    for name in names:
+        with atomic_dir(folder / name) as tmp:
+            WRITERS[name](tmp, params)
