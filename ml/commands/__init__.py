@@ -1,0 +1,1 @@
+"""What the commands of `arrcoc` print and start; `ml.cli` lists them."""

@@ -1,0 +1,87 @@
+"""`arrcoc run` and `arrcoc status`."""
+
+from typing import Any
+
+from ml import results, stages
+from ml.commands import console
+from ml.errors import UserError
+from ml.params import Params
+from ml.workspace import Workspace
+
+
+def status(ws: Workspace, params: Params) -> list[Any]:
+    """The state of every stage: `orchestration.staleness.State`."""
+    from orchestration.staleness import state_of
+
+    return [state_of(name, ws, params) for name in stages.load(ws)]
+
+
+def print_status(states: list[Any]) -> None:
+    """Each stage's state and why, and what a run would do."""
+    screen = console.stderr()
+    screen.print(console.stage_table([_row(state) for state in states]))
+    todo = [state.name for state in states if state.state != "fresh"]
+    if not todo:
+        screen.print("\nNothing is stale.")
+        return
+    cost = sum(state.seconds or 0 for state in states if state.name in todo)
+    took = f" (they took {cost:.0f} s last time)" if cost else ""
+    screen.print(f"\n[bold]arrcoc run[/] would run {', '.join(todo)}{took}, then what their new output makes stale.")
+
+
+def run(ws: Workspace, params: Params, select: str | None, quiet: bool) -> tuple[dict[str, Any], int]:
+    """Run what is stale; the object to print, and the exit code."""
+    screen = console.stderr()
+    from orchestration.run import run as run_line
+
+    outcome = run_line(ws, params, select, console.Progress(screen))
+    missed = [goal for goal in _milestones(ws) if not goal["met"]]
+    if not quiet:
+        _print_outcome(ws, outcome, screen)
+    for name, error in outcome.errors.items():
+        screen.print(f"[red]{name}[/]: {error}", markup=False)
+    if outcome.errors:
+        return outcome.to_json(), 1 if outcome.crashed else 2
+    return outcome.to_json(), 1 if missed else 0
+
+
+def would_run(ws: Workspace, params: Params, select: str | None) -> list[str]:
+    """The stages that a run would take first: those stale now, of those selected."""
+    from orchestration.definitions import build
+    from orchestration.run import selection
+
+    chosen = list(stages.load(ws)) if select is None else selection(build(ws, params), ws, select)
+    return [state.name for state in status(ws, params) if state.name in chosen and state.state != "fresh"]
+
+
+def _print_outcome(ws: Workspace, outcome: Any, screen: Any) -> None:
+    made, blocked = set(outcome.materialized), set(outcome.blocked)
+    states = {**dict.fromkeys(outcome.fresh, "fresh"), **dict.fromkeys(made, "made")}
+    states |= {**dict.fromkeys(outcome.failed, "failed"), **dict.fromkeys(blocked, "not run")}
+    rows = []
+    for name in stages.load(ws):
+        if name in states:
+            seconds = f"{outcome.seconds[name]:.1f} s" if name in outcome.seconds else ""
+            rows.append((name, states[name], seconds, "a stage above failed" if name in blocked else ""))
+    screen.print()
+    screen.print(console.stage_table(rows))
+    if not made and not outcome.failed:
+        screen.print("\nNothing is stale.")
+    if goals := _milestones(ws):
+        screen.print()
+        screen.print(console.milestone_table(goals))
+        screen.print(f"\n{console.next_steps(ws)}")
+
+
+def _milestones(ws: Workspace) -> list[dict[str, Any]]:
+    try:
+        return list(results.scores(ws)["milestones"])
+    except UserError:  # not evaluated yet
+        return []
+
+
+def _row(state: Any) -> tuple[str, str, str, str]:
+    counts = state.to_json()["shards"]
+    shards = ", ".join(f"{number} {kind}" for kind, number in counts.items() if number and kind != "fresh")
+    why = console.first(state.reasons) + (f" ({shards} of {len(state.shards)})" if shards else "")
+    return state.name, state.state, f"{state.seconds:.1f} s" if state.seconds else "", why

@@ -1,0 +1,1 @@
+"""The assets, a file a part of the line; each calls `ml.pipeline` and shows what the stage reports."""

@@ -1,0 +1,65 @@
+"""Asset checks: the quality of the data, the milestones, the release gate. None stops the line; all are shown."""
+
+import json
+from collections.abc import Iterator
+
+import dagster as dg
+import pyarrow.parquet as pq
+
+from ml import results
+from ml.params import Params
+from ml.workspace import Workspace
+
+
+def checks(ws: Workspace, params: Params) -> list[dg.AssetChecksDefinition]:
+    """All checks of a workspace."""
+    return [rejects(ws, params), milestones(ws, params), release_gate(ws)]
+
+
+def rejects(ws: Workspace, params: Params) -> dg.AssetChecksDefinition:
+    """The share of masks that were rejected, against `quality.max_reject_fraction`."""
+
+    @dg.asset_check(asset="mask_index", name="rejects", description=rejects.__doc__)
+    def check() -> dg.AssetCheckResult:
+        files = sorted(ws.stage("mask_index").glob("*.parquet"))
+        rows = {path: pq.read_metadata(path).num_rows for path in files}
+        rejected = sum(count for path, count in rows.items() if path.name.endswith(".rejects.parquet"))
+        total = sum(rows.values())
+        fraction = rejected / total if total else 0.0
+        limit = params.quality.max_reject_fraction
+        counts = {"rejected": rejected, "indexed": total - rejected, "fraction": fraction, "limit": limit}
+        return dg.AssetCheckResult(passed=fraction <= limit, metadata=counts)
+
+    return check
+
+
+def milestones(ws: Workspace, params: Params) -> dg.AssetChecksDefinition:
+    """The milestones, a check each; a missed one, or one whose benchmark is left out, is a warning."""
+    names = list(params.milestones.model_dump())
+    specs = [dg.AssetCheckSpec(f"milestone_{name}", asset="benchmark_scores") for name in names]
+
+    @dg.multi_asset_check(specs=specs, name="milestones", description=milestones.__doc__)
+    def check() -> Iterator[dg.AssetCheckResult]:
+        reached = {goal["name"]: goal for goal in results.scores(ws)["milestones"]}
+        for name in names:
+            goal = reached.get(name, {"met": False, "value": "not measured"})
+            yield dg.AssetCheckResult(
+                asset_key="benchmark_scores",
+                check_name=f"milestone_{name}",
+                passed=bool(goal["met"]),
+                severity=dg.AssetCheckSeverity.WARN,
+                metadata={"goal": getattr(params.milestones, name), "value": goal["value"]},
+            )
+
+    return check
+
+
+def release_gate(ws: Workspace) -> dg.AssetChecksDefinition:
+    """Whether int8 is close enough to fp32 for the model to be released."""
+
+    @dg.asset_check(asset="released_model", name="release_gate", description=release_gate.__doc__)
+    def check() -> dg.AssetCheckResult:
+        gate = json.loads((ws.stage("released_model") / "release.json").read_text(encoding="utf-8"))
+        return dg.AssetCheckResult(passed=bool(gate["released"]), metadata=gate)
+
+    return check

@@ -1,0 +1,30 @@
+"""The one object Dagster loads: the line of the workspace it is started in."""
+
+import dagster as dg
+
+from ml.params import Params, load
+from ml.workspace import Workspace
+from orchestration import checks
+from orchestration.assets import evaluation, labels, release, shards, training
+from orchestration.line import Line
+from orchestration.resources import resources
+
+ROOMS = (shards, labels, training, evaluation, release)
+
+
+def build(ws: Workspace, params: Params) -> dg.Definitions:
+    """All assets, their checks, and what they need."""
+    line = Line.of(ws, params)
+    return dg.Definitions(
+        assets=[asset for room in ROOMS for asset in room.assets(line)],
+        asset_checks=checks.checks(ws, params),
+        resources=resources(ws, params),
+        executor=dg.in_process_executor,  # stages use the whole machine: one after the other
+    )
+
+
+@dg.definitions
+def defs() -> dg.Definitions:
+    """The workspace around the current folder."""
+    ws = Workspace.find()
+    return build(ws, load(ws.params_file))

@@ -1,0 +1,94 @@
+"""Turns the stages of `dvc.yaml` into Dagster assets: thin, partitioned where the stage is, with versions."""
+
+from dataclasses import dataclass
+from functools import partial
+from typing import Any
+
+import dagster as dg
+
+from ml import pipeline, stages
+from ml.params import Params
+from ml.pool import ShardPool
+from ml.stages import Stage
+from ml.workspace import Workspace
+from orchestration.lock import exclusive
+from orchestration.partitions import Partitions, partitions
+from orchestration.resources import Launcher, Ledger, report_versions
+from orchestration.staleness import recorded
+from orchestration.versions import code_version, data_version
+
+
+@dataclass(frozen=True)
+class Line:
+    """A workspace, its params and its stages, as the assets need them."""
+
+    ws: Workspace
+    params: Params
+    stages: dict[str, Stage]
+    partitions: Partitions
+
+    @classmethod
+    def of(cls, ws: Workspace, params: Params) -> "Line":
+        """The line of a workspace."""
+        return cls(ws, params, stages.load(ws), partitions(ws, params))
+
+    def sharded(self, name: str, group: str, kinds: set[str]) -> dg.AssetsDefinition:
+        """An asset with a partition a shard (or group of shards); one run takes as many as are asked for."""
+
+        @dg.asset(
+            **self._spec(name, group, kinds),
+            partitions_def=self.partitions.of(self.stages[name]),
+            backfill_policy=dg.BackfillPolicy.single_run(),
+            hooks={report_versions},
+        )
+        def asset(
+            context: dg.AssetExecutionContext,
+            workspace: dg.ResourceParam[Workspace],
+            params: dg.ResourceParam[Params],
+            pool: dg.ResourceParam[ShardPool],
+            ledger: dg.ResourceParam[Ledger],
+        ) -> None:
+            with exclusive(workspace), recorded(name, workspace, params):
+                work = partial(pipeline.run_shard, name, workspace, params)
+                for done, (shard, report) in enumerate(pool.map(work, context.partition_keys), 1):
+                    ledger.add(name, shard, report)
+                    ledger.tell(name, shard, done, len(context.partition_keys))
+            ledger.close(name)
+
+        return asset
+
+    def whole(self, name: str, group: str, kinds: set[str]) -> dg.AssetsDefinition:
+        """An asset that is made as one piece; a training stage by DeepSpeed, in processes of its own."""
+
+        @dg.asset(**self._spec(name, group, kinds))
+        def asset(
+            context: dg.AssetExecutionContext,
+            workspace: dg.ResourceParam[Workspace],
+            params: dg.ResourceParam[Params],
+            launcher: dg.ResourceParam[Launcher],
+            ledger: dg.ResourceParam[Ledger],
+        ) -> dg.MaterializeResult:
+            with exclusive(workspace), recorded(name, workspace, params):
+                training = name in pipeline.TRAINING
+                run = partial(launcher.run, context) if training else pipeline.run
+                report = run(name, workspace, params)
+            ledger.close(name)
+            version = data_version(workspace, workspace.stage(name))
+            return dg.MaterializeResult(metadata=ledger.show(name, report), data_version=dg.DataVersion(version))
+
+        return asset
+
+    def _spec(self, name: str, group: str, kinds: set[str]) -> dict[str, Any]:
+        stage = self.stages[name]
+        deps = [
+            dg.AssetDep(upstream, partition_mapping=self.partitions.mapping(self.stages[upstream], stage))
+            for upstream in stage.upstream
+        ]
+        return {
+            "name": name,
+            "description": stage.description,
+            "group_name": group,
+            "kinds": kinds,
+            "deps": deps,
+            "code_version": code_version(stage, self.ws, self.params),
+        }

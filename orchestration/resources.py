@@ -1,0 +1,77 @@
+"""What assets need from outside, injected: the pool for shards, the launcher for training, the ledger of versions."""
+
+import os
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from pathlib import Path
+
+import dagster as dg
+
+from ml.params import Params
+from ml.pool import ShardPool
+from ml.report import Report
+from ml.training.launch import launch
+from ml.workspace import Workspace
+from orchestration import provenance
+from orchestration.dvc_lock import commit
+from orchestration.metadata import metadata
+from orchestration.staleness import state_of
+
+
+class Launcher:
+    """Starts a training stage under DeepSpeed; progress and metrics stream back through Dagster Pipes."""
+
+    def run(self, context: dg.AssetExecutionContext, name: str, ws: Workspace, params: Params) -> Report:
+        """Run a training stage to its end."""
+        injector, reader = dg.PipesTempFileContextInjector(), dg.PipesTempFileMessageReader()
+        with dg.open_pipes_session(context, injector, reader) as session:
+            return launch(name, ws, params, env=session.get_bootstrap_env_vars())
+
+
+@dataclass
+class Ledger:
+    """Writes down what a finished stage made: pictures, each shard's data version, `dvc.lock`.
+
+    `commit`: also bring `dvc.lock` up to date after each stage; `arrcoc run` does that once, at its end.
+    """
+
+    ws: Workspace
+    params: Params
+    commit: bool = True
+    tell: Callable[[str, str, int, int], None] = lambda name, shard, done, total: None
+    pending: dict[str, dict[str, provenance.Metadata]] = field(default_factory=dict)
+
+    def show(self, name: str, report: Report) -> provenance.Metadata:
+        """The report as metadata; its pictures are kept in the instance's folder."""
+        home = Path(os.environ.get("DAGSTER_HOME", self.ws.root / ".dagster"))
+        return metadata(report, home / "pictures" / name)
+
+    def add(self, name: str, shard: str, report: Report) -> None:
+        """Keep a shard's report until Dagster may be told its version."""
+        self.pending.setdefault(name, {})[shard] = self.show(name, report)
+
+    def close(self, name: str) -> None:
+        """The stage is done: update `dvc.lock`, where that is not left to the caller."""
+        if self.commit and state_of(name, self.ws, self.params).state == "fresh":
+            commit(self.ws, [name])
+
+    def flush(self, instance: dg.DagsterInstance, name: str) -> None:
+        """Report the versions of the shards that the stage has run."""
+        provenance.report(instance, self.ws, self.params, name, self.pending.pop(name, {}))
+
+
+@dg.success_hook(required_resource_keys={"ledger"})
+def report_versions(context: dg.HookContext) -> None:
+    """After Dagster's own events, which carry one data version for all partitions of a run, each shard's own."""
+    context.resources.ledger.flush(context.instance, context.op.name)
+
+
+def resources(ws: Workspace, params: Params) -> dict[str, object]:
+    """The resources of a run that Dagster's page starts."""
+    return {
+        "workspace": ws,
+        "params": params,
+        "pool": ShardPool(params.shards.workers),
+        "launcher": Launcher(),
+        "ledger": Ledger(ws, params),
+    }

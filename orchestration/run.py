@@ -1,0 +1,195 @@
+"""Runs what is stale, in order, through Dagster; a stage whose rebuilt input is identical is left alone."""
+
+import os
+import time
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from typing import Any, Protocol
+
+import dagster as dg
+from dagster._core.storage.tags import ASSET_PARTITION_RANGE_END_TAG, ASSET_PARTITION_RANGE_START_TAG
+
+from ml import stages
+from ml.errors import UserError
+from ml.params import Params
+from ml.pool import ShardPool
+from ml.workspace import Workspace
+from orchestration import provenance
+from orchestration.definitions import build
+from orchestration.dvc_lock import commit
+from orchestration.lock import exclusive
+from orchestration.resources import Launcher, Ledger
+from orchestration.staleness import State, recorded, state_of
+
+QUIET = {"loggers": {"console": {"config": {"log_level": "CRITICAL"}}}}
+
+
+class Watcher(Protocol):
+    """Whoever is told how a run goes on."""
+
+    def begin(self, state: State) -> None:
+        """A stage starts."""
+
+    def shard(self, name: str, shard: str, done: int, total: int) -> None:
+        """A shard of it is done."""
+
+    def end(self, name: str, seconds: float, error: str | None) -> None:
+        """The stage has ended."""
+
+
+@dataclass
+class Outcome:
+    """What a run did."""
+
+    materialized: list[str] = field(default_factory=list)
+    fresh: list[str] = field(default_factory=list)
+    failed: list[str] = field(default_factory=list)
+    blocked: list[str] = field(default_factory=list)  # not run, since a stage above failed
+    seconds: dict[str, float] = field(default_factory=dict)
+    errors: dict[str, str] = field(default_factory=dict)
+    crashed: bool = False  # a failure that no input explains
+
+    def to_json(self) -> dict[str, Any]:
+        """The object that `arrcoc run --json` prints."""
+        seconds = {name: round(value, 2) for name, value in self.seconds.items()}
+        return {"materialized": self.materialized, "fresh": self.fresh, "failed": self.failed, "seconds": seconds}
+
+
+@contextmanager
+def instance(ws: Workspace) -> Iterator[dg.DagsterInstance]:
+    """The workspace's Dagster instance."""
+    home = ws.root / ".dagster"
+    home.mkdir(exist_ok=True)
+    os.environ["DAGSTER_HOME"] = str(home)
+    with dg.DagsterInstance.from_config(str(home)) as found:
+        yield found
+
+
+def run(ws: Workspace, params: Params, select: str | None, watcher: Watcher) -> Outcome:
+    """Run the stages that are stale, of those selected, and bring Dagster and `dvc.lock` up to date.
+
+    `select`: Dagster's selection syntax (`+benchmark_scores`, `group:training`), or names with commas.
+
+    Raises:
+        UserError: the selection names no stage, or another run is under way.
+    """
+    with exclusive(ws), instance(ws) as found, ShardPool(params.shards.workers) as pool:
+        worker = _Worker(ws, params, found, pool, watcher)
+        for name in worker.selected(select):
+            worker.take(name)
+        commit(ws, worker.unlocked)
+    return worker.outcome
+
+
+def selection(defs: dg.Definitions, ws: Workspace, select: str | None) -> list[str]:
+    """The names of the stages selected, in order."""
+    names = list(stages.load(ws))
+    if select is None:
+        return names
+    text = " or ".join(part.strip() for part in select.split(","))
+    try:
+        keys = dg.AssetSelection.from_string(text).resolve(defs.resolve_asset_graph())
+    except dg.DagsterError as error:
+        reason = " ".join(str(error).split())
+        raise UserError(f"--select {select!r}: {reason}; the stages are {', '.join(names)}") from error
+    chosen = {key.to_user_string() for key in keys}
+    if not chosen:
+        raise UserError(f"--select {select!r}: no such stage; choose from {', '.join(names)}")
+    return [name for name in names if name in chosen]
+
+
+class _Worker:
+    """Takes one stage after the other."""
+
+    def __init__(
+        self, ws: Workspace, params: Params, found: dg.DagsterInstance, pool: ShardPool, watcher: Watcher
+    ) -> None:
+        self.ws, self.params, self.instance, self.watcher = ws, params, found, watcher
+        self.defs = build(ws, params)
+        ledger = Ledger(ws, params, commit=False, tell=watcher.shard)
+        self.resources = {"workspace": ws, "params": params, "pool": pool, "launcher": Launcher(), "ledger": ledger}
+        self.outcome = Outcome()
+        self.unlocked: list[str] = []
+
+    def selected(self, select: str | None) -> list[str]:
+        return selection(self.defs, self.ws, select)
+
+    def take(self, name: str) -> None:
+        """Leave a fresh stage alone, run a stale one."""
+        stage = stages.stage(self.ws, name)
+        if {*self.outcome.failed, *self.outcome.blocked} & set(stage.upstream):
+            self.outcome.blocked.append(name)
+            return
+        state = state_of(name, self.ws, self.params)
+        if state.state != "fresh":
+            state = self._run(state)
+        else:
+            self.outcome.fresh.append(name)
+        if state.state == "fresh":
+            provenance.synchronize(self.instance, self.ws, self.params, name, list(state.shards))
+            if not state.locked:
+                self.unlocked.append(name)
+
+    def _run(self, state: State) -> State:
+        self.watcher.begin(state)
+        begun = time.monotonic()
+        error = self._materialize(state)
+        seconds = time.monotonic() - begun
+        self.watcher.end(state.name, seconds, error)
+        self.outcome.seconds[state.name] = seconds
+        if error is not None:
+            self.outcome.failed.append(state.name)
+            self.outcome.errors[state.name] = error
+            return state
+        self.outcome.materialized.append(state.name)
+        return state_of(state.name, self.ws, self.params)
+
+    def _materialize(self, state: State) -> str | None:
+        """Run a stage, of a sharded one its stale shards; what went wrong, if anything."""
+        if not state.shards:
+            return self._execute(state.name, {})
+        for first, last in ranges(list(state.shards), state.todo):
+            tags = {ASSET_PARTITION_RANGE_START_TAG: first, ASSET_PARTITION_RANGE_END_TAG: last}
+            if error := self._execute(state.name, tags):
+                return error
+        if not state.todo:  # every shard is current, but there are files of shards that are gone
+            with recorded(state.name, self.ws, self.params):
+                pass
+        return None
+
+    def _execute(self, name: str, tags: dict[str, str]) -> str | None:
+        result = dg.materialize(
+            [*(self.defs.assets or []), *(self.defs.asset_checks or [])],
+            selection=dg.AssetSelection.assets(name),
+            instance=self.instance,
+            resources=self.resources,
+            tags=tags,
+            run_config=QUIET,
+            raise_on_error=False,
+        )
+        if result.success:
+            return None
+        return self._explain([event for event in result.all_events if event.is_step_failure])
+
+    def _explain(self, failures: Sequence[dg.DagsterEvent]) -> str:
+        error = failures[0].step_failure_data.error
+        while error.cause is not None:
+            error = error.cause
+        text = error.message.strip()
+        if error.cls_name == UserError.__name__:
+            return text.removeprefix(f"{error.cls_name}: ").removeprefix("ml.errors.UserError: ")
+        self.outcome.crashed = True
+        return "".join([*error.stack, text])
+
+
+def ranges(shards: Sequence[str], wanted: Sequence[str]) -> list[tuple[str, str]]:
+    """The wanted shards as ranges of neighbours: [(first, last), ...]."""
+    found: list[tuple[str, str]] = []
+    previous = None
+    for position, shard in enumerate(shards):
+        if shard in wanted:
+            joined = found and previous == position - 1
+            found = [*found[:-1], (found[-1][0], shard)] if joined else [*found, (shard, shard)]
+            previous = position
+    return found
