@@ -9,7 +9,7 @@ from ml.toytown.expressions import Expression
 from ml.toytown.kinds import KINDS
 from ml.toytown.language import NUMBERS, UNCOUNTABLE, article, caption, join, plural
 from ml.toytown.meaning import AXES, Meaning
-from ml.toytown.world import COLOURS, Node
+from ml.toytown.world import COLOURS, HELD_OUT, Node
 
 
 @dataclass(frozen=True)
@@ -168,7 +168,8 @@ def _neighbours(town: Meaning, objects: list[Node]) -> list[Question]:
 def _presence(town: Meaning, objects: list[Node], rng: np.random.Generator) -> list[Question]:
     """Two questions with yes, two with no."""
     present = sorted({(node.colour or "", node.kind) for node in objects})
-    absent = [(colour, kind) for colour in COLOURS for kind in KINDS if (colour, kind) not in present]
+    known = {*present, *HELD_OUT}
+    absent = [(colour, kind) for colour in COLOURS for kind in KINDS if (colour, kind) not in known]
     found = []
     for pairs, answer in ((present, "yes"), (absent, "no")):
         for i in rng.permutation(len(pairs))[:2]:
