@@ -1,5 +1,6 @@
 """What the frozen CLIP and its captioner say of an image and of each masked crop, batched over images."""
 
+from collections import Counter
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -12,9 +13,9 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from ml.labeling.crops import masked_crops
-from ml.labeling.kept import KeptImage
+from ml.labeling.kept import KeptImage, decoded
 from ml.labeling.relevance import Floats
-from ml.sa1b.reader import decode, read_jpeg
+from ml.params import Labels
 
 
 class Embedder(Protocol):
@@ -52,21 +53,29 @@ class Described:
 
 
 def describe(
-    images: Iterable[KeptImage], tar: Path, clip: Embedder, captioner: Captioner, margin: float, batch_size: int
+    images: Iterable[KeptImage],
+    tar: Path,
+    clip: Embedder,
+    captioner: Captioner,
+    params: Labels,
+    rejected: Counter[str],
 ) -> Iterator[Described]:
-    """Embed and caption every mask's crop, about `batch_size` crops at a time.
+    """Embed and caption every mask's crop, about `params.batch_size` crops at a time.
 
-    Args:
-        margin: context around a mask's box, in box sizes.
+    Images that can't be decoded are left out and counted in `rejected`, by reason.
+
+    Raises:
+        UserError: the tar is missing or cut.
     """
     batch: list[tuple[KeptImage, NDArray[np.uint8]]] = []
-    for kept in images:
-        batch.append((kept, decode(read_jpeg(tar, kept.jpeg_offset, kept.jpeg_bytes))))
-        if sum(len(member.rows) for member, _ in batch) >= batch_size:
-            yield from _describe(batch, clip, captioner, margin)
+    for kept, image in decoded(images, tar, rejected):
+        if image is not None:
+            batch.append((kept, image))
+        if sum(len(member.rows) for member, _ in batch) >= params.batch_size:
+            yield from _describe(batch, clip, captioner, params.crop_margin)
             batch = []
     if batch:
-        yield from _describe(batch, clip, captioner, margin)
+        yield from _describe(batch, clip, captioner, params.crop_margin)
 
 
 def embed_texts(texts: list[str], clip: Embedder, batch_size: int) -> Floats:

@@ -1,5 +1,6 @@
 """The frozen SAM encoder's output for every image of a shard: half precision, random access."""
 
+from collections import Counter
 from collections.abc import Iterator
 from itertools import islice
 from pathlib import Path
@@ -10,13 +11,13 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from ml.labeling.kept import KeptImage, count_images, read_kept
+from ml.labeling.kept import count_images, decoded, read_kept
 from ml.labeling.tensors import tensor_file
 from ml.params import Features
 from ml.report import Report
-from ml.sa1b.reader import decode, read_jpeg
 
 Image = NDArray[np.uint8]
+UNREADABLE = -1
 
 
 class Encoder(Protocol):
@@ -33,7 +34,7 @@ def encode_shard(kept_parquet: Path, tar: Path, out: Path, sam: Encoder, params:
     """Write `features` f16 [views, images, C, h, w] and `image_ids` i64 [images], in the order of `filtered_masks`.
 
     View 0 is the image as it is; view 1, where `params.flip` asks for it, the image mirrored before it is resized
-    and padded.
+    and padded. An image that can't be decoded has id -1 and zeros, and is counted in the report.
 
     Raises:
         UserError: an input is not readable.
@@ -41,21 +42,29 @@ def encode_shard(kept_parquet: Path, tar: Path, out: Path, sam: Encoder, params:
     images = count_images(kept_parquet)
     views = 2 if params.flip else 1
     shape = (views, images, sam.channels, sam.grid, sam.grid)
+    rejected: Counter[str] = Counter()
     with tensor_file(out, {"features": ("F16", shape), "image_ids": ("I64", (images,))}) as tensors:
-        start = 0
-        for batch in _batches(kept_parquet, params.batch_size):
-            end = start + len(batch)
-            pictures = [decode(read_jpeg(tar, kept.jpeg_offset, kept.jpeg_bytes)) for kept in batch]
+        tensors["image_ids"][:] = UNREADABLE
+        for batch in _batches(kept_parquet, tar, params.batch_size, rejected):
+            places, ids, pictures = (list(column) for column in zip(*batch, strict=True))
             for view in range(views):
-                tensors["features"][view, start:end] = _encode(pictures, sam, mirrored=view == 1)
-            tensors["image_ids"][start:end] = [kept.image_id for kept in batch]
-            start = end
-    return Report(numbers={"images": images, "views": views, "bytes": out.stat().st_size})
+                tensors["features"][view, places] = _encode(pictures, sam, mirrored=view == 1)
+            tensors["image_ids"][places] = ids
+    numbers: dict[str, float | int | str] = {
+        "images": images - rejected.total(),
+        "views": views,
+        "bytes": out.stat().st_size,
+    }
+    return Report(numbers=numbers, rejected=dict(rejected))
 
 
-def _batches(kept_parquet: Path, size: int) -> Iterator[list[KeptImage]]:
-    images = read_kept(kept_parquet)
-    while batch := list(islice(images, size)):
+def _batches(
+    kept_parquet: Path, tar: Path, size: int, rejected: Counter[str]
+) -> Iterator[list[tuple[int, int, Image]]]:
+    """(place, image id, pixels) of the readable images, `size` at a time."""
+    pictures = enumerate(decoded(read_kept(kept_parquet), tar, rejected))
+    readable = ((place, kept.image_id, image) for place, (kept, image) in pictures if image is not None)
+    while batch := list(islice(readable, size)):
         yield batch
 
 

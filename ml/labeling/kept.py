@@ -1,6 +1,7 @@
 """The kept masks of a shard, image by image, read a row group at a time."""
 
-from collections.abc import Iterator
+from collections import Counter
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from itertools import groupby
 from pathlib import Path
@@ -13,6 +14,7 @@ from numpy.typing import NDArray
 
 from ml.errors import UserError
 from ml.masks import Masks
+from ml.sa1b.reader import decode, read_jpeg
 
 
 @dataclass(frozen=True)
@@ -51,6 +53,33 @@ def read_kept(path: Path) -> Iterator[KeptImage]:
     for _, members in groupby(rows, key=lambda row: row["image_id"]):
         masks = list(members)
         yield KeptImage(**{name: masks[0][name] for name in shared}, rows=masks)
+
+
+def decoded(
+    images: Iterable[KeptImage], tar: Path, rejected: Counter[str]
+) -> Iterator[tuple[KeptImage, NDArray[np.uint8] | None]]:
+    """Each image with its pixels, uint8 [H, W, 3] RGB; None, counted in `rejected` by reason, where they are broken.
+
+    Raises:
+        UserError: the tar is missing or cut.
+    """
+    for kept in images:
+        data = read_jpeg(tar, kept.jpeg_offset, kept.jpeg_bytes)
+        try:
+            image = decode(data)
+        except UserError:
+            rejected["the JPEG can't be decoded"] += 1
+            yield kept, None
+            continue
+        fits = image.shape[:2] == (kept.height, kept.width)
+        if not fits:
+            rejected["the JPEG's size is not its masks'"] += 1
+        yield kept, image if fits else None
+
+
+def count_masks(path: Path) -> int:
+    """How many masks are kept."""
+    return _open(path).metadata.num_rows
 
 
 def count_images(path: Path) -> int:

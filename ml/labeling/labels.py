@@ -4,54 +4,29 @@ from collections import Counter
 from collections.abc import Iterator, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
+from tempfile import TemporaryDirectory
 from typing import Any
 
 import numpy as np
-import pyarrow as pa
-import pyarrow.parquet as pq
+from numpy.typing import NDArray
 
-from ml.atomic import atomic_path
 from ml.errors import UserError
 from ml.labeling.captions import Captioner, Described, Embedder, describe, embed_texts
-from ml.labeling.kept import KeptImage, read_kept
+from ml.labeling.kept import KeptImage, count_masks, read_kept
 from ml.labeling.phrases import Phrase, parse
-from ml.labeling.pictures import sample_sheet
 from ml.labeling.queries import Asker, Query, Region, choose, phrase_text, subjects
 from ml.labeling.questions import ask
 from ml.labeling.relations import measure
 from ml.labeling.relevance import RELEVANT, Floats, Scores, Sizes, Vocabulary, lift
+from ml.labeling.table import image_columns, write
 from ml.labeling.tensors import tensor_file
 from ml.params import Labels
 from ml.report import Report
 
-LEVEL_ORDER = ("object", "group", "scene", "part")  # who is described first where masks are too many
-ROW_GROUP = 64  # images
-SIZE_SURE = 0.8  # least certainty of "small" or "large"
+Array = NDArray[np.floating]
 
-_QUERY = pa.struct([("text", pa.string()), ("kind", pa.string()), ("target", pa.int32())])
-_QUESTION = pa.struct([("question", pa.string()), ("answer", pa.string()), ("evidence", pa.int32())])
-SCHEMA = pa.schema(
-    {
-        "image_id": pa.int64(),
-        "file_name": pa.string(),
-        "width": pa.int32(),
-        "height": pa.int32(),
-        "jpeg_offset": pa.int64(),
-        "jpeg_bytes": pa.int64(),
-        "caption": pa.string(),
-        "mask_ids": pa.list_(pa.int64()),
-        "counts": pa.list_(pa.string()),
-        "boxes": pa.list_(pa.list_(pa.float32())),
-        "levels": pa.list_(pa.string()),
-        "parents": pa.list_(pa.int64()),
-        "predicted_ious": pa.list_(pa.float32()),
-        "stability_scores": pa.list_(pa.float32()),
-        "phrases": pa.list_(pa.string()),
-        "queries": pa.list_(_QUERY),
-        "relevance": pa.list_(pa.list_(pa.float32())),
-        "questions": pa.list_(_QUESTION),
-    }
-)
+LEVEL_ORDER = ("object", "group", "scene", "part")  # who is described first where masks are too many
+SIZE_SURE = 0.8  # least certainty of "small" or "large"
 
 
 @dataclass(frozen=True)
@@ -81,19 +56,32 @@ def label_shard(
     """
     if captioner is None:
         raise UserError("params.backbones.clip.captioner_name: no captioner; name an open_clip CoCa there")
-    total = pq.read_metadata(kept_parquet).num_rows
-    with tensor_file(out_embeddings, {"embeddings": ("F16", (total, clip.embed_dim))}) as tensors:
-        embeddings = tensors["embeddings"]
-        described = describe(read_kept(kept_parquet), tar, clip, captioner, params.crop_margin, params.batch_size)
+    rejected: Counter[str] = Counter()
+    with TemporaryDirectory() as folder:
+        embeddings = _scratch(Path(folder), count_masks(kept_parquet), clip.embed_dim)
+        described = describe(read_kept(kept_parquet), tar, clip, captioner, params, rejected)
         drafts = list(_drafts(described, embeddings))
         words = _vocabulary(drafts, clip, params)
         drafts = [_confident(draft, embeddings, words, params.max_regions) for draft in drafts]
         sizes = _sizes(drafts)
         rows = (_label(draft, embeddings, words, sizes, params, seed) for draft in drafts)
-        return _write(rows, out_parquet, tar)
+        report = write(rows, out_parquet, tar)
+        _keep(embeddings[: sum(len(draft.phrases) for draft in drafts)], out_embeddings)
+    report.rejected = dict(rejected)
+    return report
 
 
-def _drafts(described: Iterator[Described], embeddings: Any) -> Iterator[Draft]:
+def _scratch(folder: Path, rows: int, width: int) -> Array:
+    """Embeddings on disk until it is known how many images can be read."""
+    return np.memmap(folder / "embeddings", np.float16, "w+", shape=(max(rows, 1), width))
+
+
+def _keep(embeddings: Array, out: Path) -> None:
+    with tensor_file(out, {"embeddings": ("F16", embeddings.shape)}) as tensors:
+        tensors["embeddings"][:] = embeddings
+
+
+def _drafts(described: Iterator[Described], embeddings: Array) -> Iterator[Draft]:
     start = 0
     for one in described:
         end = start + len(one.captions)
@@ -112,7 +100,7 @@ def _vocabulary(drafts: Sequence[Draft], clip: Embedder, params: Labels) -> Voca
     return Vocabulary(prompts, things, texts, params.similarity_midpoint, params.similarity_scale)
 
 
-def _confident(draft: Draft, embeddings: Any, words: Vocabulary, limit: int) -> Draft:
+def _confident(draft: Draft, embeddings: Array, words: Vocabulary, limit: int) -> Draft:
     """Keep at most `limit` phrases: those that CLIP, too, finds in their own crop."""
     crops = _crops(draft, embeddings)
     said = [i for i, phrase in enumerate(draft.phrases) if phrase]
@@ -140,7 +128,9 @@ def _sizes(drafts: Sequence[Draft]) -> Sizes:
     return Sizes.fit(nouns, areas)
 
 
-def _label(draft: Draft, embeddings: Any, words: Vocabulary, sizes: Sizes, params: Labels, seed: int) -> dict[str, Any]:
+def _label(
+    draft: Draft, embeddings: Array, words: Vocabulary, sizes: Sizes, params: Labels, seed: int
+) -> dict[str, Any]:
     """One image's row."""
     kept = draft.kept
     rng = np.random.default_rng([seed, kept.image_id])
@@ -155,7 +145,7 @@ def _label(draft: Draft, embeddings: Any, words: Vocabulary, sizes: Sizes, param
     chosen = choose(plain, params.max_regions, "kind", rng) + choose(spatial, params.spatial_queries, "relation", rng)
     questions = ask(asker, clear, kept.levels, crops, words, params.questions, rng)
     return {
-        **_image_columns(kept),
+        **image_columns(kept),
         "caption": draft.caption,
         "phrases": [_spoken(phrase) for phrase in draft.phrases],
         "queries": [{"text": phrase_text(query, rng), "kind": query.kind, "target": query.target} for query in chosen],
@@ -164,7 +154,7 @@ def _label(draft: Draft, embeddings: Any, words: Vocabulary, sizes: Sizes, param
     }
 
 
-def _regions(draft: Draft, areas: Any, sizes: Sizes) -> list[Region]:
+def _regions(draft: Draft, areas: Array, sizes: Sizes) -> list[Region]:
     return [
         Region(i, phrase, level, sizes.word(phrase.noun, float(areas[i]), SIZE_SURE))
         for i, (phrase, level) in enumerate(zip(draft.phrases, draft.kept.levels, strict=True))
@@ -180,57 +170,9 @@ def _relevance(queries: Sequence[Query], scores: Scores) -> Floats:
     return lift(rows, [query.target for query in queries], scores.geometry)
 
 
-def _image_columns(kept: KeptImage) -> dict[str, Any]:
-    """The columns that are only passed on."""
-    same = ("image_id", "file_name", "width", "height", "jpeg_offset", "jpeg_bytes")
-    lists = {
-        "mask_ids": "mask_id",
-        "counts": "counts",
-        "boxes": "bbox",
-        "levels": "level",
-        "predicted_ious": "predicted_iou",
-        "stability_scores": "stability_score",
-    }
-    columns = {name: [row[source] for row in kept.rows] for name, source in lists.items()}
-    columns["parents"] = kept.parents().tolist()
-    return {name: getattr(kept, name) for name in same} | columns
-
-
 def _spoken(phrase: Phrase | None) -> str:
     return phrase.indefinite if phrase else ""
 
 
-def _crops(draft: Draft, embeddings: Any) -> Floats:
+def _crops(draft: Draft, embeddings: Array) -> Floats:
     return embeddings[draft.start : draft.start + len(draft.kept.rows)].astype(np.float32)
-
-
-def _write(rows: Iterator[dict[str, Any]], out: Path, tar: Path) -> Report:
-    """Write the rows, a group at a time, and tell of them."""
-    numbers: Counter[str] = Counter(dict.fromkeys(("images", "masks", "described", "queries", "questions"), 0))
-    kinds: Counter[str] = Counter()
-    shown: list[dict[str, Any]] = []
-    with atomic_path(out) as tmp, pq.ParquetWriter(tmp, SCHEMA) as writer:
-        group: list[dict[str, Any]] = []
-        for row in rows:
-            group.append(row)
-            numbers.update(_count(row))
-            kinds.update(query["kind"] for query in row["queries"])
-            shown += [row] if len(shown) < 3 and len(row["queries"]) > 1 else []
-            if len(group) == ROW_GROUP:
-                writer.write_table(pa.Table.from_pylist(group, SCHEMA))
-                group = []
-        if group:
-            writer.write_table(pa.Table.from_pylist(group, SCHEMA))
-    table = [{"kind": kind, "queries": count} for kind, count in sorted(kinds.items())]
-    pictures = {"labels": sample_sheet(shown, tar)} if shown else {}
-    return Report(numbers=dict(numbers), tables={"queries": table}, pictures=pictures)
-
-
-def _count(row: dict[str, Any]) -> dict[str, int]:
-    return {
-        "images": 1,
-        "masks": len(row["phrases"]),
-        "described": sum(phrase != "" for phrase in row["phrases"]),
-        "queries": len(row["queries"]),
-        "questions": len(row["questions"]),
-    }
