@@ -93,7 +93,8 @@ class ARRCOC(nn.Module):
         self.adapter = Adapter(config.sam_dim, config.dim)
         self.region_encoder = RegionEncoder(config.dim)
         self.region_projection = nn.Sequential(nn.LayerNorm(config.dim), nn.Linear(config.dim, config.embed_dim))
-        self.logit_scale = nn.Parameter(torch.tensor(math.log(1 / config.temperature)))
+        # Of one dimension: DeepSpeed cannot broadcast a parameter without any.
+        self.logit_scale = nn.Parameter(torch.tensor([math.log(1 / config.temperature)]))
         self.grounding_head = GroundingHead(
             **text, grid=config.grid, layers=config.grounding_layers, dropout=config.dropout
         )

@@ -1,0 +1,1 @@
+"""Training under DeepSpeed: the launcher, the engine, batches, the four tasks, the loop, tracking."""

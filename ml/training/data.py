@@ -1,0 +1,211 @@
+"""The training set on disk: random access to an image's pseudo-labels and frozen features, in bounded memory.
+
+Labels are Parquet, read a row group at a time; features and region embeddings are safetensors, memory-mapped. What
+is open or parsed is kept in caches of fixed size, so that a thousand shards take no more memory than ten.
+"""
+
+import json
+from collections.abc import Callable
+from dataclasses import dataclass
+from functools import lru_cache
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.parquet as pq
+from safetensors import SafetensorError, safe_open
+
+from ml.errors import UserError
+from ml.labeling.training_set import is_validation
+from ml.masks import Masks
+from ml.workspace import Workspace
+
+OPEN_SHARDS = 8
+ROW_GROUPS = 8
+PARSED_IMAGES = 1024
+
+
+class Query(NamedTuple):
+    text: str
+    kind: str
+    target: int  # the region that is meant
+
+
+class Question(NamedTuple):
+    text: str
+    answer: str
+    evidence: int  # the region that shows the answer; -1: none
+
+
+@dataclass(frozen=True)
+class Labels:
+    """The pseudo-labels of an image with N masks and Q queries.
+
+    Attributes:
+        shard: its name.
+        first_mask: the row of its first mask among the shard's masks.
+        jpeg: offset and size in bytes inside the shard's tar.
+        boxes: float32 [N, 4], xywh in pixels of the image.
+        relevance: float32 [Q, N] in [0, 1].
+        phrases: [N], "" where a region is not described.
+    """
+
+    image_id: int
+    shard: str
+    first_mask: int
+    jpeg: tuple[int, int]
+    masks: Masks
+    boxes: np.ndarray
+    caption: str
+    phrases: list[str]
+    queries: list[Query]
+    relevance: np.ndarray
+    questions: list[Question]
+
+
+class TrainingData:
+    """All images of the training set; an index is an image.
+
+    Attributes:
+        image_ids: int64 [n].
+        blocks: [n], which row group of which shard an image lies in; images of a block are cheap to read together.
+        validation: bool [n].
+        digests: what the labels and features were when the training set was made, shard by shard.
+    """
+
+    def __init__(self, ws: Workspace) -> None:
+        """Read the manifests and every shard's image ids.
+
+        Raises:
+            UserError: a manifest, or a file that one names, is missing or broken.
+        """
+        self.ws = ws
+        self.names, self.digests, split = _read_manifests(ws.stage("training_set"))
+        groups = [_row_groups(ws.shard_file("pseudo_labels", name, ".parquet")) for name in self.names]
+        self._places = [(s, g) for s, ids in enumerate(groups) for g in range(len(ids))]
+        sizes = [len(ids) for shard in groups for ids in shard]
+        self.image_ids = np.concatenate([ids for shard in groups for ids in shard] or [np.empty(0, np.int64)])
+        self.blocks = np.repeat(np.arange(len(sizes)), sizes)
+        self._starts = np.concatenate([[0], np.cumsum(sizes)])
+        self.validation = np.array([split(int(image_id)) for image_id in self.image_ids], bool)
+        self._check_split()
+        self.labels = lru_cache(PARSED_IMAGES)(self._labels)
+        self._row_group = lru_cache(ROW_GROUPS)(self._read_row_group)
+        self._first_masks = lru_cache(OPEN_SHARDS)(self._count_masks)
+        self._feature_rows = lru_cache(OPEN_SHARDS)(self._read_feature_rows)
+        self._embeddings = lru_cache(OPEN_SHARDS)(self._open_embeddings)
+        self._features = lru_cache(OPEN_SHARDS)(self._open_features)
+
+    def __len__(self) -> int:
+        return len(self.image_ids)
+
+    def __reduce__(self) -> tuple[Any, ...]:  # loader workers open their own files
+        return TrainingData, (self.ws,)
+
+    def feature_shape(self) -> tuple[int, ...]:
+        """Views, channels, height and width of the cached features."""
+        views, _, *shape = self._features(self.names[0]).get_slice("features").get_shape()
+        return (views, *shape)
+
+    def features(self, index: int, view: int) -> np.ndarray:
+        """Frozen features of an image, float16 [C, h, w]; view 1 is of the mirrored image.
+
+        Raises:
+            UserError: the image or the view is not there.
+        """
+        labels = self.labels(index)
+        file, rows = self._features(labels.shard), self._feature_rows(labels.shard)
+        stored = file.get_slice("features")
+        if labels.image_id not in rows or view >= stored.get_shape()[0]:
+            path = self.ws.shard_file("image_features", labels.shard, ".safetensors")
+            raise UserError(f"{path}: no view {view} of image {labels.image_id}; materialize `image_features` again")
+        return stored[view, rows[labels.image_id]]
+
+    def embeddings(self, index: int) -> np.ndarray:
+        """CLIP embeddings of the masked crops, L2-normalised, float32 [N, e]."""
+        labels = self.labels(index)
+        stored = self._embeddings(labels.shard).get_slice("embeddings")
+        return stored[labels.first_mask : labels.first_mask + len(labels.masks)].astype(np.float32)
+
+    def _labels(self, index: int) -> Labels:
+        shard, group = self._places[self.blocks[index]]
+        name, inside = self.names[shard], int(index - self._starts[self.blocks[index]])
+        row = self._row_group(shard, group).slice(inside, 1).to_pylist()[0]
+        in_shard = int(index - self._starts[self._places.index((shard, 0))])
+        return Labels(
+            image_id=row["image_id"],
+            shard=name,
+            first_mask=int(self._first_masks(name)[in_shard]),
+            jpeg=(row["jpeg_offset"], row["jpeg_bytes"]),
+            masks=Masks.parse(row["counts"], (row["height"], row["width"])),
+            boxes=np.array(row["boxes"], np.float32).reshape(-1, 4),
+            caption=row["caption"],
+            phrases=row["phrases"],
+            queries=[Query(query["text"], query["kind"], query["target"]) for query in row["queries"]],
+            relevance=np.array(row["relevance"], np.float32).reshape(len(row["queries"]), -1),
+            questions=[Question(item["question"], item["answer"], item["evidence"]) for item in row["questions"]],
+        )
+
+    def _read_row_group(self, shard: int, group: int) -> pa.Table:
+        path = self.ws.shard_file("pseudo_labels", self.names[shard], ".parquet")
+        return pq.ParquetFile(path, memory_map=True).read_row_group(group)
+
+    def _count_masks(self, name: str) -> np.ndarray:
+        """The row of each image's first mask among a shard's masks."""
+        path = self.ws.shard_file("pseudo_labels", name, ".parquet")
+        ids = pq.read_table(path, columns=["mask_ids"], memory_map=True).column(0).combine_chunks()
+        return np.concatenate([[0], np.cumsum(ids.value_lengths().to_numpy())])
+
+    def _read_feature_rows(self, name: str) -> dict[int, int]:
+        """The row of each image among a shard's features."""
+        ids = self._features(name).get_tensor("image_ids")
+        return {int(image_id): row for row, image_id in enumerate(ids)}
+
+    def _open_embeddings(self, name: str) -> Any:
+        return _open(self.ws.shard_file("pseudo_labels", name, ".safetensors"), "pseudo_labels")
+
+    def _open_features(self, name: str) -> Any:
+        return _open(self.ws.shard_file("image_features", name, ".safetensors"), "image_features")
+
+    def _check_split(self) -> None:
+        n, held = len(self), int(self.validation.sum())
+        if held == 0 or held == n:
+            raise UserError(
+                f"training_set.validation_fraction: it leaves {n - held} images to train on and {held} to validate, "
+                "both must be at least 1; change it, or raise shards.count"
+            )
+
+
+def _read_manifests(folder: Path) -> tuple[list[str], dict[str, str], Callable[[int], bool]]:
+    manifests = [_read_manifest(path) for path in sorted(folder.glob("*.json"))]
+    if not manifests:
+        raise UserError(f"{folder}: no group_*.json; materialize the stage `training_set` first")
+    entries = [entry for manifest in manifests for entry in manifest["shards"]]
+    kinds = ("labels", "features", "embeddings")
+    digests = {f"{entry['shard']}.{kind}": str(entry[kind]) for entry in entries for kind in kinds}
+    seed, fraction = manifests[0]["seed"], manifests[0]["validation_fraction"]
+    return [entry["shard"] for entry in entries], digests, lambda image_id: is_validation(seed, image_id, fraction)
+
+
+def _read_manifest(path: Path) -> dict[str, Any]:
+    try:
+        return json.loads(path.read_text(encoding="utf-8"))
+    except (OSError, ValueError) as error:
+        raise UserError(f"{path}: not readable as JSON ({error}); materialize `training_set` again") from error
+
+
+def _row_groups(path: Path) -> list[np.ndarray]:
+    """The image ids of each row group."""
+    try:
+        file = pq.ParquetFile(path, memory_map=True)
+        return [file.read_row_group(i, columns=["image_id"]).column(0).to_numpy() for i in range(file.num_row_groups)]
+    except (OSError, pa.ArrowException) as error:
+        raise UserError(f"{path}: not readable as Parquet ({error}); materialize `pseudo_labels` again") from error
+
+
+def _open(path: Path, stage: str) -> Any:
+    try:
+        return safe_open(path, framework="numpy")
+    except (OSError, SafetensorError) as error:
+        raise UserError(f"{path}: not readable as safetensors ({error}); materialize `{stage}` again") from error

@@ -1,0 +1,189 @@
+"""The training loop of every stage, from the first batch to the finished folder under `data/`."""
+
+import math
+import time
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch.utils.data import DataLoader
+
+from ml.atomic import atomic_dir, write_json
+from ml.errors import UserError
+from ml.models.arrcoc import ARRCOC, CONFIG, WEIGHTS
+from ml.models.weights import write_weights
+from ml.params import Params
+from ml.training.batches import Batch, Examples
+from ml.training.checkpoints import Checkpoints, Progress, barrier
+from ml.training.data import TrainingData
+from ml.training.engine import World, summed, weights
+from ml.training.sampler import Sampler, validation_batches
+from ml.training.schedule import Schedule
+from ml.training.tasks import Task
+
+VALIDATION_IMAGES = 1024  # at most: a fraction of eleven million would be another epoch
+
+Log = Callable[[Mapping[str, float], int], None]  # metrics, step; called on rank 0 only
+
+
+@dataclass(frozen=True)
+class Run:
+    """What a stage trains with. `engine` is DeepSpeed's, around `task`."""
+
+    stage: str
+    params: Params
+    steps: int
+    side: int  # of SAM's frame in pixels
+    world: World
+    data: TrainingData
+    task: Task
+    engine: Any
+    schedule: Schedule
+    checkpoints: Checkpoints
+    log: Log
+
+
+def train(run: Run) -> Progress:
+    """Train to the last step, validating on the way; goes on from a checkpoint where there is one."""
+    progress = run.checkpoints.restore(run.engine)
+    batches = training_batches(run, progress.step)
+    window = Window(run.world)
+    for step in range(progress.step + 1, run.steps + 1):
+        for _ in range(run.params.training.accumulation):
+            loss, terms, _ = run.engine(next(batches).to(run.world.device))
+            run.engine.backward(loss)
+            run.engine.step()
+            window.add(loss, terms)
+        progress.step = step
+        due = step in validation_steps(run.steps, run.params.training.validations)
+        if due or step % run.params.training.log_interval == 0:
+            record(run, progress, window)
+        if due:
+            judge(run, progress, validate(run))
+            run.checkpoints.save(run.engine, progress)
+    return progress
+
+
+def training_batches(run: Run, start: int) -> Iterator[Batch]:
+    """The batches of this process from optimizer step `start` on."""
+    params = run.params.training
+    images = (~run.data.validation).nonzero()[0]
+    blocks = run.data.blocks[images]
+    sampler = Sampler(images, blocks, run.params.seed, params.batch_size, run.world.rank, run.world.size)
+    positions = sampler.batches(start * params.accumulation, run.steps * params.accumulation)
+    return iter(loader(run, positions, train=True))
+
+
+def loader(run: Run, positions: Iterable[list[tuple[int, int]]], train: bool) -> DataLoader:
+    """Batches at given positions; `loader_workers` processes make them ahead of time."""
+    params = run.params.training
+    workers = params.loader_workers if train else 0
+    return DataLoader(
+        Examples(run.data, params, run.side, run.params.seed, train),
+        batch_size=None,
+        sampler=positions,
+        num_workers=workers,
+        multiprocessing_context="forkserver" if workers else None,
+        generator=torch.Generator(),  # its own: the loader must not move the state that a checkpoint restores
+    )
+
+
+def validation_steps(steps: int, validations: int) -> list[int]:
+    """After which steps to validate, the last always among them."""
+    return sorted({max(1, steps * i // validations) for i in range(1, validations + 1)})
+
+
+class Window:
+    """Means of the loss and its terms since the last record."""
+
+    def __init__(self, world: World) -> None:
+        self.world = world
+        self.clear()
+
+    def clear(self) -> None:
+        self.sums: dict[str, torch.Tensor] = {}
+        self.count = 0
+        self.since = time.monotonic()
+
+    def add(self, loss: torch.Tensor, terms: Mapping[str, torch.Tensor]) -> None:
+        for name, value in {"loss": loss.detach(), **terms}.items():
+            self.sums[name] = self.sums[name] + value if name in self.sums else value.clone()
+        self.count += 1
+
+    def means(self) -> dict[str, float]:
+        """Over all processes; every process must call it."""
+        values = summed(torch.stack(list(self.sums.values())).float(), self.world)
+        means = values / (self.count * self.world.size)
+        return dict(zip(self.sums, means.tolist(), strict=True))
+
+
+def record(run: Run, progress: Progress, window: Window) -> None:
+    """Put the window's means into the history and the log, and begin a new one.
+
+    Raises:
+        UserError: the loss is not finite.
+    """
+    means, micro_steps = window.means(), window.count
+    if not math.isfinite(means["loss"]):
+        raise UserError(f"{run.stage}: the loss is {means['loss']} at step {progress.step}; lower {run.stage}.lr")
+    seconds = (time.monotonic() - window.since) * run.params.training.accumulation / micro_steps
+    rate = run.schedule.rate(progress.step - 1)
+    progress.train.append({"step": progress.step, **means, "lr": rate})
+    if run.world.leads:
+        images = run.params.training.batch_size * run.params.training.accumulation * run.world.size
+        speed = {"train/seconds_per_step": seconds, "train/images_per_second": images / seconds}
+        norm = {"train/grad_norm": float(run.engine.get_global_grad_norm() or 0.0)}
+        named = {f"train/{name}": value for name, value in means.items()}
+        run.log({**named, "train/lr": rate, **norm, **speed}, progress.step)
+    window.clear()
+
+
+@torch.no_grad()
+def validate(run: Run) -> dict[str, float]:
+    """Mean loss and measures over the validation images of all processes."""
+    images = run.data.validation.nonzero()[0][:VALIDATION_IMAGES]
+    dealt = validation_batches(images, run.params.training.batch_size, run.world.rank, run.world.size)
+    # A process without a batch of its own still takes part: ZeRO-3 gathers weights in every forward pass.
+    positions = [batch or [(0, int(images[0]))] for batch in dealt]
+    totals: dict[str, torch.Tensor] = {}
+    run.engine.eval()
+    for mine, batch in zip(dealt, loader(run, positions, train=False), strict=True):
+        loss, _, measured = run.engine(batch.to(run.world.device))
+        for name, pair in {"loss": (loss * len(mine), torch.tensor(float(len(mine)))), **measured}.items():
+            counted = torch.stack([part.double().to(run.world.device) for part in pair]) * bool(mine)
+            totals[name] = totals[name] + counted if name in totals else counted
+    run.engine.train()
+    sums = summed(torch.stack(list(totals.values())), run.world)
+    return {name: float(total / max(count, 1)) for name, (total, count) in zip(totals, sums.tolist(), strict=True)}
+
+
+def judge(run: Run, progress: Progress, measured: dict[str, float]) -> None:
+    """Record a validation, and keep the model where it is the best yet by the task's measure."""
+    progress.validation.append({"step": progress.step, **measured})
+    value = measured[run.task.judged_by]
+    run.schedule.observe(value)
+    if not progress.best or value > progress.best["value"]:
+        metrics = {f"val/{name}": number for name, number in measured.items()}
+        progress.best = {"step": progress.step, "by": run.task.judged_by, "value": value, "metrics": metrics}
+        state = weights(run.engine, run.world)
+        if run.world.leads:
+            run.checkpoints.keep_best(state)
+    if run.world.leads:
+        run.log({f"val/{name}": number for name, number in measured.items()}, progress.step)
+
+
+def finish(run: Run, progress: Progress, out: Path) -> None:
+    """Write the best model and the history to `out`, whole or not at all; then forget the checkpoints."""
+    if run.world.leads:
+        model = ARRCOC(run.task.model.config)
+        model.load_state_dict(run.checkpoints.best())
+        history = {"stage": run.stage, "steps": run.steps, "best": progress.best}
+        history |= {"train": progress.train, "validation": progress.validation}
+        with atomic_dir(out) as tmp:
+            write_weights(tmp / WEIGHTS, model)
+            (tmp / CONFIG).write_text(model.config.to_json(), encoding="utf-8")
+            write_json(tmp / "history.json", history)
+        run.checkpoints.remove()
+    barrier(run.world)

@@ -1,0 +1,157 @@
+"""One process of a training stage: `python -m ml.training.main --stage NAME --workspace DIR`.
+
+DeepSpeed's launcher starts one a device. Rank 0 alone logs: to stderr, to MLflow, and to Dagster where Dagster Pipes
+asks. Heavy imports come late, and MLflow's last of all: four stages pay for them.
+"""
+
+import argparse
+import hashlib
+import logging
+import sys
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from ml.errors import UserError
+from ml.keys import file_md5
+from ml.params import Params, load
+from ml.training.launch import ERROR
+from ml.training.reporter import Reporter, pipes
+from ml.workspace import Workspace
+
+if TYPE_CHECKING:
+    from ml.training.data import TrainingData
+    from ml.training.engine import World
+    from ml.training.tasks import Task
+
+ORDER = ("mask_region_alignment", "text_region_grounding", "relevance_learning", "multimodal_finetuning")
+HARMLESS = {"processes", "hostfile", "loader_workers"}  # training params that change no result
+
+
+def main(arguments: list[str] | None = None) -> int:
+    """Run the stage; 0 done, 2 the user's input or environment is wrong."""
+    parser = argparse.ArgumentParser(prog="python -m ml.training.main")
+    parser.add_argument("--stage", required=True, choices=ORDER)
+    parser.add_argument("--workspace", required=True, type=Path)
+    options = parser.parse_args(arguments)
+    try:
+        run_stage(options.stage, Workspace(options.workspace))
+    except UserError as error:
+        print(f"{ERROR}{error}", file=sys.stderr, flush=True)
+        return 2
+    return 0
+
+
+def run_stage(stage: str, ws: Workspace) -> None:
+    """Train a stage in this process, as one of those that the launcher started.
+
+    Raises:
+        UserError: the params, the data or the machine is not fit for it.
+    """
+    from ml.training import engine
+    from ml.training.checkpoints import locked
+
+    logging.getLogger("DeepSpeed").setLevel(logging.ERROR)
+    params = load(ws.params_file)
+    world = engine.join(params.training.processes)
+    if not world.leads:
+        return train_stage(stage, ws, params, world, Reporter(stage))
+    with locked(ws.resume, stage), pipes() as dagster:
+        return train_stage(stage, ws, params, world, Reporter(stage, dagster))
+
+
+def train_stage(stage: str, ws: Workspace, params: Params, world: "World", reporter: Reporter) -> None:
+    """Build what the loop needs, run it, and write what it made."""
+    import torch
+
+    from ml.training import engine, loop
+    from ml.training.checkpoints import Checkpoints
+    from ml.training.data import TrainingData
+
+    data, section = TrainingData(ws), getattr(params, stage)
+    torch.manual_seed(params.seed)
+    task, side = make_task(stage, ws, params, world)
+    check_features(params, data, task)
+    torch.manual_seed(params.seed * 1000 + world.rank)  # dropout differs between processes, weights do not
+    deepspeed, schedule = engine.build(task, params.training, section.lr, section.steps, world)
+    checkpoints = Checkpoints(ws.resume / stage, origin(stage, ws, params, data), world)
+    with reporter.tracked(ws, params, section.steps, data.digests) if world.leads else reporter:
+        run = loop.Run(
+            stage, params, section.steps, side, world, data, task, deepspeed, schedule, checkpoints, reporter.metrics
+        )
+        progress = loop.train(run)
+        loop.finish(run, progress, ws.stage(stage))
+        reporter.done(progress)
+
+
+def make_task(stage: str, ws: Workspace, params: Params, world: "World") -> tuple["Task", int]:
+    """The stage's task on the model of the stage before, and the side of SAM's frame in pixels.
+
+    Raises:
+        UserError: the backbones or the stage before are missing.
+    """
+    from ml.models.arrcoc import ARRCOC, ModelConfig
+    from ml.models.clip import load_clip
+    from ml.models.sam import load_sam
+    from ml.training.tasks import TASKS
+    from ml.training.texts import TextBank
+
+    backbones, first = ws.stage("backbones"), stage == ORDER[0]
+    clip, sam = load_clip(backbones), load_sam(backbones)
+    if first:
+        temperature = params.mask_region_alignment.temperature
+        model = ARRCOC(ModelConfig.from_backbones(params.model, sam, clip, temperature))
+    else:
+        model = ARRCOC.load(upstream(stage, ws).parent)
+    encoder = None if params.training.cached_features else sam
+    if encoder is not None:
+        encoder.model.image_encoder.to(world.device)
+    return TASKS[stage](model, TextBank(clip, world.device), encoder, params), sam.image_size
+
+
+def upstream(stage: str, ws: Workspace) -> Path:
+    """The weights of the stage before.
+
+    Raises:
+        UserError: they are missing.
+    """
+    before = ORDER[ORDER.index(stage) - 1]
+    path = ws.stage(before) / "model.safetensors"
+    if not path.is_file():
+        raise UserError(f"{path}: missing; materialize the stage `{before}` first")
+    return path
+
+
+def check_features(params: Params, data: "TrainingData", task: "Task") -> None:
+    """Refuse cached features that the params or the model do not fit.
+
+    Raises:
+        UserError: no mirrored view though flips are asked for, or features of another SAM.
+    """
+    if not params.training.cached_features:
+        return
+    views, channels, *grid = data.feature_shape()
+    if params.training.augment.flip > 0 and views < 2:
+        raise UserError(
+            f"training.augment.flip: {params.training.augment.flip}, but image_features hold no mirrored view; "
+            "set it to 0, or features.flip to true"
+        )
+    config = task.model.config
+    if (channels, *grid) != (config.sam_dim, config.grid, config.grid):
+        raise UserError(
+            f"image_features: found {channels} channels on a {grid} grid, the model wants {config.sam_dim} on "
+            f"{[config.grid, config.grid]}; materialize `image_features` and `mask_region_alignment` again"
+        )
+
+
+def origin(stage: str, ws: Workspace, params: Params, data: "TrainingData") -> dict[str, Any]:
+    """What decides the outcome of a stage: a checkpoint made from anything else is of no use."""
+    values = params.model_dump(mode="json")
+    sections = {name: values[name] for name in ("seed", "model", *ORDER)}
+    training = {name: value for name, value in values["training"].items() if name not in HARMLESS}
+    files = sorted(ws.stage("backbones").glob("*.safetensors")) + ([] if stage == ORDER[0] else [upstream(stage, ws)])
+    digest = hashlib.sha256("".join(file_md5(file) for file in files).encode()).hexdigest()
+    return {"stage": stage, "params": sections | {"training": training}, "weights": digest, "data": data.digests}
+
+
+if __name__ == "__main__":
+    sys.exit(main())

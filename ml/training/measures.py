@@ -1,0 +1,48 @@
+"""What validation reports, as (sum, count) pairs: they add up over batches and processes, means do not."""
+
+import torch
+from torch import Tensor
+
+from ml.training.batches import Batch
+
+Measures = dict[str, tuple[Tensor, Tensor]]
+THRESHOLD = 0.5
+
+
+@torch.no_grad()
+def alignment(regions: Tensor, masks: Tensor, positives: Tensor) -> Measures:
+    """Retrieval: the share of regions `[n, e]` whose nearest mask embedding `[n, e]` is its own or a like one."""
+    nearest = (regions @ masks.T).argmax(1)
+    right = positives[torch.arange(len(regions), device=regions.device), nearest]
+    return {"alignment_accuracy": _counted(right)}
+
+
+@torch.no_grad()
+def grounding(logits: Tensor, targets: Tensor, asked: Tensor) -> Measures:
+    """IoU of thresholded maps `[B, Q, 4h, 4w]`, averaged over the queries that are there (bool `[B, Q]`)."""
+    found, wanted = logits > 0, targets > THRESHOLD
+    iou = (found & wanted).sum((-2, -1)) / (found | wanted).sum((-2, -1)).clamp_min(1)
+    return {"grounding_iou": _counted(iou[asked])}
+
+
+@torch.no_grad()
+def relevance(scores: Tensor, batch: Batch, asked: Tensor) -> Measures:
+    """Binary agreement of scores `[B, Q, N]` over valid pairs, and whether the best mask is the one that is meant."""
+    agree = (scores > THRESHOLD) == (batch.relevance > THRESHOLD)
+    best = scores.masked_fill(~batch.valid.unsqueeze(1), -1).argmax(-1)
+    return {
+        "relevance_accuracy": _counted(agree[batch.valid.unsqueeze(1) & asked.unsqueeze(2)]),
+        "top1": _counted((best == batch.targets)[asked]),
+    }
+
+
+@torch.no_grad()
+def answers(logits: Tensor, targets: Tensor, pad_id: int) -> Measures:
+    """The share of answers `[M, L]` of which every token is predicted right, given those before it."""
+    there = targets != pad_id
+    right = ((logits.argmax(-1) == targets) | ~there).all(1)
+    return {"answer_accuracy": _counted(right[there.any(1)])}
+
+
+def _counted(values: Tensor) -> tuple[Tensor, Tensor]:
+    return values.double().sum(), torch.tensor(float(values.numel()), dtype=torch.double, device=values.device)

@@ -1,0 +1,87 @@
+"""Where a stage's progress goes: stderr, MLflow, and Dagster through Dagster Pipes."""
+
+import os
+import sys
+import time
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from typing import TYPE_CHECKING, Any, Self
+
+from ml.params import Params
+from ml.training import tracking
+from ml.workspace import Workspace
+
+if TYPE_CHECKING:
+    from dagster_pipes import PipesContext
+
+    from ml.training.checkpoints import Progress
+
+DAGSTER_SECONDS = 5.0  # between two messages: each becomes an event in Dagster's store, 25 to 100 ms
+SHOWN = (
+    "train/loss",
+    "train/seconds_per_step",
+    "val/alignment_accuracy",
+    "val/relevance_accuracy",
+    "val/grounding_iou",
+    "val/top1",
+)
+
+
+@contextmanager
+def pipes() -> Iterator["PipesContext | None"]:
+    """Dagster's end of this process, where Dagster started it."""
+    if "DAGSTER_PIPES_CONTEXT" not in os.environ:
+        yield None
+        return
+    from dagster_pipes import open_dagster_pipes
+
+    with open_dagster_pipes() as context:
+        yield context
+
+
+class Reporter:
+    """Tells of a stage; silent on every process that has not opened it with `tracked`."""
+
+    def __init__(self, stage: str, dagster: "PipesContext | None" = None) -> None:
+        self.stage, self.dagster = stage, dagster
+        self.run: tracking.Run | None = None
+        self.steps = 0
+        self._told = 0.0
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *error: object) -> None:
+        return None
+
+    @contextmanager
+    def tracked(self, ws: Workspace, params: Params, steps: int, inputs: Mapping[str, str]) -> Iterator[None]:
+        """An MLflow run around the training. `inputs`: the digests of what is read."""
+        self.steps = steps
+        dagster_run = self.dagster.run_id if self.dagster else None
+        with tracking.start(ws, params, self.stage, dagster_run_id=dagster_run) as self.run:
+            for name, digest in inputs.items():
+                self.run.dataset(name, digest)
+            yield
+
+    def metrics(self, values: Mapping[str, float], step: int) -> None:
+        """Numbers of a step."""
+        if self.run is None:
+            return
+        self.run.metrics(values, step)
+        shown = "  ".join(f"{name.partition('/')[2]} {values[name]:.4g}" for name in SHOWN if name in values)
+        line = f"{self.stage} {step}/{self.steps}  {shown}"
+        print(line, file=sys.stderr, flush=True)
+        if self.dagster and time.monotonic() - self._told > DAGSTER_SECONDS:
+            self._told = time.monotonic()
+            self.dagster.log.info(line)
+
+    def done(self, progress: "Progress") -> None:
+        """The stage is trained: keep its history with the run, and tell Dagster which run that is."""
+        if self.run is None:
+            return
+        self.run.table("validation", progress.validation)
+        self.run.tag("best_step", str(progress.best["step"]))
+        if self.dagster:
+            message: dict[str, Any] = {"mlflow_run_id": self.run.id, "best": progress.best}
+            self.dagster.report_custom_message(message)

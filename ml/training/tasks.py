@@ -1,0 +1,219 @@
+"""The four training stages: a task is the model, a loss, and what a batch means to it."""
+
+from abc import ABC, abstractmethod
+from typing import ClassVar, NamedTuple
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+from ml.models.arrcoc import ARRCOC
+from ml.models.clip import TextFeatures
+from ml.models.sam import Sam
+from ml.objectives.bce_dice import bce_dice_loss
+from ml.objectives.captioning import captioning_loss, token_loss
+from ml.objectives.contrastive import contrastive_loss, same_target
+from ml.objectives.referring import referring_loss
+from ml.objectives.relevance import relevance_loss
+from ml.objectives.total import total_loss
+from ml.objectives.vqa import vqa_loss
+from ml.params import Params
+from ml.training import measures
+from ml.training.batches import FINE, Batch, grounding_targets, painted
+from ml.training.measures import Measures
+from ml.training.texts import TextBank
+
+Outcome = tuple[Tensor, dict[str, Tensor], Measures]  # the loss, its terms detached, what validation averages
+
+
+class Seen(NamedTuple):
+    """A batch after the adapter: grid `[B, d, h, w]`, coverage `[B, N, h, w]`, regions `[B, N, d]`."""
+
+    grid: Tensor
+    coverage: Tensor
+    regions: Tensor
+
+
+class Task(nn.Module, ABC):
+    """A training stage. Parts of the model that it does not train are frozen.
+
+    Attributes:
+        trains: the parts of the model that learn.
+        judged_by: the validation measure that picks the best checkpoint; higher is better.
+    """
+
+    trains: ClassVar[tuple[str, ...]]
+    judged_by: ClassVar[str] = "relevance_accuracy"
+
+    def __init__(self, model: ARRCOC, texts: TextBank, sam: Sam | None, params: Params) -> None:
+        """`sam`: encodes images where features are not cached."""
+        super().__init__()
+        self.model, self.texts, self.sam, self.params = model, texts, sam, params
+        for name, parameter in model.named_parameters():
+            parameter.requires_grad_(name.partition(".")[0] in self.trains)
+
+    @abstractmethod
+    def forward(self, batch: Batch) -> Outcome: ...
+
+    def see(self, batch: Batch) -> Seen:
+        features = batch.pixels.float() if self.sam is None else self.sam.encode(batch.pixels)
+        grid = self.model.adapt(features)
+        coverage = batch.coverage
+        return Seen(grid, coverage, self.model.regions(grid, coverage, batch.boxes))
+
+    def alignment(self, batch: Batch, seen: Seen) -> tuple[Tensor, Measures]:
+        """Contrastive loss of the regions against the CLIP embeddings of their masks."""
+        regions = self.model.region_embeddings(seen.regions)[batch.valid].float()
+        masks = batch.embeddings[batch.valid]
+        positives = same_target(masks)
+        loss = contrastive_loss(regions, masks, self.model.logit_scale.exp().clamp(max=100), positives)
+        return loss, measures.alignment(regions, masks, positives)
+
+
+class MaskRegionAlignment(Task):
+    """Stage 1: regions of the adapted grid against CLIP's view of their masks."""
+
+    trains = ("adapter", "region_encoder", "region_projection", "logit_scale")
+    judged_by = "alignment_accuracy"
+
+    def __init__(self, model: ARRCOC, texts: TextBank, sam: Sam | None, params: Params) -> None:
+        super().__init__(model, texts, sam, params)
+        model.logit_scale.requires_grad_(params.mask_region_alignment.learn_temperature)
+
+    def forward(self, batch: Batch) -> Outcome:
+        loss, measured = self.alignment(batch, self.see(batch))
+        return loss, {"alignment": loss.detach()}, measured
+
+
+class TextRegionGrounding(Task):
+    """Stage 2: from a text to the pixels it means. Relevance is read off the grounding map until its head learns."""
+
+    trains = (*MaskRegionAlignment.trains, "grounding_head")
+
+    def forward(self, batch: Batch) -> Outcome:
+        section, seen = self.params.text_region_grounding, self.see(batch)
+        logits = self.model.ground(seen.grid, self.texts.features(batch.queries)).float()
+        targets, asked = grounding_targets(batch), present(batch.queries, logits.device)
+        grounding = bce_dice_loss(logits, targets, asked, section.bce_weight, section.dice_weight)
+        alignment, measured = self.alignment(batch, seen)
+        loss = grounding + section.alignment_weight * alignment
+        scores = mean_inside(logits, seen.coverage)
+        measured |= measures.grounding(logits, targets, asked) | measures.relevance(scores, batch, asked)
+        return loss, {"grounding": grounding.detach(), "alignment": alignment.detach()}, measured
+
+
+class RelevanceLearning(Task):
+    """Stage 3: a score for every mask and query."""
+
+    trains = ("adapter", "region_encoder", "grounding_head", "relevance_head")
+
+    def forward(self, batch: Batch) -> Outcome:
+        section, grounded = self.params.relevance_learning, self.params.text_region_grounding
+        seen, text = self.see(batch), self.texts.features(batch.queries)
+        logits = self.model.ground(seen.grid, text)
+        scores = relevance_scores(self.model, batch, seen, text, logits)
+        targets, asked = grounding_targets(batch), present(batch.queries, logits.device)
+        relevance = relevance_loss(
+            scores,
+            batch.relevance,
+            batch.valid.unsqueeze(1) & asked.unsqueeze(2),
+            section.mse_weight,
+            section.ranking_weight,
+            section.ranking_margin,
+        )
+        grounding = bce_dice_loss(logits.float(), targets, asked, grounded.bce_weight, grounded.dice_weight)
+        loss = relevance + section.grounding_weight * grounding
+        measured = measures.grounding(logits, targets, asked) | measures.relevance(scores, batch, asked)
+        return loss, {"relevance": relevance.detach(), "grounding": grounding.detach()}, measured
+
+
+class MultimodalFinetuning(Task):
+    """Stage 4: grounded captions, referring expressions and grounded questions, with grounding and relevance."""
+
+    trains = (*RelevanceLearning.trains, "captioner", "question")
+
+    def forward(self, batch: Batch) -> Outcome:
+        seen = self.see(batch)
+        columns = [len(rows[0]) for rows in (batch.queries, batch.phrases, batch.questions)]
+        rows = zip(batch.queries, batch.phrases, batch.questions, strict=True)
+        text = self.texts.features([[*queries, *phrases, *questions] for queries, phrases, questions in rows])
+        logits = self.model.ground(seen.grid, text)
+        asked, described, questioned = logits.float().split(columns, dim=1)
+        losses, measured = self.queries(batch, seen, select(text, slice(0, columns[0])), asked)
+        losses["caption"] = self.captions(batch, seen, described)
+        losses["vqa"], answered = self.answers(batch, seen, select(text, slice(-columns[2], None)), questioned)
+        loss, terms = total_loss(losses, self.params.multimodal_finetuning.loss_weights.model_dump())
+        return loss, terms, measured | answered
+
+    def queries(
+        self, batch: Batch, seen: Seen, text: TextFeatures, logits: Tensor
+    ) -> tuple[dict[str, Tensor], Measures]:
+        """Grounding, referring and relevance losses of the queries."""
+        relevance, grounded = self.params.relevance_learning, self.params.text_region_grounding
+        targets, asked = grounding_targets(batch), present(batch.queries, logits.device)
+        meant = F.one_hot(batch.targets, batch.valid.shape[1]).float()
+        scores = relevance_scores(self.model, batch, seen, text, logits)
+        valid = batch.valid.unsqueeze(1) & asked.unsqueeze(2)
+        weights = (relevance.mse_weight, relevance.ranking_weight, relevance.ranking_margin)
+        losses = {
+            "grounding": bce_dice_loss(logits, targets, asked, grounded.bce_weight, grounded.dice_weight),
+            "ref_exp": referring_loss(logits, painted(meant, batch.fine), asked),
+            "relevance": relevance_loss(scores, batch.relevance, valid, *weights),
+        }
+        return losses, measures.grounding(logits, targets, asked) | measures.relevance(scores, batch, asked)
+
+    def captions(self, batch: Batch, seen: Seen, logits: Tensor) -> Tensor:
+        """The image's caption from its grid; the phrases from their regions, each grounded back to where it fits."""
+        pad = self.texts.clip.pad_id
+        ids = self.texts.ids(batch.captions)
+        whole = self.model.caption(self.model.image_memory(seen.grid), ids[:, :-1]).float()
+        regions = batch.phrase_regions @ seen.regions / batch.phrase_regions.sum(-1, keepdim=True).clamp_min(1)
+        phrases = self.texts.ids([phrase for row in batch.phrases for phrase in row])
+        words = self.model.caption(self.model.region_memory(regions), phrases[:, :-1]).float()
+        masks = painted(batch.phrase_regions, batch.fine)
+        given = present(batch.phrases, logits.device)
+        grounded = captioning_loss(words, phrases[:, 1:], pad, logits, masks, given)
+        return token_loss(whole, ids[:, 1:], pad) + grounded
+
+    def answers(self, batch: Batch, seen: Seen, text: TextFeatures, logits: Tensor) -> tuple[Tensor, Measures]:
+        """Answers from what each question points to, and the evidence it should point to."""
+        pad = self.texts.clip.pad_id
+        ids = self.texts.ids([answer for row in batch.answers for answer in row])
+        memory, mask = self.model.answer_memory(seen.grid, seen.regions, batch.valid, text, logits)
+        words = self.model.caption(memory, ids[:, :-1], mask).float()
+        pointed = F.one_hot(batch.evidence.clamp_min(0), batch.valid.shape[1]).float()
+        given = present(batch.questions, logits.device) & (batch.evidence >= 0)
+        weight = self.params.multimodal_finetuning.evidence_weight
+        loss = vqa_loss(words, ids[:, 1:], pad, logits, painted(pointed, batch.fine), given, weight)
+        return loss, measures.answers(words, ids[:, 1:], pad)
+
+
+TASKS: dict[str, type[Task]] = {
+    "mask_region_alignment": MaskRegionAlignment,
+    "text_region_grounding": TextRegionGrounding,
+    "relevance_learning": RelevanceLearning,
+    "multimodal_finetuning": MultimodalFinetuning,
+}
+
+
+def relevance_scores(model: ARRCOC, batch: Batch, seen: Seen, text: TextFeatures, logits: Tensor) -> Tensor:
+    """Scores in [0, 1], float32 `[B, Q, N]`."""
+    found = model.relevance(seen.grid, seen.regions, batch.boxes, batch.valid, text, logits, seen.coverage)
+    return torch.sigmoid(found.float())
+
+
+def mean_inside(logits: Tensor, coverage: Tensor) -> Tensor:
+    """Mean probability of logits `[B, Q, 4h, 4w]` inside each mask `[B, N, h, w]`: `[B, Q, N]`."""
+    probability = F.avg_pool2d(torch.sigmoid(logits), FINE).flatten(2)
+    weights = coverage.flatten(2)
+    return probability @ (weights / weights.sum(-1, keepdim=True).clamp_min(1e-6)).transpose(1, 2)
+
+
+def present(texts: list[list[str]], device: torch.device) -> Tensor:
+    """Bool `[B, Q]`: which texts are there, rather than padding."""
+    return torch.tensor([[bool(text) for text in row] for row in texts], device=device)
+
+
+def select(text: TextFeatures, columns: slice) -> TextFeatures:
+    """Some of the Q texts of features with leading dimensions `[B, Q]`."""
+    return TextFeatures(text.tokens[:, columns], text.pooled[:, columns], text.mask[:, columns])

@@ -1,0 +1,54 @@
+"""Frozen text features of the batch's strings: each distinct string is encoded once, then remembered."""
+
+from collections import OrderedDict
+from collections.abc import Iterable, Sequence
+
+import torch
+from torch import Tensor
+
+from ml.models.clip import Clip, TextFeatures
+
+REMEMBERED_BYTES = 256 * 2**20
+
+
+class TextBank:
+    """Text features and token ids by string; "" stands for padding."""
+
+    def __init__(self, clip: Clip, device: torch.device) -> None:
+        self.clip, self.device = clip, device
+        clip.model.text.to(device)
+        self._known: OrderedDict[str, tuple[Tensor, Tensor]] = OrderedDict()
+        self._room = REMEMBERED_BYTES // (4 * (clip.context_length * clip.text_dim + clip.embed_dim))
+
+    def features(self, texts: Sequence[Sequence[str]]) -> TextFeatures:
+        """Features of `[B][Q]` texts with leading dimensions `[B, Q]`, as long as the longest text."""
+        flat = [text for row in texts for text in row]
+        self._learn(flat)
+        found = [self._known[text] for text in flat]
+        lead = (len(texts), len(texts[0]))
+        tokens = torch.nn.utils.rnn.pad_sequence([tokens for tokens, _ in found], batch_first=True)
+        lengths = torch.tensor([len(tokens) for tokens, _ in found], device=self.device)
+        mask = torch.arange(tokens.shape[1], device=self.device) < lengths[:, None]
+        pooled = torch.stack([pooled for _, pooled in found])
+        return TextFeatures(tokens.unflatten(0, lead), pooled.unflatten(0, lead), mask.unflatten(0, lead))
+
+    def ids(self, texts: Sequence[str]) -> Tensor:
+        """Token ids int64 `[M, L]`, cut to the longest; all padding for ""."""
+        ids = self.clip.tokenize(list(texts))
+        ids[[not text for text in texts]] = self.clip.pad_id
+        longest = int((ids != self.clip.pad_id).sum(1).max())
+        return ids[:, : max(2, longest)].to(self.device)
+
+    def _learn(self, texts: Iterable[str]) -> None:
+        distinct = dict.fromkeys(texts)
+        for text in distinct:
+            if text in self._known:
+                self._known.move_to_end(text)
+        new = [text for text in distinct if text not in self._known]
+        if new:
+            # At full length always: where a CoCa's class token stands depends on it.
+            encoded = self.clip.encode_text(self.clip.tokenize(new).to(self.device))
+            for text, tokens, pooled, mask in zip(new, encoded.tokens, encoded.pooled, encoded.mask, strict=True):
+                self._known[text] = (tokens[: int(mask.sum())].clone(), pooled.clone())
+        while len(self._known) > max(self._room, len(distinct)):
+            self._known.popitem(last=False)

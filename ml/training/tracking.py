@@ -1,0 +1,271 @@
+"""One MLflow run a stage: params, metrics, pictures, and what the run was made from.
+
+Everything MLflow does happens on one background thread: its import takes 1.4 s, a first store 2 to 6 s, a call 20 ms,
+and no training step waits for any of it. What goes wrong there is raised at the next call.
+"""
+
+import json
+import logging
+import os
+import subprocess
+import tempfile
+import time
+import traceback
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from concurrent.futures import Future, ThreadPoolExecutor
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+from ml import stages
+from ml.errors import UserError
+from ml.keys import file_md5
+from ml.params import Params
+from ml.workspace import Workspace
+
+FLUSH_SECONDS = 3.0
+SAMPLING_SECONDS = 5.0  # of the system metrics
+BATCH = 1000  # metrics, the most that MLflow takes at once
+ERROR_LINES = 20
+
+
+@contextmanager
+def start(ws: Workspace, params: Params, stage: str, *, dagster_run_id: str | None = None) -> Iterator["Run"]:
+    """Open a run of `stage`; it ends as FINISHED, FAILED with the last lines of the error, or KILLED.
+
+    Raises:
+        UserError: the tracking store cannot be used.
+    """
+    with ThreadPoolExecutor(1, "mlflow") as thread:
+        run = Run(thread, thread.submit(_Session, ws, params, stage, dagster_run_id))
+        try:
+            yield run
+            run.close("FINISHED")
+        except BaseException as error:
+            # The store may be what failed: the error itself matters more than that it was not recorded.
+            interrupted = not isinstance(error, Exception)
+            run.abandon("KILLED" if interrupted else "FAILED", "".join(traceback.format_exception(error)))
+            raise
+
+
+def run_id(ws: Workspace, params: Params, stage: str) -> str | None:
+    """The id of the newest finished run of a stage; None where there is none.
+
+    Raises:
+        UserError: the tracking store cannot be used.
+    """
+    client = _client(ws, params)
+    experiment = client.get_experiment_by_name(params.tracking.experiment)
+    return _newest(client, experiment.experiment_id, stage) if experiment else None
+
+
+def tracking_uri(ws: Workspace, params: Params) -> str:
+    """The tracking server of the params, or the embedded store under `mlflow/`."""
+    return params.tracking.uri or f"sqlite:///{ws.root / 'mlflow' / 'mlflow.db'}"
+
+
+class Run:
+    """An open run. Every method returns at once; metrics are sent together every few seconds."""
+
+    def __init__(self, thread: ThreadPoolExecutor, session: "Future[_Session]") -> None:
+        self._thread, self._session = thread, session
+        self._pending: list[Future[None]] = []
+        self._buffer: list[tuple[str, float, int, int]] = []
+        self._flushed = time.monotonic()
+
+    @property
+    def id(self) -> str:
+        """The run's id; waits until the store is open."""
+        return self._session.result().run_id
+
+    def metrics(self, values: Mapping[str, float], step: int = 0) -> None:
+        """Record numbers at a step."""
+        now = int(time.time() * 1000)
+        self._buffer += [(name, float(value), now, step) for name, value in values.items()]
+        if time.monotonic() - self._flushed > FLUSH_SECONDS:
+            self.flush()
+
+    def flush(self) -> None:
+        """Send the buffered metrics."""
+        buffer, self._buffer, self._flushed = self._buffer, [], time.monotonic()
+        for begin in range(0, len(buffer), BATCH):
+            self._submit(_Session.metrics, buffer[begin : begin + BATCH])
+
+    def picture(self, name: str, png: bytes) -> None:
+        """Keep a PNG as artifact `pictures/NAME`."""
+        self._submit(_Session.picture, name, png)
+
+    def table(self, name: str, rows: Sequence[Mapping[str, Any]]) -> None:
+        """Keep rows as artifact `tables/NAME.json`, which MLflow shows as a table."""
+        self._submit(_Session.table, name, list(rows))
+
+    def dataset(self, name: str, digest: str) -> None:
+        """Record an input by its name and the digest of its bytes."""
+        self._submit(_Session.dataset, name, digest)
+
+    def tag(self, name: str, value: str) -> None:
+        """Set a tag, for example `data_version`."""
+        self._submit(_Session.tag, name, value)
+
+    def close(self, status: str) -> None:
+        """Send all there is and end the run.
+
+        Raises:
+            UserError: the tracking store cannot be used.
+        """
+        self.flush()
+        self._submit(_Session.close, status)
+        for future in self._pending:
+            future.result()
+
+    def abandon(self, status: str, error: str) -> None:
+        """End the run without raising: `error` is on its way to the user and must not be replaced."""
+        if self._session.exception() is None:
+            self._thread.submit(_Session.fail, self._session.result(), status, error)
+
+    def _submit(self, function: Callable[..., None], *arguments: Any) -> None:
+        for future in (finished := [future for future in self._pending if future.done()]):
+            future.result()
+        self._pending = [future for future in self._pending if future not in finished]
+        self._pending.append(self._thread.submit(lambda: function(self._session.result(), *arguments)))
+
+
+class _Session:
+    """The MLflow side of a run; lives on the background thread."""
+
+    def __init__(self, ws: Workspace, params: Params, stage: str, dagster_run_id: str | None) -> None:
+        self.client = _client(ws, params)
+        experiment = _experiment(self.client, ws, params)
+        tags = _provenance(ws) | {"stage": stage, "mlflow.source.name": f"arrcoc stage {stage}"}
+        if dagster_run_id:
+            tags["dagster_run_id"] = dagster_run_id
+        for upstream in stages.stage(ws, stage).upstream:
+            if found := _newest(self.client, experiment, upstream):
+                tags[f"upstream.{upstream}"] = found
+        self.run_id: str = self.client.create_run(experiment, run_name=stage, tags=tags).info.run_id
+        self._log_params(_flatten(_lineage_params(ws, params, stage)))
+        self.monitor = _system_metrics(self.run_id, tracking_uri(ws, params))
+
+    def _log_params(self, values: Mapping[str, str]) -> None:
+        from mlflow.entities import Param
+
+        items = [Param(name, value) for name, value in values.items()]
+        for begin in range(0, len(items), 100):  # the most that MLflow takes at once
+            self.client.log_batch(self.run_id, params=items[begin : begin + 100])
+
+    def metrics(self, values: Sequence[tuple[str, float, int, int]]) -> None:
+        from mlflow.entities import Metric
+
+        self.client.log_batch(self.run_id, metrics=[Metric(*value) for value in values])
+
+    def picture(self, name: str, png: bytes) -> None:
+        with tempfile.TemporaryDirectory() as folder:
+            file = Path(folder) / Path(name).with_suffix(".png").name
+            file.write_bytes(png)
+            self.client.log_artifact(self.run_id, str(file), "pictures")
+
+    def table(self, name: str, rows: Sequence[Mapping[str, Any]]) -> None:
+        columns = {key: [row.get(key) for row in rows] for key in dict.fromkeys(k for row in rows for k in row)}
+        self.client.log_table(self.run_id, columns, f"tables/{name}.json")
+
+    def dataset(self, name: str, digest: str) -> None:
+        from mlflow.entities import Dataset, DatasetInput
+
+        entry = Dataset(name=name, digest=digest[:36], source_type="local", source=json.dumps({"stage": name}))
+        self.client.log_inputs(self.run_id, [DatasetInput(dataset=entry, tags=[])])
+
+    def tag(self, name: str, value: str) -> None:
+        self.client.set_tag(self.run_id, name, value)
+
+    def close(self, status: str) -> None:
+        self.monitor.finish()
+        self.client.set_terminated(self.run_id, status)
+
+    def fail(self, status: str, error: str) -> None:
+        self.client.set_tag(self.run_id, "error", "\n".join(error.strip().splitlines()[-ERROR_LINES:]))
+        self.close(status)
+
+
+def _client(ws: Workspace, params: Params) -> Any:
+    os.environ.update(MLFLOW_DISABLE_TELEMETRY="true", DO_NOT_TRACK="true")  # read when MLflow is imported
+    from mlflow import MlflowClient
+    from mlflow.exceptions import MlflowException
+
+    for name in ("alembic", "mlflow.store.db.utils", "mlflow.system_metrics"):
+        logging.getLogger(name).setLevel(logging.WARNING)
+    uri = tracking_uri(ws, params)
+    if params.tracking.uri is None:
+        (ws.root / "mlflow").mkdir(exist_ok=True)
+    try:
+        client = MlflowClient(uri)
+        client.search_experiments(max_results=1)
+    except (MlflowException, OSError) as error:
+        raise UserError(_unusable(uri, error)) from error
+    return client
+
+
+def _unusable(uri: str, error: Exception) -> str:
+    way_out = "move the file away and run again" if uri.startswith("sqlite") else "start the server or set tracking.uri"
+    return f"{uri}: not usable as MLflow's store ({' '.join(str(error).split())[:200]}); {way_out}"
+
+
+def _experiment(client: Any, ws: Workspace, params: Params) -> str:
+    name = params.tracking.experiment
+    if found := client.get_experiment_by_name(name):
+        return str(found.experiment_id)
+    embedded = params.tracking.uri is None
+    return str(client.create_experiment(name, (ws.root / "mlflow" / "artifacts").as_uri() if embedded else None))
+
+
+def _newest(client: Any, experiment: str, stage: str) -> str | None:
+    found = client.search_runs(
+        [experiment],
+        f"tags.stage = '{stage}' and attributes.status = 'FINISHED'",
+        max_results=1,
+        order_by=["attributes.start_time DESC"],
+    )
+    return str(found[0].info.run_id) if found else None
+
+
+def _lineage_params(ws: Workspace, params: Params, stage: str) -> dict[str, Any]:
+    """The params that a stage and all stages above it read, by their dotted keys."""
+    declared = stages.load(ws)
+    names = stages.above(declared, [stage])
+    return {key: value for name in names for key, value in declared[name].param_values(params).items()}
+
+
+def _flatten(values: Mapping[str, Any], prefix: str = "") -> dict[str, str]:
+    flat: dict[str, str] = {}
+    for name, value in values.items():
+        if isinstance(value, Mapping):
+            flat |= _flatten(value, f"{prefix}{name}.")
+        else:
+            flat[f"{prefix}{name}"] = value if isinstance(value, str) else json.dumps(value)
+    return flat
+
+
+def _provenance(ws: Workspace) -> dict[str, str]:
+    """Git commit, whether the tree differs from it, and the md5 of dvc.lock, where there are such."""
+    tags = {}
+    if commit := _git(ws, "rev-parse", "HEAD"):
+        tags = {"git_commit": commit, "mlflow.source.git.commit": commit}
+        tags["git_dirty"] = str(bool(_git(ws, "status", "--porcelain"))).lower()
+    if (lock := ws.root / "dvc.lock").is_file():
+        tags["dvc_lock_md5"] = file_md5(lock)
+    return tags
+
+
+def _git(ws: Workspace, *arguments: str) -> str:
+    try:
+        done = subprocess.run(["git", *arguments], cwd=ws.root, capture_output=True, text=True, timeout=20)
+    except (OSError, subprocess.TimeoutExpired):  # no git here: the run simply has no commit
+        return ""
+    return done.stdout.strip() if done.returncode == 0 else ""
+
+
+def _system_metrics(run: str, uri: str) -> Any:
+    from mlflow.system_metrics.system_metrics_monitor import SystemMetricsMonitor
+
+    monitor = SystemMetricsMonitor(run, sampling_interval=SAMPLING_SECONDS, tracking_uri=uri)
+    monitor.start()
+    return monitor
