@@ -1,0 +1,133 @@
+"""The stage `compressed_model`: fp32, pruned and int8 ONNX side by side, in bytes, points and milliseconds.
+
+Each variant is a folder of its own with the three graphs of `ml.release.export`, so that any of them can be released.
+int8 is the pruned model quantized. Only the trained part is pruned: the frozen towers are as they were published.
+"""
+
+import shutil
+import statistics
+import time
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pyarrow.parquet as pq
+from numpy.typing import NDArray
+
+from ml.atomic import atomic_dir, write_json
+from ml.evaluation.benchmark_data import image_path
+from ml.evaluation.metrics import box_iou
+from ml.evaluation.predictor import Predictor
+from ml.models.arrcoc import ARRCOC
+from ml.models.clip import Clip, load_clip
+from ml.models.sam import Sam, load_sam
+from ml.params import Compression, Evaluation, Params
+from ml.release.export import GRAPHS, HEADS, export_heads, export_image_encoder, export_text_encoder, with_weights
+from ml.release.prune import prune, sparsity_of
+from ml.release.quantize import quantize
+from ml.release.runtime import OnnxHeads, onnx_sam
+from ml.report import Report
+from ml.sa1b.reader import decode
+from ml.training import tracking
+from ml.workspace import Workspace
+
+VARIANTS = ("fp32", "pruned", "int8")
+Row = dict[str, Any]
+
+
+def compress(ws: Workspace, params: Params) -> Report:
+    """Write the three variants and `report.json`; latency goes to the tracking store, since it is never twice the same.
+
+    Raises:
+        UserError: a checkpoint is missing or broken.
+    """
+    backbones, checkpoint = ws.stage("backbones"), ws.stage("multimodal_finetuning")
+    sam, clip, model = load_sam(backbones), load_clip(backbones), ARRCOC.load(checkpoint)
+    with tracking.start(ws, params, "compressed_model") as run, atomic_dir(ws.stage("compressed_model")) as out:
+        sparsity = write_variants(sam, clip, model, params.compression, out)
+        asked = questions(ws.stage("benchmark_data"), params.compression.images)
+        rows = [measure(name, out, sam, clip, asked, params) for name in VARIANTS]
+        latency = {row["variant"]: row.pop("latency_ms") for row in rows}
+        write_json(out / "report.json", {"variants": rows, "sparsity": sparsity, "questions": sum(map(_asked, asked))})
+        run.metrics({f"latency_ms/{name}": value for name, value in latency.items()})
+        run.metrics({f"{key}/{row['variant']}": row[key] for row in rows for key in ("size_mb", "acc@0.5")})
+        table = [row | {"latency_ms": round(latency[row["variant"]], 1)} for row in rows]
+        run.table("compression", table)
+    numbers = {f"{row['variant']} acc@0.5": row["acc@0.5"] for row in rows}
+    return Report(numbers={**numbers, "sparsity": sparsity}, tables={"compression": table})
+
+
+def write_variants(sam: Sam, clip: Clip, model: ARRCOC, params: Compression, out: Path) -> float:
+    """Write the folders fp32, pruned and int8; returns the share of zeros among the pruned weights."""
+    fp32, pruned_folder, int8 = (out / name for name in VARIANTS)
+    export_image_encoder(sam, fp32 / GRAPHS[0])
+    export_text_encoder(clip, fp32 / GRAPHS[1])
+    export_heads(model, fp32 / HEADS)
+    shutil.copytree(fp32, pruned_folder)
+    pruned = prune(model, params.sparsity, params.structured)
+    with_weights(fp32 / HEADS, pruned, pruned_folder / HEADS)
+    int8.mkdir()
+    for graph in GRAPHS:
+        quantize(pruned_folder / graph, int8 / graph)
+    return round(sparsity_of(pruned), 4)
+
+
+def questions(data: Path, images: int) -> list[Row]:
+    """RefCOCO val questions with their answers for the first `images` images: {path, texts, boxes xywh}."""
+    rows = pq.read_table(data / "queries" / "refcoco.parquet", filters=[("split", "=", "val")]).to_pylist()
+    boxes = {row["query_id"]: row["boxes"][0] for row in pq.read_table(data / "truth" / "refcoco.parquet").to_pylist()}
+    chosen = sorted({row["image"] for row in rows})[:images]
+    asked = {image: [row for row in rows if row["image"] == image] for image in chosen}
+    return [
+        {
+            "path": image_path(data, image),
+            "texts": [row["text"] for row in found],
+            "boxes": [boxes[row["query_id"]] for row in found],
+        }
+        for image, found in asked.items()
+    ]
+
+
+def measure(name: str, out: Path, sam: Sam, clip: Clip, asked: Sequence[Row], params: Params) -> Row:
+    """Size, accuracy and latency of one variant, the whole path from pixels to a box."""
+    predictor = load_predictor(out / name, sam, clip, params.evaluation)
+    images = [decode(row["path"].read_bytes()) for row in asked]
+    right = [answer for row, image in zip(asked, images, strict=True) for answer in correct(predictor, image, row)]
+    size = sum(path.stat().st_size for path in (out / name).iterdir())
+    return {
+        "variant": name,
+        "size_mb": round(size / 2**20, 2),
+        "acc@0.5": round(100 * float(np.mean(right)), 2),
+        "latency_ms": latency(predictor, images[0], asked[0]["texts"][0], params.compression.latency_runs),
+    }
+
+
+def load_predictor(folder: Path, sam: Sam, clip: Clip, params: Evaluation) -> Predictor:
+    """A predictor on the graphs of one variant; prompts, masks and the tokenizer are those of `sam` and `clip`."""
+    return Predictor(onnx_sam(sam, folder), OnnxHeads.load(folder), clip.tokenize, params)
+
+
+def correct(predictor: Predictor, image: NDArray[np.uint8], row: Row) -> list[bool]:
+    """For each question to an image, whether the best mask's box has an IoU of at least 0.5 with the true box."""
+    scene, answers = predictor.predict(image, row["texts"])
+    boxes = scene.proposals.masks.coco_boxes()
+    best = [answers.best(query, 1) for query in range(len(row["texts"]))]
+    return [
+        len(mask) > 0 and bool(box_iou(boxes[mask[0]], np.asarray(box)) >= 0.5)
+        for mask, box in zip(best, row["boxes"], strict=True)
+    ]
+
+
+def latency(predictor: Predictor, image: NDArray[np.uint8], text: str, runs: int) -> float:
+    """Median milliseconds from an image and a query to scored masks, after one call to warm up."""
+    seconds = []
+    for _ in range(runs + 1):
+        start = time.perf_counter()
+        predictor.predict(image, [text])
+        seconds.append(time.perf_counter() - start)
+    return statistics.median(seconds[1:]) * 1000
+
+
+def _asked(row: Row) -> int:
+    return len(row["texts"])

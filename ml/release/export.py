@@ -1,0 +1,115 @@
+"""The model as ONNX graphs: image encoder, text encoder, heads.
+
+Three graphs rather than one, since an image is encoded once for many queries and a query once for many images.
+"""
+
+import warnings
+from pathlib import Path
+
+import onnx
+import torch
+from onnx import numpy_helper
+from torch import Tensor, nn
+from torch.export import Dim
+
+from ml.models.arrcoc import ARRCOC
+from ml.models.clip import Clip
+from ml.models.sam import Sam
+
+IMAGE_ENCODER, TEXT_ENCODER, HEADS = "image_encoder.onnx", "text_encoder.onnx", "heads.onnx"
+GRAPHS = (IMAGE_ENCODER, TEXT_ENCODER, HEADS)
+OPSET = 18
+
+
+class ImageEncoder(nn.Module):
+    """SAM's image encoder with its normalisation: uint8 `[1, 3, S, S]` -> `[1, C, h, w]`."""
+
+    mean: Tensor
+    std: Tensor
+
+    def __init__(self, sam: Sam) -> None:
+        super().__init__()
+        self.encoder = sam.model.image_encoder
+        self.register_buffer("mean", sam.model.pixel_mean)
+        self.register_buffer("std", sam.model.pixel_std)
+
+    def forward(self, images: Tensor) -> Tensor:
+        return self.encoder((images.float() - self.mean) / self.std)
+
+
+class TextEncoder(nn.Module):
+    """CLIP's text tower: ids `[Q, T]` -> tokens `[Q, T, text_dim]`, pooled `[Q, e]`, mask bool `[Q, T]`."""
+
+    def __init__(self, clip: Clip) -> None:
+        super().__init__()
+        self.clip = clip
+        self.text = clip.model.text  # registered, so that its weights are exported
+
+    def forward(self, ids: Tensor) -> tuple[Tensor, Tensor, Tensor]:
+        features = self.clip.encode_text(ids)
+        return features.tokens, features.pooled, features.mask
+
+
+def export_image_encoder(sam: Sam, path: Path) -> None:
+    """Write SAM's image encoder; it takes one image at a time."""
+    image = torch.zeros(1, 3, sam.image_size, sam.image_size, dtype=torch.uint8)
+    _export(ImageEncoder(sam), {"images": image}, ["features"], path, {})
+
+
+def export_text_encoder(clip: Clip, path: Path) -> None:
+    """Write CLIP's text tower; it takes any number of texts."""
+    ids = clip.tokenize(["a red car", "the sky", "a boat"])
+    _export(TextEncoder(clip), {"ids": ids}, ["tokens", "pooled", "text_mask"], path, {"ids": {0: Dim("queries")}})
+
+
+def export_heads(model: ARRCOC, path: Path) -> None:
+    """Write the trained part; any number of regions N and queries Q of one image."""
+    c, n, q = model.config, 5, 3
+    example = {
+        "features": torch.randn(1, c.sam_dim, c.grid, c.grid),
+        "coverage": torch.rand(1, n, c.grid, c.grid),
+        "boxes": torch.tensor([[[0.1, 0.2, 0.5, 0.6]] * n]),
+        "valid": torch.ones(1, n, dtype=torch.bool),
+        "tokens": torch.randn(1, q, c.context_length, c.text_dim),
+        "text_mask": torch.ones(1, q, c.context_length, dtype=torch.bool),
+        "pooled": torch.randn(1, q, c.embed_dim),
+    }
+    regions, queries = Dim("regions"), Dim("queries")
+    dims = {"coverage": regions, "boxes": regions, "valid": regions}
+    dims |= {"tokens": queries, "text_mask": queries, "pooled": queries}
+    axes = {name: {1: dim} for name, dim in dims.items()}
+    _export(model.eval(), example, ["relevance", "grounding"], path, axes)
+
+
+def _export(
+    module: nn.Module, example: dict[str, Tensor], outputs: list[str], path: Path, axes: dict[str, dict[int, Dim]]
+) -> None:
+    path.parent.mkdir(parents=True, exist_ok=True)
+    shapes = {name: axes.get(name) for name in example}
+    with warnings.catch_warnings(), torch.no_grad():
+        warnings.simplefilter("ignore")  # the exporter's own deprecations
+        program = torch.onnx.export(
+            module.eval(),
+            tuple(example.values()),
+            input_names=list(example),
+            output_names=outputs,
+            dynamic_shapes=tuple(shapes.values()),
+            opset_version=OPSET,
+            dynamo=True,
+            verbose=False,
+            optimize=False,  # onnxruntime does the same in a tenth of the time when it loads the graph
+        )
+    if program is None:
+        raise RuntimeError(f"{path.name}: the exporter made no graph")
+    program.save(str(path))
+
+
+def with_weights(graph: Path, module: nn.Module, path: Path) -> None:
+    """Write to `path` the graph that was exported from a module like `module`, with the weights of `module`."""
+    model = onnx.load(str(graph))
+    weights = {name: value.detach().numpy() for name, value in module.state_dict().items()}
+    for initializer in model.graph.initializer:
+        if initializer.name in weights:
+            initializer.CopyFrom(numpy_helper.from_array(weights[initializer.name], initializer.name))
+    path.parent.mkdir(parents=True, exist_ok=True)
+    onnx.save(model, str(path))

@@ -1,0 +1,91 @@
+"""The released model as a folder of its own, which needs nothing but this package and the image.
+
+int8 graphs, sam.safetensors + sam.json (prompts and mask decoder), clip.json + merges (tokenizer), package.json
+"""
+
+import json
+import shutil
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from ml.atomic import write_json
+from ml.errors import UserError
+from ml.evaluation.predictor import Predictor
+from ml.labeling.hierarchy import assign
+from ml.models.clip import read_tokenizer
+from ml.models.sam import load_sam
+from ml.models.weights import read_config
+from ml.params import Evaluation, Filter, Params
+from ml.release.export import GRAPHS
+from ml.release.runtime import OnnxHeads, onnx_sam
+
+CONFIG = "package.json"
+
+
+@dataclass(frozen=True)
+class Package:
+    """A loaded release: the predictor, and how masks get their levels."""
+
+    predictor: Predictor
+    hierarchy: Filter
+
+
+def write_package(backbones: Path, graphs: Path, params: Params, out: Path) -> None:
+    """Collect what prediction needs from the frozen backbones and one variant's graphs."""
+    out.mkdir(parents=True, exist_ok=True)
+    clip = read_config(backbones / "clip.json")
+    names = ["sam.safetensors", "sam.json", "clip.json", *filter(None, [clip["merges"]])]
+    for file in [*(backbones / name for name in names), *(graphs / name for name in GRAPHS)]:
+        shutil.copyfile(file, out / file.name)
+    config = {
+        "evaluation": params.evaluation.model_dump(),
+        "filter": params.filter.model_dump(),
+        "context_length": clip["architecture"]["text_cfg"]["context_length"],
+    }
+    write_json(out / CONFIG, config)
+
+
+def load_package(folder: Path) -> Package:
+    """Load what `write_package` wrote.
+
+    Raises:
+        UserError: there is no package, or it is broken.
+    """
+    if not (folder / CONFIG).is_file():
+        raise UserError(f"{folder}: no released model there; make one with: arrcoc run")
+    config = json.loads((folder / CONFIG).read_text(encoding="utf-8"))
+    tokenizer = read_tokenizer(folder, read_config(folder / "clip.json")["merges"])
+    predictor = Predictor(
+        onnx_sam(load_sam(folder), folder),
+        OnnxHeads.load(folder),
+        lambda texts: tokenizer(texts, context_length=config["context_length"]),
+        Evaluation(**config["evaluation"]),
+    )
+    return Package(predictor, Filter(**config["filter"]))
+
+
+def answer(package: Package, image: NDArray[np.uint8], query: str, most: int = 10) -> dict[str, Any]:
+    """What `arrcoc predict` prints for an RGB image `[H, W, 3]`: the box (xywh, pixels), its score, ranked masks."""
+    scene, answers = package.predictor.predict(image, [query])
+    masks = scene.proposals.masks
+    order = answers.best(0, most)
+    if not len(order):
+        return {"query": query, "box": None, "score": 0.0, "masks": []}
+    levels = assign(masks, package.hierarchy)[0]
+    boxes, areas = masks.coco_boxes(), masks.areas()
+    counts = masks.to_strings()
+    found = [
+        {
+            "box": [round(float(value), 1) for value in boxes[i]],
+            "area": int(areas[i]),
+            "level": levels[i],
+            "relevance": round(float(answers.relevance[0, i]), 4),
+            "segmentation": {"size": list(scene.size), "counts": counts[i]},
+        }
+        for i in order
+    ]
+    return {"query": query, "box": found[0]["box"], "score": found[0]["relevance"], "masks": found}

@@ -1,0 +1,93 @@
+"""`arrcoc predict`: one image, one query, from the released package; a picture of the answer beside it."""
+
+from pathlib import Path
+from typing import Any
+
+import cv2
+import numpy as np
+from numpy.typing import NDArray
+from PIL import Image, ImageDraw, ImageFont
+
+from ml.atomic import atomic_path
+from ml.errors import UserError
+from ml.masks import Masks
+from ml.release.package import answer, load_package
+from ml.sa1b.reader import decode
+from ml.workspace import Workspace
+
+COLOURS = {"part": (255, 196, 0), "object": (0, 200, 120), "group": (60, 140, 255), "scene": (200, 90, 255)}
+PANEL = 640  # pixels, the longest side of each of the two panels
+SHOWN = 5  # masks in the legend
+
+
+def predict(ws: Workspace, image: Path, query: str, out: Path | None = None) -> dict[str, Any]:
+    """Answer a query on an image file; write the overlay and name it under "overlay".
+
+    Raises:
+        UserError: the image cannot be read, the query is empty, or there is no released model.
+    """
+    if not query.strip():
+        raise UserError("the query is empty; say what to look for, for example: arrcoc predict IMAGE 'the red car'")
+    pixels = read_image(image)
+    package = load_package(ws.stage("released_model") / "package")
+    found = answer(package, pixels, query.strip())
+    target = out or ws.root / "predictions" / f"{image.stem}.png"
+    with atomic_path(target) as tmp:
+        overlay(pixels, found).save(tmp, "PNG")
+    return {**found, "overlay": str(target)}
+
+
+def read_image(path: Path) -> NDArray[np.uint8]:
+    """An RGB image file as uint8 `[H, W, 3]`.
+
+    Raises:
+        UserError: missing, or not an image that can be decoded.
+    """
+    try:
+        return decode(path.read_bytes())
+    except (OSError, ValueError, Image.DecompressionBombError) as error:
+        reason = " ".join(str(error).split())[:160]
+        raise UserError(f"{path}: not readable as an image ({reason}); give a JPEG or PNG file") from error
+
+
+def overlay(image: NDArray[np.uint8], found: dict[str, Any]) -> Image.Image:
+    """Two panels: the relevance map (max over masks of mask x relevance), and the ranked masks with the box."""
+    scale = PANEL / max(image.shape[:2])
+    size = (round(image.shape[1] * scale), round(image.shape[0] * scale))
+    left, right = _heat(image, found).resize(size), _outlines(image, found, size, scale)
+    sheet = Image.new("RGB", (2 * size[0] + 8, size[1] + 28 + 18 * SHOWN), "white")
+    sheet.paste(left, (0, 28))
+    sheet.paste(right, (size[0] + 8, 28))
+    draw = ImageDraw.Draw(sheet)
+    draw.text((6, 5), f"“{found['query']}”   score {found['score']:.2f}", "black", ImageFont.load_default(15))
+    for rank, mask in enumerate(found["masks"][:SHOWN]):
+        line = f"{rank + 1}. {mask['level']}  relevance {mask['relevance']:.2f}  area {mask['area']} px"
+        draw.text((6, size[1] + 32 + 18 * rank), line, COLOURS[mask["level"]], ImageFont.load_default(14))
+    return sheet
+
+
+def _masks(found: dict[str, Any]) -> list[NDArray[np.bool_]]:
+    """The shown masks at full size, one at a time in memory's terms: a handful."""
+    rles = [mask["segmentation"] for mask in found["masks"][:SHOWN]]
+    return [Masks.parse([rle["counts"]], rle["size"]).dense(0) for rle in rles]
+
+
+def _heat(image: NDArray[np.uint8], found: dict[str, Any]) -> Image.Image:
+    heat = np.zeros(image.shape[:2], np.float32)
+    for mask, dense in zip(found["masks"], _masks(found), strict=False):
+        heat = np.maximum(heat, dense * mask["relevance"])
+    colours = cv2.cvtColor(cv2.applyColorMap((heat * 255).astype(np.uint8), cv2.COLORMAP_INFERNO), cv2.COLOR_BGR2RGB)
+    return Image.fromarray((0.45 * image + 0.55 * colours).astype(np.uint8))
+
+
+def _outlines(image: NDArray[np.uint8], found: dict[str, Any], size: tuple[int, int], scale: float) -> Image.Image:
+    canvas = cv2.resize(image, size, interpolation=cv2.INTER_AREA)
+    for mask, dense in reversed(list(zip(found["masks"], _masks(found), strict=False))):
+        small = cv2.resize(dense.astype(np.uint8), size, interpolation=cv2.INTER_NEAREST)
+        contours, _ = cv2.findContours(small, cv2.RETR_EXTERNAL, cv2.CHAIN_APPROX_SIMPLE)
+        cv2.drawContours(canvas, contours, -1, COLOURS[mask["level"]], 2)
+    panel = Image.fromarray(canvas)
+    if found["box"]:
+        x, y, w, h = (value * scale for value in found["box"])
+        ImageDraw.Draw(panel).rectangle((x, y, x + w, y + h), outline=(255, 40, 40), width=3)
+    return panel

@@ -1,0 +1,102 @@
+"""The stage `released_model`: if int8 is close enough to fp32, the model enters the registry under its alias."""
+
+import base64
+import json
+import logging
+from pathlib import Path
+from typing import Any
+
+import pyarrow.parquet as pq
+
+from ml.atomic import atomic_dir, write_json
+from ml.evaluation.benchmark_data import image_path
+from ml.keys import file_md5
+from ml.params import Params
+from ml.release.card import card
+from ml.release.package import write_package
+from ml.report import Report
+from ml.training import tracking
+from ml.workspace import Workspace
+
+MADE_FROM = ("backbones", "training_set", "multimodal_finetuning", "benchmark_data", "compressed_model")
+PYFUNC = Path(__file__).with_name("pyfunc.py")
+
+
+def register(ws: Workspace, params: Params) -> Report:
+    """Write the card, and where the gate holds the package and a new version in MLflow's registry.
+
+    Raises:
+        UserError: the tracking store cannot be used.
+    """
+    compression = _json(ws.stage("compressed_model") / "report.json")
+    scores = _json(ws.stage("benchmark_scores") / "scores.json")
+    drop = points_lost(compression)
+    held = drop <= params.release.max_drop
+    text = card(params, compression, scores, inputs(ws), drop, held)
+    with tracking.start(ws, params, "released_model") as run, atomic_dir(ws.stage("released_model")) as out:
+        (out / "card.md").write_text(text, encoding="utf-8")
+        write_json(out / "release.json", {"points_lost": drop, "max_drop": params.release.max_drop, "released": held})
+        run.metrics({"points_lost": drop, "released": float(held)})
+        if held:
+            write_package(ws.stage("backbones"), ws.stage("compressed_model") / "int8", params, out / "package")
+            _register(ws, params, run.id, out / "package", text)
+    return Report(numbers={"released": str(held), "points_lost": drop, "max_drop": params.release.max_drop})
+
+
+def points_lost(compression: dict[str, Any]) -> float:
+    """Accuracy of fp32 minus that of int8, in points."""
+    accuracy = {row["variant"]: row["acc@0.5"] for row in compression["variants"]}
+    return round(float(accuracy["fp32"] - accuracy["int8"]), 2)
+
+
+def inputs(ws: Workspace) -> dict[str, str]:
+    """The md5 of each file that the model was made from: {"backbones/clip.safetensors": md5, ...}."""
+    files = [path for stage in MADE_FROM for path in sorted(ws.stage(stage).iterdir()) if path.is_file()]
+    return {path.relative_to(ws.data).as_posix(): file_md5(path) for path in files}
+
+
+def _register(ws: Workspace, params: Params, run_id: str, package: Path, text: str) -> None:
+    """Log the package as a pyfunc of the run, register it, and move the alias to the new version."""
+    import mlflow
+
+    logging.getLogger("mlflow").setLevel(logging.ERROR)  # progress of its own, and advice that does not apply
+    mlflow.set_tracking_uri(tracking.tracking_uri(ws, params))
+    name, alias = params.release.model_name, params.release.alias
+    with mlflow.start_run(run_id=run_id):
+        logged = mlflow.pyfunc.log_model(
+            name=name,
+            python_model=str(PYFUNC),
+            artifacts={"package": str(package)},
+            signature=_signature(),
+            input_example=_example(ws),
+            registered_model_name=name,
+            pip_requirements=["arrcoc"],
+            code_paths=[str(PYFUNC.parents[1])],
+            metadata={"card": text},
+        )
+    client = mlflow.MlflowClient()
+    version = logged.registered_model_version
+    client.set_registered_model_alias(name, alias, version)
+    client.update_model_version(name, version, description=text)
+
+
+def _signature() -> Any:
+    from mlflow.models import ModelSignature
+    from mlflow.types import ColSpec, Schema
+
+    given = Schema([ColSpec("string", "image"), ColSpec("string", "query")])
+    return ModelSignature(
+        given, Schema([ColSpec("string", "box"), ColSpec("double", "score"), ColSpec("string", "masks")])
+    )
+
+
+def _example(ws: Workspace) -> Any:
+    import pandas as pd
+
+    row = pq.read_table(ws.stage("benchmark_data") / "queries" / "refcoco.parquet").slice(0, 1).to_pylist()[0]
+    jpeg = image_path(ws.stage("benchmark_data"), row["image"]).read_bytes()
+    return pd.DataFrame({"image": [base64.b64encode(jpeg).decode()], "query": [row["text"]]})
+
+
+def _json(path: Path) -> Any:
+    return json.loads(path.read_text(encoding="utf-8"))

@@ -1,0 +1,71 @@
+"""The exported graphs behind the interfaces that evaluation knows: a SAM that encodes, and heads that answer."""
+
+from pathlib import Path
+
+import numpy as np
+import onnxruntime
+import torch
+from onnxruntime.capi.onnxruntime_pybind11_state import Fail, InvalidGraph, InvalidProtobuf, NoSuchFile
+from torch import Tensor
+
+from ml.errors import UserError
+from ml.models.sam import Sam
+from ml.release.export import HEADS, IMAGE_ENCODER, TEXT_ENCODER
+
+
+class OnnxSam(Sam):
+    """A SAM whose image encoder is an ONNX graph; prompts and masks stay with PyTorch."""
+
+    def __init__(self, sam: Sam, graph: Path) -> None:
+        super().__init__(sam.model, sam.config)
+        self.session = session(graph)
+
+    def encode(self, images: Tensor) -> Tensor:
+        """Encode uint8 `[B, 3, S, S]` in SAM's frame to `[B, C, h, w]`, an image at a time."""
+        return torch.cat([_run(self.session, images=image[None])[0] for image in images])
+
+
+class OnnxHeads:
+    """Text encoder and heads as ONNX graphs: `ml.evaluation.predictor.Heads`."""
+
+    def __init__(self, text_encoder: Path, heads: Path) -> None:
+        self.text, self.trained = session(text_encoder), session(heads)
+
+    @classmethod
+    def load(cls, folder: Path) -> "OnnxHeads":
+        return cls(folder / TEXT_ENCODER, folder / HEADS)
+
+    def heads(
+        self, features: Tensor, coverage: Tensor, boxes: Tensor, valid: Tensor, token_ids: Tensor
+    ) -> tuple[Tensor, Tensor]:
+        tokens, pooled, mask = (part[None] for part in _run(self.text, ids=token_ids[0]))
+        given = {"features": features, "coverage": coverage, "boxes": boxes, "valid": valid}
+        relevance, grounding = _run(self.trained, **given, tokens=tokens, text_mask=mask, pooled=pooled)
+        return relevance, grounding
+
+
+def onnx_sam(sam: Sam, folder: Path) -> OnnxSam:
+    """`sam` with the image encoder of an exported folder."""
+    return OnnxSam(sam, folder / IMAGE_ENCODER)
+
+
+def session(graph: Path) -> onnxruntime.InferenceSession:
+    """An onnxruntime session on as many threads as PyTorch uses.
+
+    Raises:
+        UserError: the graph is missing or broken.
+    """
+    options = onnxruntime.SessionOptions()
+    options.intra_op_num_threads = torch.get_num_threads()
+    options.log_severity_level = 3
+    try:
+        return onnxruntime.InferenceSession(str(graph), options, providers=["CPUExecutionProvider"])
+    except (Fail, InvalidGraph, InvalidProtobuf, NoSuchFile) as error:
+        reason = str(error).splitlines()[0][:160]
+        raise UserError(f"{graph}: not readable as ONNX ({reason}); run: arrcoc stage compressed_model") from error
+
+
+def _run(graph: onnxruntime.InferenceSession, **inputs: Tensor) -> list[Tensor]:
+    known = {item.name for item in graph.get_inputs()}
+    feed = {name: value.numpy() for name, value in inputs.items() if name in known}
+    return [torch.from_numpy(np.asarray(value)) for value in graph.run(None, feed)]
