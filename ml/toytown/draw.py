@@ -38,6 +38,8 @@ SKIES = {
 GROUNDS = {"grass": ((142, 178, 92), (106, 152, 66)), "sand": ((238, 220, 168), (216, 188, 128))}
 WATER = ((110, 178, 206), (58, 132, 176))
 HILL, ROAD = (120, 154, 112), (116, 116, 124)
+_LINE = np.linspace(-1, 1, SIDE, dtype=np.float32)
+VIGNETTE = 1 - 0.07 * (_LINE[:, None] ** 2 + _LINE**2)
 FINE = 4  # supersampling of outlines
 
 
@@ -107,8 +109,11 @@ def _gradient(top: tuple[int, ...], bottom: tuple[int, ...], y0: float, y1: floa
 
 def _lay(canvas: np.ndarray, owner: np.ndarray, paint: np.ndarray, alpha: np.ndarray, node: int) -> None:
     """Blend `paint` over the canvas by `alpha` [H, W]; the node owns what it covers by half."""
-    canvas += (paint - canvas) * alpha[..., None]
-    owner[alpha > 0.5] = node
+    covered = np.flatnonzero(alpha.any(1))
+    if len(covered):
+        rows = slice(covered[0], covered[-1] + 1)
+        canvas[rows] += (paint[rows] - canvas[rows]) * alpha[rows, :, None]
+        owner[rows][alpha[rows] > 0.5] = node
 
 
 def _below(edge: np.ndarray | float) -> np.ndarray:
@@ -119,7 +124,8 @@ def _below(edge: np.ndarray | float) -> np.ndarray:
 
 def _background(canvas: np.ndarray, owner: np.ndarray, scene: Scene, rng: np.random.Generator) -> None:
     land = scene.land
-    canvas += _sky(land, rng)
+    seen = int(land.horizon) + 2
+    canvas[:seen] = _sky(land, rng, seen)
     owner[:] = scene.stuff("sky")
     if land.hills:
         bumps = cv2.resize(rng.random((1, 5), np.float32), (SIDE, 1), interpolation=cv2.INTER_CUBIC)[0]
@@ -135,14 +141,15 @@ def _background(canvas: np.ndarray, owner: np.ndarray, scene: Scene, rng: np.ran
         _road(canvas, owner, land.road, scene.stuff("road"), rng)
 
 
-def _sky(land: Land, rng: np.random.Generator) -> np.ndarray:
-    paint = _gradient(*SKIES[land.sky], 0, land.horizon) + np.zeros((SIDE, SIDE, 1), np.float32)
+def _sky(land: Land, rng: np.random.Generator, rows: int) -> np.ndarray:
+    """float32 [rows, W, 3]: the top of the picture, with a sun and clouds."""
+    paint = _gradient(*SKIES[land.sky], 0, land.horizon)[:rows].repeat(SIDE, 1)
     x, y = rng.uniform(20, SIDE - 20), rng.uniform(14, land.horizon * 0.7)
-    cols, rows = np.meshgrid(np.arange(SIDE, dtype=np.float32) - x, np.arange(SIDE, dtype=np.float32) - y)
-    glow = np.exp(-(cols**2 + rows**2) / 1400)[..., None]
-    paint += (_rgb((255, 246, 214)) - paint) * glow * 0.8
-    clouds = np.clip((_fractal(rng, 5, 3) - 0.35) * 0.9, 0, 0.8)[..., None]
-    return paint + (_rgb((255, 253, 250)) - paint) * clouds
+    across, down = (np.exp(-((np.arange(SIDE, dtype=np.float32) - at) ** 2) / 1400) for at in (x, y))
+    paint += (_rgb((255, 246, 214)) - paint) * (0.8 * down[:rows, None] * across)[..., None]
+    clouds = np.clip((_fractal(rng, 5, 3)[:rows] - 0.35) * 0.9, 0, 0.8)[..., None]
+    paint += (_rgb((255, 253, 250)) - paint) * clouds
+    return paint
 
 
 def _ground(land: Land, rng: np.random.Generator) -> np.ndarray:
@@ -218,9 +225,8 @@ def _fill(canvas: np.ndarray, owner: np.ndarray, outline: np.ndarray, tone: np.n
 
 
 def _develop(canvas: np.ndarray, rng: np.random.Generator) -> np.ndarray:
-    """Exposure, a faint vignette and film grain."""
-    line = np.linspace(-1, 1, SIDE, dtype=np.float32)
-    vignette = 1 - 0.07 * (line[:, None] ** 2 + line**2)
-    grain = rng.standard_normal((SIDE, SIDE), np.float32) * 2.5
-    exposed = canvas * (vignette * np.float32(rng.uniform(0.95, 1.04)))[..., None] + grain[..., None]
-    return np.clip(exposed, 0, 255).astype(np.uint8)
+    """Exposure, a faint vignette and film grain; uses the canvas up."""
+    exposure = rng.uniform(0.95, 1.04)
+    canvas *= (VIGNETTE * np.float32(exposure))[..., None]
+    canvas += (rng.standard_normal((SIDE, SIDE), np.float32) * 2.5)[..., None]
+    return np.clip(canvas, 0, 255, out=canvas).astype(np.uint8)

@@ -137,8 +137,9 @@ def _chosen(allowed: list[Expression], rng: np.random.Generator) -> list[str]:
     """Up to three different expressions, their kinds equally likely."""
     kinds = sorted({e.kind for e in allowed})
     pools = {kind: [e for e in allowed if e.kind == kind] for kind in kinds}
-    picked: dict[str, None] = {}
+    picked: dict[Expression, str] = {}
     for _ in range(SENTENCES):
         pool = pools[kinds[rng.integers(len(kinds))]]
-        picked[spoken(pool[rng.integers(len(pool))], rng)] = None
-    return list(picked)
+        expression = pool[rng.integers(len(pool))]
+        picked[expression] = spoken(expression, rng)
+    return list(picked.values())
