@@ -151,8 +151,8 @@ def _score(iou: float) -> float:
 
 def _prompt(mask: np.ndarray, rng: np.random.Generator) -> list[float]:
     """A point of the mask, x and y in pixels, at a pixel's middle."""
-    inside = np.argwhere(mask)
-    y, x = inside[rng.integers(len(inside))] if len(inside) else rng.integers(0, SIDE, 2)
+    inside = np.flatnonzero(mask)
+    y, x = divmod(int(inside[rng.integers(len(inside))] if len(inside) else rng.integers(mask.size)), SIDE)
     return [float(x) + 0.5, float(y) + 0.5]
 
 
