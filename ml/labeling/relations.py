@@ -43,17 +43,17 @@ def measure(masks: Masks, parents: NDArray[np.int64], margin: float) -> Geometry
         margin: least distance of two centres, in longest image sides, for left of, right of, above, below.
     """
     height, width = masks.size
-    boxes = masks.boxes() / max(height, width)
-    centers = boxes[:, :2] + boxes[:, 2:] / 2
+    boxes, side = masks.boxes(), max(height, width)
+    centers = boxes[:, :2] + boxes[:, 2:] / 2  # in pixels, so exact halves: ties stay ties
     areas = masks.areas() / (height * width)
     duplicates = (masks.iou(masks) > NEAR_DUPLICATE) | np.eye(len(masks), dtype=bool)
-    relations = _directions(centers, margin) | {
+    relations = _directions(centers, margin * side) | {
         "inside": masks.containment(_rectangles(masks)) >= INSIDE,
         "overlapping": _touching(masks),
         "larger than": areas[:, None] >= LARGER * areas[None, :],
         PART_OF: _descendants(parents),
     }
-    return Geometry(centers, areas, {name: pairs & ~duplicates for name, pairs in relations.items()}, duplicates)
+    return Geometry(centers / side, areas, {name: pairs & ~duplicates for name, pairs in relations.items()}, duplicates)
 
 
 def extreme(name: str, geometry: Geometry, candidates: NDArray[np.bool_]) -> NDArray[np.bool_]:
@@ -111,7 +111,7 @@ def _rectangle(height: int, width: int, x: int, y: int, w: int, h: int) -> NDArr
 def _touching(masks: Masks) -> Pairs:
     """Masks that overlap or meet: they share a cell of a fine grid."""
     cells = masks.coverage((TOUCH_GRID, TOUCH_GRID), Frame(None, False, TOUCH_GRID)) > 0
-    flat = cells.reshape(len(masks), -1).astype(np.float32)
+    flat = cells.reshape(len(masks), TOUCH_GRID**2).astype(np.float32)
     return flat @ flat.T > 0
 
 
