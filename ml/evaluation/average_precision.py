@@ -29,7 +29,7 @@ def lvis_dataset(
         truth: a row for each annotated (image, category): image, category_id, exhaustive, boxes, counts, areas.
     """
     ids = {image: number for number, image in enumerate(sorted(images), 1)}
-    rows = {
+    rows: dict[str, dict[str, Any]] = {
         image: {
             "id": ids[image],
             "height": size[0],
@@ -70,6 +70,7 @@ def lvis_ap(dataset: dict[str, Any], detections: list[dict[str, Any]], kind: str
         detections: {"image_id", "category_id", "bbox", "segmentation", "score"}, at most 300 an image.
         kind: "bbox" or "segm".
     """
+    detections = _annotated_only(dataset, detections)
     if not detections or not dataset["annotations"]:
         return dict.fromkeys(NAMES, 0.0 if dataset["annotations"] else -1.0)
     truth = COCO(dataset)
@@ -80,6 +81,13 @@ def lvis_ap(dataset: dict[str, Any], detections: list[dict[str, Any]], kind: str
     evaluation.summarize()
     stats = evaluation.stats_as_dict
     return {name: float(np.float64(stats[theirs])) for name, theirs in NAMES.items()}
+
+
+def _annotated_only(dataset: dict[str, Any], detections: list[dict[str, Any]]) -> list[dict[str, Any]]:
+    """Detections that count. faster-coco-eval drops the others itself, but fails on images without annotations."""
+    pairs = {(a["image_id"], a["category_id"]) for a in dataset["annotations"]}
+    pairs |= {(image["id"], category) for image in dataset["images"] for category in image["neg_category_ids"]}
+    return [d for d in detections if (d["image_id"], d["category_id"]) in pairs]
 
 
 def _quiet(*_: object) -> None:

@@ -66,10 +66,9 @@ def tile(
     canvas.paste(heated.resize(side, Image.Resampling.LANCZOS), (0, 0))
     draw = ImageDraw.Draw(canvas)
     right = bool(outcome.ious) and outcome.ious[0] >= 0.5
-    for box in outcome.truth:
-        _rectangle(draw, box, scale, TRUE)
-    for box in boxes[:1]:
-        _rectangle(draw, box, scale, RIGHT if right else WRONG)
+    drawn = [(box, TRUE) for box in outcome.truth] + [(box, RIGHT if right else WRONG) for box in boxes[:1]]
+    for box, colour in drawn:
+        _rectangle(draw, box, scale, colour)
     iou = f"IoU {outcome.ious[0]:.2f}" if outcome.ious else "no mask"
     draw.text((2, TILE + 3), _wrapped(draw, outcome.text), font=_font(15), fill=INK)
     draw.text((2, TILE + 44), f"{benchmark}  {outcome.kind}  {iou}", font=_font(12), fill=RIGHT if right else WRONG)

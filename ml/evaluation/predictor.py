@@ -145,12 +145,15 @@ class Predictor:
 
 def agreement(maps: NDArray[np.float32], coverage: NDArray[np.float32]) -> NDArray[np.float32]:
     """Mean of each map `[Q, h, w]` inside each mask (coverage `[N, h, w]`) minus its mean outside: `[Q, N]`."""
-    q, n = len(maps), len(coverage)
-    flat, weights = maps.reshape(q, -1), coverage.reshape(n, -1)
-    inside, total = flat @ weights.T, flat.sum(1, keepdims=True)
-    area, cells = weights.sum(1), weights.shape[1]
-    outside = (total - inside) / np.maximum(cells - area, 1e-6)
-    return (inside / np.maximum(area, 1e-6) - outside).astype(np.float32)
+    flat, weights = (values.reshape(len(values), -1).astype(np.float64) for values in (maps, coverage))
+    inside, area = flat @ weights.T, weights.sum(1)
+    outside, rest = flat.sum(1, keepdims=True) - inside, weights.shape[1] - area
+    return (_mean(inside, area) - _mean(outside, rest)).astype(np.float32)
+
+
+def _mean(sums: NDArray[np.float64], cells: NDArray[np.float64]) -> NDArray[np.float64]:
+    """Sums `[Q, N]` over cells `[N]`; 0 where a mask leaves less than a thousandth of a cell."""
+    return np.where(cells > 1e-3, sums / np.maximum(cells, 1e-3), 0.0)
 
 
 def map_region(heat: NDArray[np.float32], size: tuple[int, int]) -> NDArray[np.bool_]:

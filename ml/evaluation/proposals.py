@@ -19,7 +19,7 @@ from ml.masks import Frame, Masks
 from ml.models.sam import Sam
 from ml.params import Evaluation
 
-POINTS_PER_BATCH = 128
+POINTS_PER_BATCH = 64
 
 
 @dataclass(frozen=True)
@@ -43,6 +43,9 @@ def propose(sam: Sam, features: Tensor, size: tuple[int, int], params: Evaluatio
     logits, ious, stability = (torch.cat(parts) for parts in zip(*found, strict=True))
     order = torch.argsort(ious, descending=True, stable=True)
     kept = order[_distinct(logits[order] > 0, params.duplicate_iou, params.max_proposals)]
+    if not len(kept):
+        nothing = np.empty(0, np.float32)
+        return Proposals(Masks.parse([], size), nothing, nothing)
     masks = Masks.from_dense(_to_image(logits[kept], frame, size, sam.image_size))
     solid = masks.areas() > 0
     scores = (values[kept].numpy()[solid] for values in (ious, stability))
@@ -98,8 +101,6 @@ def _distinct(masks: Tensor, limit: float, most: int) -> list[int]:
 
 def _to_image(logits: Tensor, frame: tuple[int, int], size: tuple[int, int], side: int) -> NDArray[np.bool_]:
     """Low-resolution logits `[M, S/4, S/4]` as masks bool `[M, H, W]`, resized as SAM does: frame, crop, image."""
-    if not len(logits):
-        return np.zeros((0, *size), bool)
     framed = F.interpolate(logits[:, None], (side, side), mode="bilinear", align_corners=False)
     cropped = framed[..., : frame[0], : frame[1]]
     if size != frame:

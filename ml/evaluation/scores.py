@@ -172,8 +172,8 @@ def _relevance_scores(
 ) -> tuple[dict[str, float], dict[str, list[float]], dict[str, dict[str, float]]]:
     judged = judge(data, predictions)
     scores = relevance_scores(judged) | {"level accuracy": level_accuracy(data, predictions)}
-    sums = [[float(j.correct.sum()), float(len(j.correct))] for j in judged]
-    low, high = metrics.bootstrap(sums, "ratio", [j.image for j in judged], seed)
+    hits, totals = [j.correct.sum() for j in judged], [len(j.correct) for j in judged]
+    low, high = metrics.bootstrap(hits, totals, [j.image for j in judged], seed)
     kinds = sorted({j.kind for j in judged})
     breakdown = {kind: relevance_scores([j for j in judged if j.kind == kind]) for kind in kinds}
     shown = ("accuracy", "balanced accuracy", "grounding IoU")
@@ -185,8 +185,8 @@ def _relevance_scores(
 
 
 def _interval(ious: Sequence[Sequence[float]], found: Sequence[Outcome], seed: int) -> list[float]:
-    sums = [[metrics.hit_within(row, 1), 1.0] for row in ious]
-    low, high = metrics.bootstrap(sums, "ratio", [o.image for o in found], seed)
+    hits = [metrics.hit_within(row, 1) for row in ious]
+    low, high = metrics.bootstrap(hits, np.ones(len(hits)), [o.image for o in found], seed)
     return [round(100 * low, 2), round(100 * high, 2)]
 
 
