@@ -80,7 +80,7 @@ def stage(ws: Workspace, name: str) -> Stage:
 def above(stages: Mapping[str, Stage], names: Iterable[str]) -> list[str]:
     """The stages named and all that they depend on, in order."""
     wanted = set(names)
-    for name in reversed(stages):
+    for name in reversed(list(stages)):
         if name in wanted:
             wanted.update(stages[name].upstream)
     return [name for name in stages if name in wanted]

@@ -12,11 +12,16 @@ from orchestration.resources import resources
 ROOMS = (shards, labels, training, evaluation, release)
 
 
+def assets(ws: Workspace, params: Params) -> list[dg.AssetsDefinition]:
+    """The assets of all rooms."""
+    line = Line.of(ws, params)
+    return [asset for room in ROOMS for asset in room.assets(line)]
+
+
 def build(ws: Workspace, params: Params) -> dg.Definitions:
     """All assets, their checks, and what they need."""
-    line = Line.of(ws, params)
     return dg.Definitions(
-        assets=[asset for room in ROOMS for asset in room.assets(line)],
+        assets=assets(ws, params),
         asset_checks=checks.checks(ws, params),
         resources=resources(ws, params),
         executor=dg.in_process_executor,  # stages use the whole machine: one after the other

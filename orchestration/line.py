@@ -1,5 +1,6 @@
 """Turns the stages of `dvc.yaml` into Dagster assets: thin, partitioned where the stage is, with versions."""
 
+import warnings
 from dataclasses import dataclass
 from functools import partial
 from typing import Any
@@ -16,6 +17,8 @@ from orchestration.partitions import Partitions, partitions
 from orchestration.resources import Launcher, Ledger, report_versions
 from orchestration.staleness import recorded
 from orchestration.versions import code_version, data_version
+
+warnings.filterwarnings("ignore", category=dg.BetaWarning)  # backfill_policy; the version is pinned
 
 
 @dataclass(frozen=True)
@@ -73,7 +76,7 @@ class Line:
                 run = partial(launcher.run, context) if training else pipeline.run
                 report = run(name, workspace, params)
             ledger.close(name)
-            version = data_version(workspace, workspace.stage(name))
+            version = data_version(workspace, workspace.stage(name)) or ""
             return dg.MaterializeResult(metadata=ledger.show(name, report), data_version=dg.DataVersion(version))
 
         return asset

@@ -48,14 +48,21 @@ def synchronize(instance: dg.DagsterInstance, ws: Workspace, params: Params, nam
 def _known(instance: dg.DagsterInstance, name: str, sharded: bool) -> dict[str, tuple[str | None, str | None]]:
     """The code and data version that Dagster last saw of each piece."""
     key = dg.AssetKey(name)
-    if sharded:
-        tags = instance.event_log_storage.get_latest_tags_by_partition(
-            key, dg.DagsterEventType.ASSET_MATERIALIZATION, [CODE_VERSION_TAG, DATA_VERSION_TAG]
-        )
-    else:
+    if not sharded:
         event = instance.get_latest_materialization_event(key)
-        tags = {WHOLE: event.tags or {}} if event else {}
-    return {piece: (seen.get(CODE_VERSION_TAG), seen.get(DATA_VERSION_TAG)) for piece, seen in tags.items()}
+        return {WHOLE: _versions(event)} if event else {}
+    storage = instance.event_log_storage
+    ids = storage.get_latest_storage_id_by_partition(key, dg.DagsterEventType.ASSET_MATERIALIZATION)
+    if not ids:
+        return {}
+    wanted = dg.AssetRecordsFilter(key, storage_ids=list(ids.values()))
+    found = instance.fetch_materializations(wanted, limit=len(ids)).records
+    return {record.partition_key or WHOLE: _versions(record.event_log_entry) for record in found}
+
+
+def _versions(event: dg.EventLogEntry) -> tuple[str | None, str | None]:
+    tags = event.tags or {}
+    return tags.get(CODE_VERSION_TAG), tags.get(DATA_VERSION_TAG)
 
 
 def _made_from(instance: dg.DagsterInstance, ws: Workspace, params: Params, name: str) -> dict[str, str]:

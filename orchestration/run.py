@@ -1,6 +1,7 @@
 """Runs what is stale, in order, through Dagster; a stage whose rebuilt input is identical is left alone."""
 
 import os
+import re
 import time
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
@@ -16,7 +17,8 @@ from ml.params import Params
 from ml.pool import ShardPool
 from ml.workspace import Workspace
 from orchestration import provenance
-from orchestration.definitions import build
+from orchestration.checks import checks
+from orchestration.definitions import assets
 from orchestration.dvc_lock import commit
 from orchestration.lock import exclusive
 from orchestration.resources import Launcher, Ledger
@@ -76,20 +78,21 @@ def run(ws: Workspace, params: Params, select: str | None, watcher: Watcher) -> 
     """
     with exclusive(ws), instance(ws) as found, ShardPool(params.shards.workers) as pool:
         worker = _Worker(ws, params, found, pool, watcher)
-        for name in worker.selected(select):
+        for name in selection(worker.assets, ws, select):
             worker.take(name)
         commit(ws, worker.unlocked)
     return worker.outcome
 
 
-def selection(defs: dg.Definitions, ws: Workspace, select: str | None) -> list[str]:
+def selection(line: Sequence[dg.AssetsDefinition], ws: Workspace, select: str | None) -> list[str]:
     """The names of the stages selected, in order."""
     names = list(stages.load(ws))
     if select is None:
         return names
-    text = " or ".join(part.strip() for part in select.split(","))
+    known = re.compile(rf'(?<![\w:"])({"|".join(names)})(?!\w)')
+    text = known.sub(r"key:\1", " or ".join(select.split(",")))  # `+name` means one layer, `+key:name` all of them
     try:
-        keys = dg.AssetSelection.from_string(text).resolve(defs.resolve_asset_graph())
+        keys = dg.AssetSelection.from_string(text).resolve(line)
     except dg.DagsterError as error:
         reason = " ".join(str(error).split())
         raise UserError(f"--select {select!r}: {reason}; the stages are {', '.join(names)}") from error
@@ -106,14 +109,11 @@ class _Worker:
         self, ws: Workspace, params: Params, found: dg.DagsterInstance, pool: ShardPool, watcher: Watcher
     ) -> None:
         self.ws, self.params, self.instance, self.watcher = ws, params, found, watcher
-        self.defs = build(ws, params)
+        self.assets, self.checks = assets(ws, params), checks(ws, params)
         ledger = Ledger(ws, params, commit=False, tell=watcher.shard)
         self.resources = {"workspace": ws, "params": params, "pool": pool, "launcher": Launcher(), "ledger": ledger}
         self.outcome = Outcome()
         self.unlocked: list[str] = []
-
-    def selected(self, select: str | None) -> list[str]:
-        return selection(self.defs, self.ws, select)
 
     def take(self, name: str) -> None:
         """Leave a fresh stage alone, run a stale one."""
@@ -160,7 +160,7 @@ class _Worker:
 
     def _execute(self, name: str, tags: dict[str, str]) -> str | None:
         result = dg.materialize(
-            [*(self.defs.assets or []), *(self.defs.asset_checks or [])],
+            [*self.assets, *self.checks],
             selection=dg.AssetSelection.assets(name),
             instance=self.instance,
             resources=self.resources,
@@ -173,14 +173,15 @@ class _Worker:
         return self._explain([event for event in result.all_events if event.is_step_failure])
 
     def _explain(self, failures: Sequence[dg.DagsterEvent]) -> str:
-        error = failures[0].step_failure_data.error
-        while error.cause is not None:
+        error, chain = failures[0].step_failure_data.error, []
+        while error is not None:
+            chain.append(error)
             error = error.cause
-        text = error.message.strip()
-        if error.cls_name == UserError.__name__:
-            return text.removeprefix(f"{error.cls_name}: ").removeprefix("ml.errors.UserError: ")
+        for link in chain:
+            if link.cls_name == UserError.__name__:
+                return link.message.strip().removeprefix(f"{UserError.__module__}.{UserError.__name__}: ")
         self.outcome.crashed = True
-        return "".join([*error.stack, text])
+        return "".join([*chain[-1].stack, chain[-1].message.strip()])
 
 
 def ranges(shards: Sequence[str], wanted: Sequence[str]) -> list[tuple[str, str]]:

@@ -17,6 +17,7 @@ import yaml
 
 from ml import keys, pipeline, stages
 from ml.atomic import write_json
+from ml.errors import UserError
 from ml.params import Params
 from ml.stages import Stage
 from ml.workspace import Workspace
@@ -74,9 +75,15 @@ def recorded(name: str, ws: Workspace, params: Params) -> Iterator[None]:
     """Run a stage inside: what it is made from is read before, and recorded once all of it is there.
 
     Files of shards that are no longer among the source's are removed.
+
+    Raises:
+        UserError: what the stage reads is missing.
     """
     stage = stages.stage(ws, name)
     made, begun = _now(stage, ws, params), time.monotonic()
+    for path, upstream in zip(stage.data, stage.upstream, strict=True):
+        if made["deps"][path] is None:
+            raise UserError(f"{name}: {path} is missing; run {upstream} first (arrcoc run --select '+{name}')")
     yield
     shards = pipeline.partitions(name, ws, params) if stage.per else []
     if all(_shard_state(stage, ws, params, shard) == "fresh" for shard in shards):

@@ -1,6 +1,7 @@
 """The terminal: progress lines and tables on stderr, results on stdout."""
 
 import os
+import sys
 from collections.abc import Sequence
 from typing import Any
 
@@ -10,17 +11,19 @@ from rich.table import Table
 from ml.workspace import Workspace
 
 COLORS = {"fresh": "green", "made": "cyan", "stale": "yellow", "missing": "yellow", "failed": "red", "not run": "red"}
-DONE_EVERY = 5  # shards a progress line, at most
+PROGRESS_LINES = 5  # of a stage's shards
+WIDTH = 160  # where there is no terminal to ask
 
 
 def stderr() -> Console:
     """A console on the present stderr, whoever redirects it later: Dagster captures it while a stage runs."""
-    return Console(file=os.fdopen(os.dup(2), "w", buffering=1), highlight=False, soft_wrap=True)
+    file = os.fdopen(os.dup(2), "w", buffering=1)
+    return Console(file=file, highlight=False, soft_wrap=True, width=None if file.isatty() else WIDTH)
 
 
 def stdout() -> Console:
     """A console for results."""
-    return Console(highlight=False)
+    return Console(highlight=False, width=None if sys.stdout.isatty() else WIDTH)
 
 
 class Progress:
@@ -37,7 +40,7 @@ class Progress:
 
     def shard(self, name: str, shard: str, done: int, total: int) -> None:
         """A shard of it is done."""
-        if done % max(1, total // DONE_EVERY) == 0 and done < total:
+        if done % max(1, total // PROGRESS_LINES) == 0 and done < total:
             self.console.print(f"  [dim]{done} of {total}: {shard}[/]")
 
     def end(self, name: str, seconds: float, error: str | None) -> None:

@@ -39,7 +39,7 @@ def run(ws: Workspace, params: Params, select: str | None, quiet: bool) -> tuple
     if not quiet:
         _print_outcome(ws, outcome, screen)
     for name, error in outcome.errors.items():
-        screen.print(f"[red]{name}[/]: {error}", markup=False)
+        screen.print(f"{name} failed: {error}", style="red", markup=False)
     if outcome.errors:
         return outcome.to_json(), 1 if outcome.crashed else 2
     return outcome.to_json(), 1 if missed else 0
@@ -47,10 +47,10 @@ def run(ws: Workspace, params: Params, select: str | None, quiet: bool) -> tuple
 
 def would_run(ws: Workspace, params: Params, select: str | None) -> list[str]:
     """The stages that a run would take first: those stale now, of those selected."""
-    from orchestration.definitions import build
+    from orchestration.definitions import assets
     from orchestration.run import selection
 
-    chosen = list(stages.load(ws)) if select is None else selection(build(ws, params), ws, select)
+    chosen = list(stages.load(ws)) if select is None else selection(assets(ws, params), ws, select)
     return [state.name for state in status(ws, params) if state.name in chosen and state.state != "fresh"]
 
 
