@@ -92,8 +92,10 @@ class Batch:
 
     def to(self, device: torch.device) -> Self:
         """The batch with its tensors on `device`."""
-        values = {field.name: getattr(self, field.name) for field in fields(self)}
-        moved = {name: value.to(device) for name, value in values.items() if isinstance(value, Tensor)}
+        tensors = {
+            field.name: value for field in fields(self) if isinstance(value := getattr(self, field.name), Tensor)
+        }
+        moved: dict[str, Any] = {name: value.to(device) for name, value in tensors.items()}
         return replace(self, **moved)
 
 
@@ -117,8 +119,8 @@ class Examples(torch.utils.data.Dataset):
         seen = visible(labels, view, fine)
         queries = balanced(rng, [q for q in range(len(labels.queries)) if seen[labels.queries[q].target]], labels)
         queries = queries[: self.params.queries_per_image]
-        described = [n for n in np.flatnonzero(seen) if labels.phrases[n]]
-        described = rng.permutation(np.array(described, np.int64))[:PHRASES]
+        phrased = np.array([bool(phrase) for phrase in labels.phrases], bool)
+        described = rng.permutation(np.flatnonzero(seen & phrased))[:PHRASES]
         questions = rng.permutation(answerable(labels, seen))[:QUESTIONS]
         wanted = [labels.queries[q].target for q in queries] + [labels.questions[k].evidence for k in questions]
         relevant = np.flatnonzero((labels.relevance[queries] >= RELEVANT).any(0) & seen)

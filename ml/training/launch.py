@@ -15,6 +15,7 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 import ml
+from ml.atomic import atomic_path
 from ml.errors import UserError
 from ml.params import Params
 from ml.report import Report
@@ -35,14 +36,16 @@ def launch(stage: str, ws: Workspace, params: Params, env: Mapping[str, str] | N
         UserError: a process failed; the text is what it said.
     """
     variables = {**environment(params), **(env or {})}
-    code, tail = _run(command(stage, ws, params, list(env or {})), variables)
+    if params.training.hostfile is not None:
+        variables["DS_ENV_FILE"] = str(_write_exports(ws.resume / "environment", variables))
+    code, tail = _run(command(stage, ws, params), variables)
     if code:
         raise UserError(failure(stage, code, tail))
     return report(stage, ws)
 
 
-def command(stage: str, ws: Workspace, params: Params, exports: Sequence[str] = ()) -> list[str]:
-    """The command line that starts the stage; `exports`: variables that other nodes need as well.
+def command(stage: str, ws: Workspace, params: Params) -> list[str]:
+    """The command line that starts the stage.
 
     Raises:
         UserError: the hostfile is missing.
@@ -96,12 +99,24 @@ def failure(stage: str, code: int, tail: Sequence[str]) -> str:
     return "\n".join([f"{stage}: a training process ended with code {code}; its last lines were", *tail[-TAIL:]])
 
 
+def _write_exports(path: Path, variables: Mapping[str, str]) -> Path:
+    """What the `deepspeed` command sets on every node: by itself it hands on only a few variables."""
+    with atomic_path(path) as tmp:
+        tmp.write_text("".join(f"{name}={value}\n" for name, value in variables.items()), encoding="utf-8")
+    return path
+
+
 def _run(arguments: Sequence[str], env: Mapping[str, str]) -> tuple[int, list[str]]:
     """Run to the end, echoing to stderr; the exit code and the last 100 lines. An interrupt ends the processes too."""
     tail: deque[str] = deque(maxlen=100)
-    pipes = {"stdout": subprocess.PIPE, "stderr": subprocess.STDOUT}
     with subprocess.Popen(
-        arguments, env={**os.environ, **env}, cwd=PACKAGE_ROOT, text=True, errors="replace", **pipes
+        arguments,
+        env={**os.environ, **env},
+        cwd=PACKAGE_ROOT,
+        text=True,
+        errors="replace",
+        stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT,
     ) as process:
         try:
             for line in process.stdout or ():
