@@ -151,7 +151,7 @@ def _side(value: Any) -> str:
 def _number(value: Any) -> str:
     if type(value) not in (int, float):
         return "not a number"
-    return "" if math.isfinite(value) else "not finite"
+    return "" if abs(value) < 2**53 and math.isfinite(value) else "not finite"  # larger integers are no doubles
 
 
 def _text(value: Any) -> str:

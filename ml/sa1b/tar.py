@@ -74,9 +74,10 @@ def _walk(fd: int, end: int) -> Iterator[Member]:
                     pax = _pax(text, position)
             else:
                 size = _pax_size(pax, size, position)
-                member = _member(header, pax.get("path") or name or _name(header), data, size, end)
-                yield member
+                yield _member(header, pax.get("path") or name or _name(header), data, size, end)
                 pax, name = {}, ""
+                if data + size > end:
+                    return
         except _BrokenError as error:
             yield Member("", position, 0, str(error))
             return

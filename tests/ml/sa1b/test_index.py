@@ -1,0 +1,188 @@
+"""The index of good and of broken shards; nothing is lost in silence."""
+
+import json
+import random
+from pathlib import Path
+from typing import Any
+
+import pyarrow.parquet as pq
+import pytest
+from tiny_shards import annotation, jpeg, pair, record, rectangle, write_tar
+
+from ml.errors import UserError
+from ml.params import Quality
+from ml.report import Report
+from ml.sa1b.index import REJECTS, SCHEMA, Tally, build_index, read_images
+from ml.sa1b.reader import decode, read_jpeg
+
+SAMPLE = Path(__file__).resolve().parents[4] / "shared/samples/sa1b"
+LENIENT = Quality(max_reject_fraction=1.0)
+
+
+def index(tar: Path, quality: Quality = LENIENT) -> tuple[list[dict], list[dict], Report]:
+    out, rejects = tar.with_name("index.parquet"), tar.with_name("index.rejects.parquet")
+    report = build_index(tar, out, rejects, quality)
+    return pq.read_table(out).to_pylist(), pq.read_table(rejects).to_pylist(), report
+
+
+def test_a_row_a_mask(shard: Path) -> None:
+    rows, rejects, report = index(shard)
+    assert [row["mask_id"] for row in rows] == [10, 11, 12, 20, 21, 22, 30, 31, 32]
+    assert rejects == []
+    assert report.numbers == {"images": 3, "masks": 9, "rejected": 0}
+    expected = record(1)["annotations"][1]
+    assert rows[1]["counts"] == expected["segmentation"]["counts"]
+    assert rows[1]["bbox"] == expected["bbox"]
+    assert rows[1]["point_coords"] == expected["point_coords"]
+
+
+def test_schema(shard: Path) -> None:
+    index(shard)
+    assert pq.read_schema(shard.with_name("index.parquet")).equals(SCHEMA)
+    assert pq.read_schema(shard.with_name("index.rejects.parquet")).equals(REJECTS)
+
+
+def test_offsets_lead_to_the_jpeg(shard: Path) -> None:
+    rows, _, _ = index(shard)
+    data = read_jpeg(shard, rows[3]["jpeg_offset"], rows[3]["jpeg_bytes"])
+    assert data == jpeg(2)
+    assert decode(data).shape == (rows[3]["height"], rows[3]["width"], 3)
+
+
+def test_same_shard_same_bytes(shard: Path) -> None:
+    index(shard)
+    before = shard.with_name("index.parquet").read_bytes()
+    index(shard)
+    assert shard.with_name("index.parquet").read_bytes() == before
+
+
+def test_any_order_of_members(tmp_path: Path) -> None:
+    members = [member for i in (1, 2, 3) for member in pair(i)]
+    random.Random(0).shuffle(members)
+    rows, rejects, _ = index(write_tar(tmp_path / "a.tar", members))
+    assert sorted(row["mask_id"] for row in rows) == [10, 11, 12, 20, 21, 22, 30, 31, 32]
+    assert rejects == []
+
+
+def test_folders_in_names(tmp_path: Path) -> None:
+    rows, rejects, _ = index(write_tar(tmp_path / "a.tar", [(f"./x/{name}", data) for name, data in pair(1)]))
+    assert (len(rows), rejects) == (3, [])
+
+
+def test_an_image_without_masks_is_no_error(tmp_path: Path) -> None:
+    members = pair(1, lambda raw: raw.update(annotations=[]))
+    rows, rejects, report = index(write_tar(tmp_path / "a.tar", members))
+    assert (rows, rejects, report.numbers["images"]) == ([], [], 1)
+
+
+def test_an_empty_mask_is_valid_data(tmp_path: Path) -> None:
+    empty = annotation(rectangle(0, 0, 0, 0), 9)
+    rows, rejects, _ = index(write_tar(tmp_path / "a.tar", pair(1, lambda raw: raw["annotations"].append(empty))))
+    assert [row["area"] for row in rows] == [400, 42, 250, 0]
+    assert rejects == []
+
+
+JSON = json.dumps(record(2)).encode()
+
+
+@pytest.mark.parametrize(
+    ("members", "member", "reason"),
+    [
+        ([("sa_2.jpg", jpeg())], "sa_2.jpg", "no .json of this name in the archive"),
+        ([("sa_2.json", JSON)], "sa_2.json", "no .jpg of this name in the archive"),
+        ([("README", b"hello")], "README", "neither .jpg nor .json"),
+        (pair(1), "sa_1.jpg", "a second member of this name"),
+        ([("sa_2.jpg", b"GIF89a"), ("sa_2.json", JSON)], "sa_2.jpg", "not a JPEG"),
+        ([("sa_2.jpg", jpeg()[:-300]), ("sa_2.json", JSON)], "sa_2.jpg", "the JPEG is cut: no end marker"),
+        ([("sa_2.jpg", jpeg(height=31)), ("sa_2.json", JSON)], "sa_2.json", "not the JPEG's width and height"),
+        ([("sa_2.jpg", jpeg()), ("sa_2.json", JSON[:-9])], "sa_2.json", "not JSON"),
+        ([("sa_7.jpg", jpeg()), ("sa_7.json", JSON)], "sa_7.json", "not the member's name sa_7.jpg"),
+        (pair(2, lambda raw: raw["image"].update(image_id=1)), "sa_2.json", "a second image with this id"),
+        ([("../sa_2.jpg", jpeg())], "../sa_2.jpg", "a path that is absolute or leaves the archive"),
+    ],
+)
+def test_a_broken_image_is_rejected_and_the_rest_goes_on(
+    tmp_path: Path, members: list[tuple[str, bytes]], member: str, reason: str
+) -> None:
+    rows, rejects, report = index(write_tar(tmp_path / "a.tar", [*pair(1), *members, *pair(3)]))
+    assert [row["mask_id"] for row in rows] == [10, 11, 12, 30, 31, 32]
+    assert (rejects[0]["member"], rejects[0]["reason"]) == (member, reason)
+    assert report.rejected[reason] >= 1
+
+
+def test_a_broken_mask_is_rejected(tmp_path: Path) -> None:
+    def change(raw: dict[str, Any]) -> None:
+        raw["annotations"][0]["predicted_iou"] = float("nan")
+
+    rows, rejects, _ = index(write_tar(tmp_path / "a.tar", pair(1, change)))
+    assert [row["mask_id"] for row in rows] == [11, 12]
+    found = {"member": "sa_1.json", "image_id": 1, "mask_id": 10, "field": "predicted_iou", "value": "nan"}
+    assert rejects == [{**found, "reason": "not finite"}]
+
+
+def test_a_cut_shard_keeps_what_came_before(tmp_path: Path, shard: Path) -> None:
+    data = shard.read_bytes()
+    cut = tmp_path / "cut.tar"
+    cut.write_bytes(data[: data.index(b"sa_3.json") + 700])
+    rows, rejects, _ = index(cut)
+    assert {row["image_id"] for row in rows} == {1, 2}
+    assert [reject["member"] for reject in rejects] == ["sa_3.json", "sa_3.jpg"]
+
+
+def test_too_much_rejected_fails_and_leaves_the_reasons(tmp_path: Path) -> None:
+    tar = write_tar(tmp_path / "a.tar", [*pair(1), ("sa_2.jpg", jpeg())])
+    with pytest.raises(UserError, match=r"1 of 2 images \(50.0%\) are broken, 40.0% are allowed"):
+        index(tar, Quality(max_reject_fraction=0.4))
+    assert not tar.with_name("index.parquet").exists()
+    assert pq.read_table(tar.with_name("index.rejects.parquet")).num_rows == 1
+    index(tar, Quality(max_reject_fraction=0.5))
+
+
+def test_too_many_masks_rejected_fails(tmp_path: Path) -> None:
+    tar = write_tar(tmp_path / "a.tar", [*pair(1, lambda raw: raw["annotations"][0].update(area=1)), *pair(2)])
+    with pytest.raises(UserError, match="1 of 6 masks"):
+        index(tar, Quality(max_reject_fraction=0.1))
+
+
+def test_a_missing_shard(tmp_path: Path) -> None:
+    with pytest.raises(UserError, match="not readable"):
+        index(tmp_path / "none.tar")
+
+
+def test_real_sample(tmp_path: Path) -> None:
+    if not SAMPLE.exists():
+        pytest.skip("the SA-1B sample files are not here")
+    tar = write_tar(tmp_path / "a.tar", [(name, (SAMPLE / name).read_bytes()) for name in ("sa_1.jpg", "sa_1.json")])
+    rows, rejects, _ = index(tar)
+    assert (len(rows), rejects) == (65, [])
+    assert rows[0]["file_name"] == "sa_1.jpg"
+
+
+def mutate(data: bytes, rng: random.Random) -> bytes:
+    """Flip, cut, repeat or blank a stretch."""
+    at, length = rng.randrange(len(data)), rng.choice([1, 2, 8, 100, 600])
+    kind = rng.randrange(4)
+    if kind == 0:
+        return data[:at] + bytes(rng.randrange(256) for _ in range(length)) + data[at + length :]
+    if kind == 1:
+        return data[:at] + data[at + length :]
+    if kind == 2:
+        return data[:at] + data[at : at + length] + data[at:]
+    return data[:at]
+
+
+@pytest.mark.parametrize("tries", [150, pytest.param(2000, marks=pytest.mark.slow)])
+def test_no_mutation_crashes_or_loses_a_mask(tmp_path: Path, shard: Path, tries: int) -> None:
+    data, rng = shard.read_bytes(), random.Random(7)
+    data = data[: -(len(data) % 10240 or 10240) + 1024]  # less padding to hit
+    mutated = tmp_path / "mutated.tar"
+    for _ in range(tries):
+        mutated.write_bytes(mutate(data, rng))
+        tally = Tally()
+        kept = sum(len(rows) for rows in read_images(mutated, tally))
+        assert kept == tally.masks
+        assert kept + sum(reject.mask_id is not None or reject.image_id is not None for reject in tally.rejects) >= (
+            tally.masks_present
+        )
+        assert tally.masks_present == 3 * tally.images or tally.rejects
+        assert tally.images == 3 or tally.rejects
