@@ -3,11 +3,16 @@
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
+from typing import NamedTuple
 
 import numpy as np
 import pytest
 
 from ml.labeling.hierarchy import assign
+from ml.labeling.phrases import Phrase, parse
+from ml.labeling.queries import Asker, Region, subjects
+from ml.labeling.relations import measure
+from ml.labeling.relevance import Scores, Sizes, Vocabulary
 from ml.masks import Masks
 from ml.params import Params, preset
 from ml.sa1b.filter import filter_masks
@@ -50,3 +55,53 @@ def rectangles() -> Callable[..., Masks]:
         return Masks.from_dense(dense)
 
     return make
+
+
+class Thing(NamedTuple):
+    """A mask of a made-up scene; caption "" where it is not described, box xywh in 100 x 100 pixels."""
+
+    caption: str
+    box: tuple[int, int, int, int]
+    level: str = "object"
+    parent: int = -1
+
+
+@dataclass(frozen=True)
+class Made:
+    """A made-up scene as queries and questions see it, with a CLIP that is always right."""
+
+    asker: Asker
+    levels: list[str]
+    crops: np.ndarray
+    words: Vocabulary
+
+
+@pytest.fixture
+def make(rectangles: Callable[..., Masks]) -> Callable[..., Made]:
+    def build(*rows: tuple, absent: tuple[str, ...] = (), sizes: Sizes | None = None) -> Made:
+        things = [Thing(*row) for row in rows]
+        masks = rectangles(*(thing.box for thing in things))
+        geometry = measure(masks, np.array([thing.parent for thing in things]), 0.08)
+        phrases = [parse(thing.caption) for thing in things]
+        sizes = sizes or Sizes({})
+        regions = [
+            Region(i, phrase, thing.level, sizes.word(phrase.noun, float(geometry.areas[i]), 0.8))
+            for i, (phrase, thing) in enumerate(zip(phrases, things, strict=True))
+            if phrase
+        ]
+        names = subjects(regions)
+        prompts = sorted({name.prompt for name in names} | set(absent))
+        crops = np.array([[0.95 if _fits(p, phrase) else 0.05 for p in prompts] for phrase in phrases], np.float32)
+        words = Vocabulary(prompts, list(absent), np.eye(len(prompts), dtype=np.float32), 0.5, 0.1)
+        scores = Scores(names, crops, geometry, words, sizes)
+        return Made(Asker(regions, names, scores), [thing.level for thing in things], crops, words)
+
+    return build
+
+
+def _fits(prompt: str, phrase: Phrase | None) -> bool:
+    """Whether a crop that shows `phrase` is what `prompt` says."""
+    said = parse(prompt)
+    if phrase is None:
+        return False
+    return (said.noun, said.number) == (phrase.noun, phrase.number) and set(said.attributes) <= set(phrase.attributes)
