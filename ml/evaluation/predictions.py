@@ -107,7 +107,8 @@ def predict(data: Path, backbones: Path, checkpoint: Path, out: Path, params: Ev
     """
     works = plan(data)
     starts = [str(start) for start in range(0, len(works), CHUNK)]
-    answer = partial(_answer_chunk, data, backbones, checkpoint, params, hierarchy)
+    stamps = [_stamp(folder) for folder in (data, backbones, checkpoint)]
+    answer = partial(_answer_chunk, data, backbones, checkpoint, params, hierarchy, stamps)
     tables: dict[str, list[Row]] = defaultdict(list)
     with ShardPool(params.workers) as pool:
         for _, found in pool.map(answer, starts):
@@ -171,22 +172,35 @@ def _targets(row: Row, images: Iterable[str]) -> list[tuple[str, str]]:
     return [(image, pair_id(image.removeprefix(row["image"]), row["query_id"])) for image in mine]
 
 
+# A process answers many chunks with one model; the stamps tell it when a folder was written anew.
+
+
 @lru_cache(maxsize=1)
-def _predictor(backbones: Path, checkpoint: Path, params: Evaluation) -> Predictor:
+def _predictor(backbones: Path, checkpoint: Path, params: Evaluation, *stamps: int) -> Predictor:
     return Predictor.load(backbones, checkpoint, params)
 
 
 @lru_cache(maxsize=1)
-def _plan(data: Path) -> list[Work]:
+def _plan(data: Path, stamp: int) -> list[Work]:
     return plan(data)
 
 
+def _stamp(folder: Path) -> int:
+    return max((file.stat().st_mtime_ns for file in folder.rglob("*") if file.is_file()), default=0)
+
+
 def _answer_chunk(
-    data: Path, backbones: Path, checkpoint: Path, params: Evaluation, hierarchy: Filter, start: str
+    data: Path,
+    backbones: Path,
+    checkpoint: Path,
+    params: Evaluation,
+    hierarchy: Filter,
+    stamps: list[int],
+    start: str,
 ) -> dict[str, list[Row]]:
-    predictor = _predictor(backbones, checkpoint, params)
+    predictor = _predictor(backbones, checkpoint, params, *stamps[1:])
     tables: dict[str, list[Row]] = defaultdict(list)
-    for work in _plan(data)[int(start) : int(start) + CHUNK]:
+    for work in _plan(data, stamps[0])[int(start) : int(start) + CHUNK]:
         scene = predictor.look(decode(work.path.read_bytes()))
         for benchmark, rows in answer_work(predictor, scene, work, hierarchy).items():
             tables[benchmark] += rows

@@ -112,7 +112,8 @@ def write_flickr30k(root: Path) -> None:
     draw(root / "flickr30k-images" / "7.jpg", 7)
     for part in ("Sentences", "Annotations"):
         (root / part).mkdir()
-    sentence = "[/EN#1/vehicles A red car] under [/EN#2/scene the sky] with [/EN#0/notvisual nothing] and [/EN#3/other two balls] ."
+    sentence = "[/EN#1/vehicles A red car] under [/EN#2/scene the sky] "
+    sentence += "with [/EN#0/notvisual nothing] and [/EN#3/other two balls] ."
     (root / "Sentences" / "7.txt").write_text(sentence + "\n")
     objects = [_xml_object("1", BOXES[0]), _xml_object("3", BOXES[1]), _xml_object("3", BOXES[2])]
     objects.append("<object><name>2</name><scene>1</scene><nobndbox>0</nobndbox></object>")

@@ -15,6 +15,7 @@ BOX = st.tuples(*[st.floats(0, 50), st.floats(0, 50), st.floats(0.5, 40), st.flo
 BOXES = st.lists(BOX, min_size=1, max_size=6)
 
 
+@settings(deadline=None)
 @given(BOXES, BOXES)
 def test_box_iou_is_pycocotools(a: list, b: list) -> None:
     expected = coco_mask.iou(np.array(a), np.array(b), [0] * len(b))
@@ -27,6 +28,7 @@ def test_empty_boxes_have_no_overlap() -> None:
     assert metrics.best_iou([], [[0, 0, 1, 1]]).shape == (0,)
 
 
+@settings(deadline=None)
 @given(BOXES, BOXES, st.integers(1, 6))
 def test_recall_is_what_the_definition_says(ranked: list, truth: list, k: int) -> None:
     hit = any(coco_mask.iou(np.array([box]), np.array(truth), [0] * len(truth)).max() >= 0.5 for box in ranked[:k])
@@ -46,7 +48,7 @@ def test_pointing_counts_borders_and_any_box() -> None:
     assert [metrics.point_hit(p, boxes) for p in ((10, 10), (21, 24), (15, 15), (26, 20))] == [1, 1, 0, 0]
 
 
-@settings(max_examples=40)
+@settings(max_examples=40, deadline=None)
 @given(hnp.arrays(bool, (2, 9, 7)))
 def test_mask_overlap_is_pixel_counting(dense: np.ndarray) -> None:
     ours, truth = Masks.from_dense(dense).to_strings()
@@ -57,6 +59,7 @@ def test_mask_overlap_is_pixel_counting(dense: np.ndarray) -> None:
 VALUES = hnp.arrays(float, 12, elements=st.sampled_from([0.0, 0.1, 0.2, 0.5, 0.9, 1.0]))
 
 
+@settings(deadline=None)
 @given(VALUES, VALUES)
 def test_correlations_are_scipys_also_with_ties(a: np.ndarray, b: np.ndarray) -> None:
     if np.ptp(a) == 0 or np.ptp(b) == 0:

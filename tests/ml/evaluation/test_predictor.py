@@ -10,7 +10,7 @@ from ml.evaluation.predictor import Predictor, agreement, map_region, peak
 UNIT = st.floats(0, 1, width=32)
 
 
-@settings(max_examples=40)
+@settings(max_examples=40, deadline=None)
 @given(hnp.arrays(np.float32, (2, 4, 5), elements=UNIT), hnp.arrays(bool, (3, 4, 5)))
 def test_agreement_is_mean_inside_minus_mean_outside(maps: np.ndarray, masks: np.ndarray) -> None:
     got = agreement(maps, masks.astype(np.float32))
@@ -51,6 +51,6 @@ def test_answers_do_not_depend_on_the_company_of_queries(predictor: Predictor) -
 def test_an_image_without_proposals_is_answered_with_a_map_alone(predictor: Predictor) -> None:
     nothing = predictor.params.model_copy(update={"predicted_iou": 1e9})
     strict = Predictor(predictor.sam, predictor.heads, predictor.tokenize, nothing)
-    scene, answers = strict.predict(np.zeros((96, 128, 3), np.uint8), ["red car"])
+    _, answers = strict.predict(np.zeros((96, 128, 3), np.uint8), ["red car"])
     assert answers.scores.shape == (1, 0) and answers.maps.shape == (1, 24, 32)
     assert answers.best(0, 5).tolist() == []
