@@ -44,7 +44,7 @@ def ask(
         crops: f32 [N, e], the masks' CLIP embeddings, in which absent things are looked for.
     """
     kinds = [
-        list(_colors(asker, queries, rng)),
+        list(_colors(asker, queries, count, rng)),
         list(_counts(asker)),
         list(_places(asker, np.array([level == "object" for level in levels]))),
         _presence(asker, crops, words, rng),
@@ -54,14 +54,15 @@ def ask(
     return [question for turn in turns for question in turn if question is not None][:count]
 
 
-def _colors(asker: Asker, queries: Sequence[Query], rng: np.random.Generator) -> Iterator[Question]:
-    """ "what color is the car left of the house?", where the query tells no color of the car."""
-    for query in queries:
-        region = asker.regions[query.target]
-        told = COLORS & set(query.expression.subject.text.split())
-        if region.countable and region.phrase.color and not told:
-            text = phrase_text(query, rng).removeprefix("the ")
-            yield Question(f"what color is the {text}?", region.phrase.color, query.target)
+def _colors(asker: Asker, queries: Sequence[Query], count: int, rng: np.random.Generator) -> Iterator[Question]:
+    """ "what color is the car left of the house?", of queries that tell no color of the car."""
+    colored = {i for i, region in asker.regions.items() if region.countable and region.phrase.color}
+    silent = {name for name in asker.names if not COLORS & set(name.text.split())}
+    askable = [query for query in queries if query.target in colored and query.expression.subject in silent]
+    for i in rng.permutation(len(askable))[:count]:
+        text = phrase_text(askable[i], rng).removeprefix("the ")
+        target = askable[i].target
+        yield Question(f"what color is the {text}?", asker.regions[target].phrase.color, target)
 
 
 def _counts(asker: Asker) -> Iterator[Question]:
