@@ -8,8 +8,8 @@ from ml.params import Filter
 LEVELS = ("part", "object", "group", "scene")
 BORDER = 0.01  # a box this close to the image's edge, in image sides, touches it
 SCENE_AREA = 0.5  # of the image; SA-1B's largest single things stay below
-GROUP_COVER = 0.6  # of a group's area lies in its members; parts of an object cover less or differ in size
-MEMBER_RATIO = 2.0  # between the areas, the widths and the heights of a group's members
+GROUP_COVER = 0.65  # of a group's area lies in its members; parts of an object cover less or differ in size
+MEMBER_RATIO = 1.7  # between the areas, the widths and the heights of a group's members
 
 
 def assign(masks: Masks, params: Filter) -> tuple[list[str], np.ndarray]:

@@ -1,0 +1,86 @@
+"""The ARR-COC sample, read from a real shard and label rows."""
+
+from pathlib import Path
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.parquet as pq
+import pytest
+import torch
+from tiny_shards import jpeg, rectangle
+
+from ml.errors import UserError
+from ml.masks import Frame
+from ml.params import Quality
+from ml.sa1b.dataset import ARRCOCDataset
+from ml.sa1b.index import build_index
+from ml.sa1b.reader import decode
+
+QUERIES = {1: ["the left one", "the right one"], 2: [], 3: ["something"]}
+
+
+@pytest.fixture
+def labels(shard: Path) -> Path:
+    """Label rows of a shard, with as many queries as QUERIES says."""
+    build_index(shard, shard.with_name("i.parquet"), shard.with_name("r.parquet"), Quality(max_reject_fraction=0))
+    index = pq.read_table(shard.with_name("i.parquet")).to_pylist()
+    out = []
+    for image_id, texts in QUERIES.items():
+        rows = [row for row in index if row["image_id"] == image_id]
+        shared = {name: rows[0][name] for name in ("image_id", "width", "height", "jpeg_offset", "jpeg_bytes")}
+        lists = {
+            "mask_ids": [row["mask_id"] for row in rows],
+            "counts": [row["counts"] for row in rows],
+            "predicted_ious": [row["predicted_iou"] for row in rows],
+            "stability_scores": [row["stability_score"] for row in rows],
+            "queries": [{"text": text, "kind": "relation", "target": n} for n, text in enumerate(texts)],
+            "relevance": [[n / 4, 0.5, 1.0] for n in range(len(texts))],
+        }
+        out.append({**shared, **lists})
+    path = shard.with_name("labels.parquet")
+    pq.write_table(pa.Table.from_pylist(out), path)
+    return path
+
+
+def test_a_sample_a_query(labels: Path, shard: Path) -> None:
+    dataset = ARRCOCDataset([labels], [shard])
+    assert [dataset[i]["text"] for i in range(len(dataset))] == ["the left one", "the right one", "something"]
+    assert tuple(dataset.position(2)) == (0, 2, 0)
+
+
+def test_the_sample_is_what_the_design_says(labels: Path, shard: Path) -> None:
+    sample = ARRCOCDataset([labels], [shard])[1]
+    assert torch.equal(sample["image"], torch.from_numpy(decode(jpeg(1))).permute(2, 0, 1))
+    assert sample["relevance"].tolist() == [0.25, 0.5, 1.0]
+    assert sample["metadata"]["mask_ids"] == [10, 11, 12]
+    assert (sample["metadata"]["image_id"], sample["metadata"]["target"]) == (1, 1)
+    masks = sample["masks"]
+    assert len(masks) == 3
+    assert torch.equal(masks[1], torch.from_numpy(rectangle(5, 6, 6, 7)))
+    assert torch.equal(masks[-1], torch.from_numpy(rectangle(30, 4, 10, 25)))
+    assert [mask.shape for mask in masks] == [(32, 48)] * 3
+    assert masks.runs.coverage((4, 4), Frame(None, False, 64)).shape == (3, 4, 4)
+    with pytest.raises(IndexError):
+        masks[3]
+
+
+def test_several_shards(labels: Path, shard: Path) -> None:
+    dataset = ARRCOCDataset([labels, labels], [shard, shard])
+    assert len(dataset) == 6
+    assert tuple(dataset.position(5)) == (1, 2, 0)
+    assert np.array_equal(dataset[4]["image"], dataset[1]["image"])
+    with pytest.raises(IndexError):
+        dataset[6]
+
+
+def test_no_labels(tmp_path: Path, shard: Path) -> None:
+    assert len(ARRCOCDataset([], [])) == 0
+    with pytest.raises(UserError, match="run pseudo_labels"):
+        ARRCOCDataset([tmp_path / "none.parquet"], [shard])
+    with pytest.raises(UserError, match="1 label files for 0 tars"):
+        ARRCOCDataset([tmp_path / "none.parquet"], [])
+
+
+def test_workers_read_the_same(labels: Path, shard: Path) -> None:
+    loader = torch.utils.data.DataLoader(ARRCOCDataset([labels], [shard]), batch_size=None, num_workers=1)
+    assert [sample["text"] for sample in loader] == ["the left one", "the right one", "something"]
