@@ -15,7 +15,7 @@ UPSCALE = 4  # from the grid to the logits, as in SAM's mask decoder
 class TwoWayBlock(nn.Module):
     """Tokens among themselves, tokens to grid, perceptron on the tokens, grid to tokens (SAM's mask decoder).
 
-    The grid is kept once a query, so it is held at half the width and gets no perceptron of its own.
+    The grid is kept once a query, so it is held at a quarter of the width and gets no perceptron of its own.
     """
 
     def __init__(self, dim: int, grid_dim: int, heads: int, dropout: float) -> None:
@@ -23,9 +23,9 @@ class TwoWayBlock(nn.Module):
         self.token_norm, self.read_norm = nn.LayerNorm(dim), nn.LayerNorm(dim)
         self.grid_norm, self.write_norm = nn.LayerNorm(grid_dim), nn.LayerNorm(dim)
         self.among = Attention(dim, heads)
-        self.read = Attention(dim, heads, memory_dim=grid_dim, inner=grid_dim)
+        self.read = Attention(dim, heads // 2, memory_dim=grid_dim, inner=grid_dim)
         self.feed_forward = FeedForward(dim, dropout)
-        self.write = Attention(grid_dim, heads, memory_dim=dim, inner=grid_dim)
+        self.write = Attention(grid_dim, heads // 2, memory_dim=dim, inner=grid_dim)
 
     def forward(self, tokens: Tensor, grid: Tensor, bias: Tensor) -> tuple[Tensor, Tensor]:
         """tokens `[B, Q, T, d]`, grid `[B, Q or 1, h * w, grid_dim]`, bias over tokens `[B, Q, 1, 1, T]`."""
@@ -51,7 +51,7 @@ class GroundingHead(nn.Module):
         self, text_dim: int, embed_dim: int, dim: int, grid: int, heads: int, layers: int, dropout: float
     ) -> None:
         super().__init__()
-        grid_dim, pixel_dim = dim // 2, dim // 4
+        grid_dim, pixel_dim = dim // 4, dim // 8
         self.text = TextProjection(text_dim, embed_dim, dim)
         self.project = nn.Conv2d(dim, grid_dim, 1)
         self.register_buffer("positions", grid_positions(grid, grid, grid_dim), persistent=False)

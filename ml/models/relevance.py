@@ -75,15 +75,16 @@ class RelevanceHead(nn.Module):
 
     def __init__(self, text_dim: int, embed_dim: int, dim: int, heads: int, layers: int, dropout: float) -> None:
         super().__init__()
-        self.text = TextProjection(text_dim, embed_dim, dim)
+        width = dim // 2
+        self.text = TextProjection(text_dim, embed_dim, width)
         self.context = nn.Linear(dim, dim)
-        self.region = nn.Sequential(nn.LayerNorm(dim), nn.Linear(dim, dim))
-        self.grounded = nn.Linear(2, dim)
+        self.region = nn.Sequential(nn.LayerNorm(dim), nn.Linear(dim, width))
+        self.grounded = nn.Linear(2, width)
         self.pairs = nn.Sequential(
             nn.Linear(PAIR_GEOMETRY, 2 * RELATION_DIM), nn.GELU(), nn.Linear(2 * RELATION_DIM, RELATION_DIM)
         )
-        self.blocks = nn.ModuleList(RelevanceBlock(dim, heads, dropout) for _ in range(layers))
-        self.score = nn.Sequential(nn.LayerNorm(dim), nn.Linear(dim, 1))
+        self.blocks = nn.ModuleList(RelevanceBlock(width, heads, dropout) for _ in range(layers))
+        self.score = nn.Sequential(nn.LayerNorm(width), nn.Linear(width, 1))
 
     def forward(
         self,

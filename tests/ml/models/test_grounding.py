@@ -1,0 +1,54 @@
+import torch
+import torch.nn.functional as F
+
+from ml.models.arrcoc import ARRCOC
+from ml.models.grounding import pooled_over_regions
+
+
+def test_logits_are_four_times_the_grid(model: ARRCOC, inputs) -> None:
+    assert model.ground(model.adapt(inputs.features), inputs.text).shape == (2, 3, 32, 32)
+
+
+def test_padded_tokens_change_nothing(model: ARRCOC, inputs) -> None:
+    grid = model.adapt(inputs.features)
+    noise = torch.where(inputs.text_mask.unsqueeze(-1), inputs.tokens, 100 * torch.randn_like(inputs.tokens))
+    longer = inputs.but(
+        tokens=F.pad(noise, (0, 0, 0, 4), value=3.0), text_mask=F.pad(inputs.text_mask, (0, 4), value=False)
+    )
+    torch.testing.assert_close(model.ground(grid, longer.text), model.ground(grid, inputs.text), atol=1e-5, rtol=1e-5)
+
+
+def test_queries_do_not_see_each_other(model: ARRCOC, inputs) -> None:
+    grid = model.adapt(inputs.features)
+    alone = inputs.but(
+        tokens=inputs.tokens[:, 1:2], pooled=inputs.pooled[:, 1:2], text_mask=inputs.text_mask[:, 1:2]
+    )
+    together = model.ground(grid, inputs.text)
+    torch.testing.assert_close(model.ground(grid, alone.text), together[:, 1:2], atol=1e-5, rtol=1e-5)
+    assert (together[:, 0] - together[:, 1]).abs().max() > 1e-3
+
+
+def test_a_query_of_padding_alone_stays_finite(model: ARRCOC, inputs) -> None:
+    empty = inputs.but(text_mask=torch.zeros_like(inputs.text_mask))
+    assert torch.isfinite(model.ground(model.adapt(inputs.features), empty.text)).all()
+
+
+def test_every_parameter_learns(model: ARRCOC, inputs) -> None:
+    model.ground(model.adapt(inputs.features), inputs.text).square().mean().backward()
+    idle = [name for name, p in model.grounding_head.named_parameters() if p.grad is None or not p.grad.any()]
+    # A constant added to every key leaves a softmax as it is.
+    assert not [name for name in idle if not name.endswith("key.bias")]
+
+
+def test_pooling_over_regions_by_loops() -> None:
+    logits, coverage = torch.randn(1, 2, 16, 16), torch.rand(1, 3, 4, 4)
+    found = pooled_over_regions(logits, coverage)
+    for q in range(2):
+        for n in range(3):
+            mean = strongest = 0.0
+            for i in range(4):
+                for j in range(4):
+                    cell = logits[0, q, 4 * i : 4 * i + 4, 4 * j : 4 * j + 4].sigmoid().mean()
+                    mean += float(cell * coverage[0, n, i, j] / coverage[0, n].sum())
+                    strongest = max(strongest, float(cell * coverage[0, n, i, j] / coverage[0, n].max()))
+            torch.testing.assert_close(found[0, q, n], torch.tensor([mean, strongest]))
