@@ -10,6 +10,7 @@ from typing import Any
 
 import torch
 from open_clip import CoCa, CustomTextCLIP, SimpleTokenizer
+from open_clip.transformer import text_global_pool
 from torch import Tensor, nn
 from torch.nn import functional as F
 
@@ -69,7 +70,7 @@ class Clip:
     @torch.no_grad()
     def encode_text(self, ids: Tensor) -> TextFeatures:
         """Features of token ids `[B, T]`, T at most `context_length`."""
-        pooled, tokens = self.model.text(ids)
+        pooled, tokens = read_text(self.model.text, ids)
         ends = (ids == self.end_id).int().argmax(1, keepdim=True)
         mask = torch.arange(ids.shape[1], device=ids.device) <= ends
         return TextFeatures(tokens, F.normalize(pooled, dim=-1), mask)
@@ -92,7 +93,7 @@ class Clip:
         ids = torch.full((len(crops), 1), self.start_id)
         ended = torch.zeros(len(crops), dtype=torch.bool)
         while ids.shape[1] < self.context_length and not ended.all():
-            _, text_tokens = self.model.text(ids)
+            _, text_tokens = read_text(self.model.text, ids)
             following = self.model.text_decoder(image_tokens, text_tokens)[:, -1].argmax(-1)
             following[ended] = self.pad_id
             ended |= following == self.end_id
@@ -102,6 +103,21 @@ class Clip:
     def normalize(self, crops: Tensor) -> Tensor:
         """Pixels 0..255 to the statistics the model was trained with, float32."""
         return (crops.float() - self.mean) / self.std
+
+
+def read_text(tower: nn.Module, ids: Tensor) -> tuple[Tensor, Tensor]:
+    """Pooled `[B, e]` and token features `[B, T, text_dim]` of ids `[B, T]`; T may be below the context length.
+
+    open_clip's tower slices its causal mask for CoCa's class token only; a plain causal tower is run here.
+    """
+    length = ids.shape[1]
+    if tower.attn_mask is None or tower.cls_emb is not None or tower.pool_type != "argmax":
+        pooled, tokens = tower(F.pad(ids, (0, tower.context_length - length)))
+        return pooled, tokens[:, :length]
+    embedded, _ = tower._embeds(ids)
+    tokens = tower.ln_final(tower.transformer(embedded, attn_mask=tower.attn_mask[:length, :length]))
+    pooled = text_global_pool(tokens, ids, tower.pool_type)
+    return pooled @ tower.text_projection, tokens
 
 
 def build_clip(architecture: dict[str, Any]) -> nn.Module:
@@ -134,3 +150,8 @@ def read_tokenizer(folder: Path, merges: str | None) -> SimpleTokenizer:
         return SimpleTokenizer(bpe_path=str(folder / merges))
     except (OSError, EOFError) as error:
         raise UserError(f"{folder / merges}: not readable as BPE merges ({error})") from error
+
+
+def load_captioner(folder: Path) -> Clip:
+    """The model that captions: `captioner.*` where the stage wrote one, else the CLIP itself."""
+    return load_clip(folder, "captioner" if (folder / "captioner.json").is_file() else "clip")

@@ -49,6 +49,10 @@ class Sam:
         self.channels = config.channels
         self.grid = config.image_size // PATCH
 
+    def to_frame(self, image: NDArray[np.uint8]) -> NDArray[np.uint8]:
+        """Bring an RGB image `[H, W, 3]` into this SAM's frame, `[3, S, S]`."""
+        return to_frame(image, self.image_size)
+
     @torch.no_grad()
     def encode(self, images: Tensor) -> Tensor:
         """Encode uint8 RGB images `[B, 3, S, S]` in SAM's frame to features `[B, C, S/16, S/16]`, float32."""
@@ -109,7 +113,9 @@ def _tiny(config: SamConfig) -> SegmentAnything:
     )
     decoder = MaskDecoder(
         num_multimask_outputs=3,
-        transformer=TwoWayTransformer(depth=2, embedding_dim=config.channels, mlp_dim=2 * config.channels, num_heads=8),
+        transformer=TwoWayTransformer(
+            depth=2, embedding_dim=config.channels, mlp_dim=2 * config.channels, num_heads=config.channels // 32
+        ),
         transformer_dim=config.channels,
         iou_head_depth=3,
         iou_head_hidden_dim=config.channels,
