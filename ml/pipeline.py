@@ -7,9 +7,10 @@ Dagster all call.
 from collections.abc import Callable, Sequence
 from functools import lru_cache, partial
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from ml import keys, stages
+from ml.atomic import atomic_dir
 from ml.errors import UserError
 from ml.params import Params
 from ml.pool import ShardPool
@@ -190,14 +191,15 @@ def benchmark_data(ws: Workspace, params: Params) -> Report:
     """The benchmarks, verified and indexed; queries and truth lie in separate files."""
     from ml.evaluation.benchmark_data import build
 
-    raw = ws.stage("benchmark_data") / "raw"
     named = {name: source for name, source in params.benchmarks.model_dump().items() if source is not None}
-    if TOYTOWN in named.values():
-        from ml.toytown.benchmarks import write_benchmarks
+    drawn = [name for name, source in named.items() if source == TOYTOWN]
+    with atomic_dir(ws.stage("benchmark_data")) as out:
+        if drawn:
+            from ml.toytown.benchmarks import write_benchmarks
 
-        write_benchmarks(raw, [name for name, source in named.items() if source == TOYTOWN], params)
-    folders = {name: raw / name if source == TOYTOWN else ws.root / source for name, source in named.items()}
-    return build(folders, ws.stage("benchmark_data"), params)
+            write_benchmarks(out / "raw", drawn, params)
+        folders = {name: out / "raw" / name if name in drawn else ws.root / named[name] for name in named}
+        return build(folders, out, params)
 
 
 def train(stage: str, ws: Workspace, params: Params) -> Report:
@@ -278,7 +280,8 @@ def _clip(folder: Path) -> "Clip":
 
 
 @lru_cache(maxsize=1)
-def _captioner(folder: Path) -> Any:
-    from ml.models.clip import load_captioner
+def _captioner(folder: Path) -> "Clip":
+    """The model that captions: one of its own where params name one, else the CLIP itself, a CoCa."""
+    from ml.models.clip import load_clip
 
-    return load_captioner(folder)
+    return load_clip(folder, "captioner") if (folder / "captioner.json").is_file() else _clip(folder)

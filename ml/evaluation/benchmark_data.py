@@ -23,7 +23,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 from PIL import Image, UnidentifiedImageError
 
-from ml.atomic import atomic_dir, write_json
+from ml.atomic import write_json
 from ml.errors import UserError
 from ml.evaluation.benchmark import Benchmark
 from ml.evaluation.flickr30k import read_flickr30k
@@ -45,31 +45,31 @@ IMAGES = pa.schema([("image", pa.string()), ("width", pa.int32()), ("height", pa
 
 
 def build(folders: dict[str, Path], out: Path, params: Params) -> Report:
-    """Read, verify and index benchmark folders (refcoco, flickr30k, lvis, relevance) into the folder `out`.
+    """Read, verify and index benchmark folders (refcoco, flickr30k, lvis, relevance) into `out`, which may hold them.
 
     Raises:
         UserError: a folder is missing or not laid out as distributed, or too many of its rows are broken.
     """
     report = Report()
-    with atomic_dir(out) as tmp:
-        images: list[dict[str, Any]] = []
-        rejects: list[dict[str, str]] = []
-        for name, folder in sorted(folders.items()):
-            if not folder.is_dir():
-                raise UserError(f"{folder}: no such folder; set params.benchmarks.{name} to a folder, toytown or null")
-            benchmarks = READERS[name](folder)
-            known, unsound = _check_images(name, folder, benchmarks)
-            images += known
-            for benchmark in benchmarks:
-                _keep_sound(benchmark, unsound)
-                _limit_rejects(benchmark, folder, params.quality.max_reject_fraction)
-                _write(benchmark, name, tmp)
-                rejects += [{"benchmark": benchmark.name, **vars(reject)} for reject in benchmark.rejected]
-                _tell(report, benchmark)
-        sources = {name: os.path.relpath(folder.resolve(), out.resolve()) for name, folder in folders.items()}
-        write_json(tmp / "sources.json", sources)
-        write_json(tmp / "rejects.json", rejects)
-        _table(sorted(images, key=lambda row: row["image"]), tmp / "images.parquet", IMAGES)
+    images: list[dict[str, Any]] = []
+    rejects: list[dict[str, str]] = []
+    out.mkdir(parents=True, exist_ok=True)
+    for name, folder in sorted(folders.items()):
+        if not folder.is_dir():
+            raise UserError(f"{folder}: no such folder; set params.benchmarks.{name} to a folder, toytown or null")
+        benchmarks = READERS[name](folder)
+        known, unsound = _check_images(name, folder, benchmarks)
+        images += known
+        for benchmark in benchmarks:
+            _keep_sound(benchmark, unsound)
+            _limit_rejects(benchmark, folder, params.quality.max_reject_fraction)
+            _write(benchmark, name, out)
+            rejects += [{"benchmark": benchmark.name, **vars(reject)} for reject in benchmark.rejected]
+            _tell(report, benchmark)
+    sources = {name: os.path.relpath(folder.resolve(), out.resolve()) for name, folder in folders.items()}
+    write_json(out / "sources.json", sources)
+    write_json(out / "rejects.json", rejects)
+    _table(sorted(images, key=lambda row: row["image"]), out / "images.parquet", IMAGES)
     report.numbers["images"] = len(images)
     report.rejected = dict(Counter(f"{row['benchmark']}: {row['reason']}" for row in rejects))
     return report
