@@ -20,9 +20,7 @@ def test_padded_tokens_change_nothing(model: ARRCOC, inputs) -> None:
 
 def test_queries_do_not_see_each_other(model: ARRCOC, inputs) -> None:
     grid = model.adapt(inputs.features)
-    alone = inputs.but(
-        tokens=inputs.tokens[:, 1:2], pooled=inputs.pooled[:, 1:2], text_mask=inputs.text_mask[:, 1:2]
-    )
+    alone = inputs.but(tokens=inputs.tokens[:, 1:2], pooled=inputs.pooled[:, 1:2], text_mask=inputs.text_mask[:, 1:2])
     together = model.ground(grid, inputs.text)
     torch.testing.assert_close(model.ground(grid, alone.text), together[:, 1:2], atol=1e-5, rtol=1e-5)
     assert (together[:, 0] - together[:, 1]).abs().max() > 1e-3
