@@ -15,7 +15,6 @@ from typing import Any
 
 import open_clip
 import torch
-from torch import nn
 
 import ml
 from ml.atomic import atomic_dir, write_json
@@ -87,7 +86,7 @@ def _write_clip(model_name: str, pretrained: str, sha256: str | None, folder: Pa
     write_json(folder / f"{name}.json", config)
 
 
-def _open_clip_model(model_name: str, pretrained: str, sha256: str | None) -> tuple[nn.Module, dict[str, Any]]:
+def _open_clip_model(model_name: str, pretrained: str, sha256: str | None) -> tuple[Any, dict[str, Any]]:
     """A model of open_clip with its weights, in the custom-text layout, and its config."""
     architecture = open_clip.get_model_config(model_name)
     if architecture is None:

@@ -38,8 +38,8 @@ class Clip:
 
     pad_id = 0  # what open_clip's tokenizer pads with
 
-    def __init__(self, model: nn.Module, tokenizer: SimpleTokenizer, mean: list[float], std: list[float]) -> None:
-        self.model = model.eval().requires_grad_(False)
+    def __init__(self, model: Any, tokenizer: SimpleTokenizer, mean: list[float], std: list[float]) -> None:
+        self.model: Any = model.eval().requires_grad_(False)
         self.model.text.output_tokens = True
         self.tokenizer = tokenizer
         self.mean = torch.tensor(mean).view(3, 1, 1) * 255
@@ -105,7 +105,7 @@ class Clip:
         return (crops.float() - self.mean) / self.std
 
 
-def read_text(tower: nn.Module, ids: Tensor) -> tuple[Tensor, Tensor]:
+def read_text(tower: Any, ids: Tensor) -> tuple[Tensor, Tensor]:
     """Pooled `[B, e]` and token features `[B, T, text_dim]` of ids `[B, T]`; T may be below the context length.
 
     open_clip's tower slices its causal mask for CoCa's class token only; a plain causal tower is run here.

@@ -168,7 +168,7 @@ def _linear(known: tuple[Tensor, list[Concept]], asked: tuple[Tensor, list[Conce
 
 
 def _rows(
-    features: Tensor, concepts: list[Concept], level: str, field: int, labels: list[str]
+    features: Tensor, concepts: list[Concept], level: str, field: int, labels: list[str | int]
 ) -> tuple[Tensor, Tensor]:
     chosen = [i for i, said in enumerate(concepts) if said[0] == level and said[field] in labels]
     x = torch.cat([features[chosen], torch.ones(len(chosen), 1)], 1)

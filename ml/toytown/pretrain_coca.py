@@ -88,7 +88,7 @@ def pretrain_coca(
     for step in range(steps):
         losses = step_losses(model, reader, crops, rng)
         optimizer.zero_grad()
-        sum(losses.values()).backward()
+        torch.stack([*losses.values()]).sum().backward()
         nn.utils.clip_grad_norm_(parameters, 1.0)
         optimizer.step()
         schedule.step()
@@ -109,7 +109,7 @@ def architecture(tokenizer: SimpleTokenizer) -> dict[str, Any]:
 
 def initial_coca(tokenizer: SimpleTokenizer) -> CoCa:
     """An untrained CoCa. open_clip leaves the decoder's output projection uninitialised."""
-    model = build_clip(architecture(tokenizer))
+    model: Any = build_clip(architecture(tokenizer))
     nn.init.normal_(model.text_decoder.text_projection, std=model.text.width**-0.5)
     return model
 

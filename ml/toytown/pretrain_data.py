@@ -161,7 +161,8 @@ def region_nodes(drawing: Drawing) -> list[Node]:
 def compressed(image: NDArray[np.uint8], rng: np.random.Generator) -> NDArray[np.uint8]:
     """The image after JPEG of a random quality."""
     quality = [cv2.IMWRITE_JPEG_QUALITY, int(rng.integers(85, 97))]
-    return cv2.imdecode(cv2.imencode(".jpg", image[..., ::-1], quality)[1], cv2.IMREAD_COLOR)[..., ::-1].copy()
+    decoded = cv2.imdecode(cv2.imencode(".jpg", image[..., ::-1], quality)[1], cv2.IMREAD_COLOR)
+    return np.asarray(decoded, np.uint8)[..., ::-1].copy()
 
 
 def _one_thread() -> None:

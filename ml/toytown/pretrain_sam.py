@@ -75,7 +75,7 @@ def _train(
     for step in range(steps):
         losses = step_losses(sam, reader, scenes, draw, prompted)
         optimizer.zero_grad()
-        sum(losses.values()).backward()
+        torch.stack([*losses.values()]).sum().backward()
         nn.utils.clip_grad_norm_(parameters, 1.0)
         optimizer.step()
         schedule.step()
