@@ -55,6 +55,26 @@ def filter_masks(index: Path, out: Path, params: Filter, assign: Assign) -> Repo
 
 def filter_image(image: pa.Table, params: Filter, assign: Assign) -> tuple[pa.Table, list[str]]:
     """One image's kept rows with level and parent, and the reason for each dropped row."""
+    rows, masks, reasons = distinct(image, params)
+    levels, parents = assign(masks, params)  # before the best are chosen: it needs all the context
+    scores = image["predicted_iou"].to_numpy()[rows] * image["stability_score"].to_numpy()[rows]
+    ranked = np.argsort(-scores, kind="stable")
+    reasons[rows[ranked[params.max_masks_per_image :]]] = MANY
+    chosen = np.sort(ranked[: params.max_masks_per_image])
+    ids = np.append(image["mask_id"].to_numpy()[rows], -1)
+    above = ids[nearest_chosen(parents, chosen)]
+    table = image.take(rows[chosen])
+    table = table.append_column(KEPT_SCHEMA.field("level"), pa.array([levels[i] for i in chosen], pa.string()))
+    table = table.append_column(KEPT_SCHEMA.field("parent_mask_id"), pa.array(above, pa.int64()))
+    return table, [reason for reason in reasons if reason]
+
+
+def distinct(image: pa.Table, params: Filter) -> tuple[np.ndarray, Masks, np.ndarray]:
+    """The masks that pass the thresholds, of near-duplicates the best only.
+
+    Returns:
+        their rows int64 [k], the masks, and a reason for each row of the image ("": passed).
+    """
     size = image["height"][0].as_py(), image["width"][0].as_py()
     areas, ious = image["area"].to_numpy(), image["predicted_iou"].to_numpy()
     stability = image["stability_score"].to_numpy()
@@ -62,17 +82,9 @@ def filter_image(image: pa.Table, params: Filter, assign: Assign) -> tuple[pa.Ta
     rows = np.flatnonzero(reasons == "")
     masks = Masks.parse(image["counts"].take(rows).to_pylist(), size)
     best_first = np.lexsort((rows, -stability[rows], -ious[rows]))
-    distinct = suppress(masks.iou(masks), best_first, params.duplicate_iou)
-    reasons[rows[~distinct]] = DUPLICATE
-    ranked = np.flatnonzero(distinct)[np.argsort(-(ious * stability)[rows[distinct]], kind="stable")]
-    reasons[rows[ranked[params.max_masks_per_image :]]] = MANY
-    chosen = np.sort(ranked[: params.max_masks_per_image])
-    levels, parents = assign(masks.select(chosen), params)
-    table = image.take(rows[chosen])
-    ids = np.append(table["mask_id"].to_numpy(), -1)
-    table = table.append_column(KEPT_SCHEMA.field("level"), pa.array(levels, pa.string()))
-    table = table.append_column(KEPT_SCHEMA.field("parent_mask_id"), pa.array(ids[parents], pa.int64()))
-    return table, [reason for reason in reasons if reason]
+    keep = suppress(masks.iou(masks), best_first, params.duplicate_iou)
+    reasons[rows[~keep]] = DUPLICATE
+    return rows[keep], masks.select(keep), reasons
 
 
 def threshold(areas: np.ndarray, ious: np.ndarray, stability: np.ndarray, pixels: int, params: Filter) -> np.ndarray:
@@ -93,6 +105,15 @@ def suppress(iou: np.ndarray, order: np.ndarray, limit: float) -> np.ndarray:
     for i in order:
         keep[i] = not (iou[i, keep] > limit).any()
     return keep
+
+
+def nearest_chosen(parents: np.ndarray, chosen: np.ndarray) -> np.ndarray:
+    """The nearest ancestor of each chosen mask that is itself chosen: indices, -1 for none."""
+    kept = np.isin(np.arange(len(parents)), chosen)
+    above = parents[chosen]
+    while (lost := (above >= 0) & ~kept[above]).any():
+        above = np.where(lost, parents[above], above)
+    return above
 
 
 def _row_groups(index: Path) -> Iterator[pa.Table]:

@@ -72,6 +72,26 @@ def test_the_best_of_too_many_stay_in_order(tmp_path: Path) -> None:
     assert stats["dropped"] == {"too many in the image": 2}
 
 
+def test_a_parent_that_is_not_chosen_gives_way_to_its_own(tmp_path: Path) -> None:
+    """Masks of 20 x 20, 12 x 12 and 5 x 5 in each other; the middle one has the worst scores."""
+    nested = [
+        annotation(rectangle(2, 2, side, side), side, predicted_iou=iou) for side, iou in ((20, 1), (12, 0.9), (5, 1))
+    ]
+    tar = write_tar(tmp_path / "a.tar", pair(1, lambda raw: raw.update(annotations=nested)))
+    rows, _, _ = filtered(tar, PARAMS.model_copy(update={"max_masks_per_image": 2}))
+    assert [(row["mask_id"], row["level"], row["parent_mask_id"]) for row in rows] == [
+        (20, "object", -1),
+        (5, "part", 20),
+    ]
+
+
+def test_levels_stay_when_the_parent_is_not_chosen(tmp_path: Path) -> None:
+    nested = [annotation(rectangle(2, 2, side, side), side, predicted_iou=iou) for side, iou in ((20, 0.9), (5, 1))]
+    tar = write_tar(tmp_path / "a.tar", pair(1, lambda raw: raw.update(annotations=nested)))
+    rows, _, _ = filtered(tar, PARAMS.model_copy(update={"max_masks_per_image": 1}))
+    assert [(row["mask_id"], row["level"], row["parent_mask_id"]) for row in rows] == [(5, "part", -1)]
+
+
 def test_kept_and_dropped_are_all(tmp_path: Path) -> None:
     rng = np.random.default_rng(0)
     masks = [rectangle(*rng.integers(0, 20, 4)) for _ in range(60)]
