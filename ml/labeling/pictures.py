@@ -5,58 +5,76 @@ from io import BytesIO
 from pathlib import Path
 from typing import Any
 
+import cv2
 import numpy as np
-from matplotlib.axes import Axes
-from matplotlib.backends.backend_agg import FigureCanvasAgg
-from matplotlib.figure import Figure
 from numpy.typing import NDArray
+from PIL import Image, ImageDraw, ImageFont
 
 from ml.masks import Masks
 from ml.sa1b.reader import decode, read_jpeg
 
-Image = NDArray[np.uint8]
-COLORS = {"part": "#ffd54f", "object": "#ff5252", "group": "#40c4ff", "scene": "#b2ff59"}
+Pixels = NDArray[np.uint8]
+WIDTH, TITLE = 420, 24  # pixels of a panel, and of the line above it
+COLORS = {"part": (255, 213, 79), "object": (255, 96, 80), "group": (64, 196, 255), "scene": (178, 255, 89)}
+TARGET = (0, 229, 255)
+FONT = ImageFont.load_default(13)
 
 
 def sample_sheet(rows: Sequence[dict[str, Any]], tar: Path) -> bytes:
-    """PNG bytes of a sheet, a line a row of `pseudo_labels`: the described masks, then two of its queries."""
-    figure = Figure(figsize=(15, 5.2 * len(rows)), layout="constrained")
-    FigureCanvasAgg(figure)
-    axes = figure.subplots(len(rows), 3, squeeze=False)
-    for row, line in zip(rows, axes, strict=True):
-        image = decode(read_jpeg(tar, row["jpeg_offset"], row["jpeg_bytes"]))
-        masks = Masks.parse(row["counts"], (row["height"], row["width"]))
-        _phrases(line[0], image, masks, row)
-        for axis, number in zip(line[1:], (0, len(row["queries"]) - 1), strict=True):
-            _heat(axis, image, masks, row, number)
-    for axis in axes.flat:
-        axis.set_axis_off()
+    """PNG bytes of a sheet, a line a row of `pseudo_labels`: the described masks, then its first and last query."""
+    lines = [np.concatenate(_panels(row, tar), axis=1) for row in rows]
     out = BytesIO()
-    figure.savefig(out, format="png", dpi=80, metadata={"Software": None})
+    Image.fromarray(np.concatenate(lines)).save(out, "PNG")
     return out.getvalue()
 
 
-def _phrases(axis: Axes, image: Image, masks: Masks, row: dict[str, Any]) -> None:
-    axis.imshow(image)
-    axis.set_title(row["caption"], fontsize=9, wrap=True)
-    for i, (phrase, level) in enumerate(zip(row["phrases"], row["levels"], strict=True)):
-        if phrase:
-            axis.contour(masks.dense(i), levels=[0.5], colors=COLORS[level], linewidths=1.1)
-    for i, (phrase, level) in enumerate(zip(row["phrases"], row["levels"], strict=True)):
-        if phrase and level != "part":
-            x, y, w, h = row["boxes"][i]
-            style = {"facecolor": "black", "alpha": 0.65, "pad": 1.2, "edgecolor": "none"}
-            axis.text(x + w / 2, y + h / 2, phrase, color=COLORS[level], fontsize=7, ha="center", bbox=style)
+def _panels(row: dict[str, Any], tar: Path) -> list[Pixels]:
+    height = round(row["height"] * WIDTH / row["width"])
+    original = decode(read_jpeg(tar, row["jpeg_offset"], row["jpeg_bytes"]))
+    image = cv2.resize(original, (WIDTH, height), interpolation=cv2.INTER_AREA).astype(np.uint8)
+    masks = Masks.parse(row["counts"], (row["height"], row["width"]))
+    shapes = [_shrunk(masks, i, (WIDTH, height)) for i in range(len(masks))]
+    return [_phrases(image, shapes, row), *(_heat(image, shapes, row, q) for q in (0, len(row["queries"]) - 1))]
 
 
-def _heat(axis: Axes, image: Image, masks: Masks, row: dict[str, Any], number: int) -> None:
-    """The relevance map, max over masks of mask x relevance; the target's box is drawn."""
-    query, relevance = row["queries"][number], row["relevance"][number]
-    heat = np.zeros(masks.size, np.float32)
-    for i in np.argsort(relevance):
-        heat[masks.dense(int(i))] = np.maximum(heat[masks.dense(int(i))], relevance[i])
-    axis.imshow(image.mean(axis=2), cmap="gray")
-    axis.imshow(heat, cmap="inferno", vmin=0, vmax=1, alpha=0.6)
-    x, y, w, h = row["boxes"][query["target"]]
-    axis.plot([x, x + w, x + w, x, x], [y, y, y + h, y + h, y], color="#00e5ff", linewidth=1.2)
-    axis.set_title(f"{query['text']}  ({relevance[query['target']]:.2f})", fontsize=10)
+def _shrunk(masks: Masks, index: int, size: tuple[int, int]) -> Pixels:
+    return cv2.resize(masks.dense(index).astype(np.uint8), size, interpolation=cv2.INTER_NEAREST).astype(np.uint8)
+
+
+def _phrases(image: Pixels, shapes: Sequence[Pixels], row: dict[str, Any]) -> Pixels:
+    """Outlines of all described masks; what is no part is named."""
+    drawn = image.copy()
+    described = [i for i, phrase in enumerate(row["phrases"]) if phrase]
+    for i in described:
+        outlines, _ = cv2.findContours(shapes[i], cv2.RETR_EXTERNAL, cv2.CHAIN_APPROX_NONE)
+        cv2.drawContours(drawn, outlines, -1, COLORS[row["levels"][i]], 1, cv2.LINE_AA)
+    panel, pen = _titled(drawn, row["caption"])
+    for i in (i for i in described if row["levels"][i] != "part"):
+        x, y, w, h = np.array(row["boxes"][i]) * WIDTH / row["width"]
+        place = (x + w / 2, y + h / 2 + TITLE)
+        pen.rectangle(pen.textbbox(place, row["phrases"][i], FONT, anchor="mm"), fill=(20, 20, 20))
+        pen.text(place, row["phrases"][i], COLORS[row["levels"][i]], FONT, anchor="mm")
+    return np.asarray(panel)
+
+
+def _heat(image: Pixels, shapes: Sequence[Pixels], row: dict[str, Any], number: int) -> Pixels:
+    """The relevance map, max over masks of mask x relevance, over the image in grey; the target's box."""
+    query, relevance = row["queries"][number], np.array(row["relevance"][number], np.float32)
+    heat = np.max([shape * value for shape, value in zip(shapes, relevance, strict=True)], axis=0)
+    colors = cv2.applyColorMap((heat * 255).astype(np.uint8), cv2.COLORMAP_INFERNO)[..., ::-1]
+    grey = image.mean(axis=2, keepdims=True)
+    panel, pen = _titled(
+        (0.5 * grey + 0.5 * colors).astype(np.uint8), f"{query['text']}  {relevance[query['target']]:.2f}"
+    )
+    x, y, w, h = np.array(row["boxes"][query["target"]]) * WIDTH / row["width"]
+    pen.rectangle((x - 2, y - 2 + TITLE, x + w + 2, y + h + 2 + TITLE), outline=TARGET)
+    return np.asarray(panel)
+
+
+def _titled(pixels: Pixels, title: str) -> tuple[Image.Image, ImageDraw.ImageDraw]:
+    """A panel with a line of text above the picture, and a pen to draw on it."""
+    panel = Image.new("RGB", (WIDTH, pixels.shape[0] + TITLE), "white")
+    panel.paste(Image.fromarray(pixels), (0, TITLE))
+    pen = ImageDraw.Draw(panel)
+    pen.text((6, TITLE / 2), title, "black", FONT, anchor="lm")
+    return panel, pen

@@ -8,12 +8,14 @@ from typing import NamedTuple
 import numpy as np
 import pytest
 
+import ml.toytown
 from ml.labeling.hierarchy import assign
 from ml.labeling.phrases import Phrase, parse
 from ml.labeling.queries import Asker, Region, subjects
 from ml.labeling.relations import measure
 from ml.labeling.relevance import Scores, Sizes, Vocabulary
 from ml.masks import Masks
+from ml.models.clip import Clip, load_clip
 from ml.params import Params, preset
 from ml.sa1b.filter import filter_masks
 from ml.sa1b.index import build_index
@@ -42,6 +44,17 @@ def shard(tmp_path_factory: pytest.TempPathFactory) -> Shard:
     build_index(tar, index, rejects, params.quality)
     filter_masks(index, kept, params.filter, assign)
     return Shard(params, tar, kept)
+
+
+@pytest.fixture(scope="session")
+def weights() -> Path:
+    """Toytown's backbones."""
+    return Path(ml.toytown.__file__).parent / "weights"
+
+
+@pytest.fixture(scope="session")
+def clip(weights: Path) -> Clip:
+    return load_clip(weights)
 
 
 @pytest.fixture

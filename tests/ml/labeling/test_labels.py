@@ -1,0 +1,135 @@
+"""The whole of `label_shard` with toytown's own CLIP, judged by toytown's truth."""
+
+import json
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pyarrow.parquet as pq
+import pytest
+from safetensors.numpy import load_file
+
+from ml.errors import UserError
+from ml.labeling.kept import read_kept
+from ml.labeling.labels import label_shard
+from ml.labeling.relations import measure
+from ml.labeling.scoring import score_labels
+from ml.labeling.table import SCHEMA
+from ml.masks import Masks
+from ml.models.clip import Clip
+from ml.report import Report
+from ml.toytown.language import caption
+from ml.toytown.truth import truth_of_image
+
+Row = dict[str, Any]
+
+
+@pytest.fixture(scope="module")
+def labelled(shard: Any, clip: Clip, tmp_path_factory: pytest.TempPathFactory) -> tuple[list[Row], Path, Report]:
+    """Rows of the labels, the folder they lie in, and the report."""
+    folder = tmp_path_factory.mktemp("labels")
+    report = label(shard, clip, folder)
+    return pq.read_table(folder / "labels.parquet").to_pylist(), folder, report
+
+
+def label(shard: Any, clip: Clip, folder: Path, tar: Path | None = None) -> Report:
+    outputs = folder / "labels.parquet", folder / "labels.safetensors"
+    return label_shard(shard.kept, tar or shard.tar, *outputs, clip, clip, shard.params.labels, 0)
+
+
+def test_rows_are_whole(labelled: tuple[list[Row], Path, Report], shard: Any) -> None:
+    rows, folder, report = labelled
+    assert pq.read_schema(folder / "labels.parquet").remove_metadata() == SCHEMA
+    for row, kept in zip(rows, read_kept(shard.kept), strict=True):
+        n = len(kept.rows)
+        assert row["mask_ids"] == [mask["mask_id"] for mask in kept.rows]
+        assert row["parents"] == kept.parents().tolist()
+        assert {len(row[name]) for name in ("counts", "boxes", "levels", "phrases", "predicted_ious")} == {n}
+        assert all(0 <= query["target"] < n for query in row["queries"])
+        assert np.array(row["relevance"]).shape == (len(row["queries"]), n)
+        assert 0 <= np.min(row["relevance"]) <= np.max(row["relevance"]) <= 1
+        assert all(-1 <= question["evidence"] < n for question in row["questions"])
+        assert row["caption"]
+    assert report.numbers["images"] == len(rows) == 4
+    assert report.numbers["queries"] == sum(len(row["queries"]) for row in rows)
+
+
+def test_targets_are_clear(labelled: tuple[list[Row], Path, Report]) -> None:
+    """No mask beats a query's target, and its near-duplicates are as relevant."""
+    for row in labelled[0]:
+        masks = Masks.parse(row["counts"], (row["height"], row["width"]))
+        duplicates = measure(masks, np.array(row["parents"]), 0.08).duplicates
+        for query, relevance in zip(row["queries"], np.array(row["relevance"]), strict=True):
+            assert relevance[query["target"]] >= 0.6
+            assert relevance[query["target"]] == relevance.max() or query["kind"] == "part"
+            assert (relevance[duplicates[query["target"]]] >= relevance[query["target"]]).all()
+
+
+def test_there_is_enough_of_everything(labelled: tuple[list[Row], Path, Report], shard: Any) -> None:
+    rows, limits = labelled[0], shard.params.labels
+    kinds = {query["kind"] for row in rows for query in row["queries"]}
+    assert {"attribute", "relation", "superlative", "part", "scene"} <= kinds
+    for row in rows:
+        spatial = sum(query["kind"] in ("relation", "superlative") for query in row["queries"])
+        assert spatial <= limits.spatial_queries
+        assert len(row["queries"]) - spatial <= limits.max_regions
+        assert sum(map(bool, row["phrases"])) <= limits.max_regions
+        assert 0 < len(row["questions"]) <= limits.questions
+
+
+def test_embeddings_follow_the_rows(labelled: tuple[list[Row], Path, Report], clip: Clip) -> None:
+    """A mask's embedding is near its own phrase's, and nearer than other masks' are on average."""
+    rows, folder, _ = labelled
+    stored = load_file(folder / "labels.safetensors")["embeddings"]
+    assert stored.shape == (sum(len(row["mask_ids"]) for row in rows), clip.embed_dim)
+    np.testing.assert_allclose(np.linalg.norm(stored.astype(np.float32), axis=1), 1, atol=2e-3)
+    phrases = [phrase for row in rows for phrase in row["phrases"]]
+    said = [i for i, phrase in enumerate(phrases) if phrase]
+    texts = clip.encode_text(clip.tokenize([phrases[i] for i in said])).pooled.numpy()
+    cosine = stored[said].astype(np.float32) @ texts.T
+    assert cosine.diagonal().mean() > cosine.mean() + 0.3
+
+
+def test_labels_are_true(labelled: tuple[list[Row], Path, Report], shard: Any) -> None:
+    def truth(image_id: int, masks: Masks, texts: list[str]) -> tuple[np.ndarray, list[str]]:
+        known = truth_of_image(image_id, shard.params)
+        scene = known.drawing.scene
+        captions = [caption(scene, scene.nodes[i]) if i >= 0 else "" for i in known.nodes(masks)]
+        return np.array([known.relevance(text, masks) for text in texts]), captions
+
+    numbers = score_labels(labelled[1] / "labels.parquet", truth).numbers
+    assert numbers["right target"] >= 0.85
+    assert numbers["relevance agreement"] >= 0.93
+
+
+def test_the_same_bytes_again(labelled: tuple[list[Row], Path, Report], shard: Any, clip: Clip, tmp_path: Path) -> None:
+    label(shard, clip, tmp_path)
+    for name in ("labels.parquet", "labels.safetensors"):
+        assert (tmp_path / name).read_bytes() == (labelled[1] / name).read_bytes()
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["labels.parquet", "labels.safetensors"]
+
+
+def test_a_broken_picture_is_counted(shard: Any, clip: Clip, tmp_path: Path) -> None:
+    data = bytearray(shard.tar.read_bytes())
+    broken = list(read_kept(shard.kept))[1]
+    data[broken.jpeg_offset : broken.jpeg_offset + broken.jpeg_bytes] = bytes(broken.jpeg_bytes)
+    tar = tmp_path / "broken.tar"
+    tar.write_bytes(data)
+    report = label(shard, clip, tmp_path, tar)
+    rows = pq.read_table(tmp_path / "labels.parquet").to_pylist()
+    assert report.rejected == {"the JPEG can't be decoded": 1}
+    assert broken.image_id not in [row["image_id"] for row in rows]
+    assert len(rows) == 3
+    assert len(load_file(tmp_path / "labels.safetensors")["embeddings"]) == sum(len(row["mask_ids"]) for row in rows)
+
+
+def test_a_captioner_is_needed(shard: Any, clip: Clip, tmp_path: Path) -> None:
+    outputs = tmp_path / "labels.parquet", tmp_path / "labels.safetensors"
+    with pytest.raises(UserError, match="captioner_name"):
+        label_shard(shard.kept, shard.tar, *outputs, clip, None, shard.params.labels, 0)
+    assert not list(tmp_path.iterdir())
+
+
+def test_the_sample_sheet_is_a_picture(labelled: tuple[list[Row], Path, Report]) -> None:
+    assert labelled[2].pictures["labels"].startswith(b"\x89PNG")
+    assert json.dumps(labelled[2].tables)
