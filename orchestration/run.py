@@ -60,9 +60,14 @@ class Outcome:
 
 @contextmanager
 def instance(ws: Workspace) -> Iterator[dg.DagsterInstance]:
-    """The workspace's Dagster instance."""
+    """The workspace's Dagster instance.
+
+    Raises:
+        UserError: its configuration is missing, without which Dagster would send statistics.
+    """
     home = ws.root / ".dagster"
-    home.mkdir(exist_ok=True)
+    if not (home / "dagster.yaml").is_file():
+        raise UserError(f"{home / 'dagster.yaml'} is missing; get it back with git checkout .dagster/dagster.yaml")
     os.environ["DAGSTER_HOME"] = str(home)
     with dg.DagsterInstance.from_config(str(home)) as found:
         yield found
