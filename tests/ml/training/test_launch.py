@@ -1,0 +1,170 @@
+"""The launcher: real processes, real failures."""
+
+import json
+import os
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from ml.errors import UserError
+from ml.params import load
+from ml.training.launch import PACKAGE_ROOT, command, devices, environment, failure, launch
+from ml.training.main import ORDER
+from ml.workspace import Workspace
+
+Make = Callable[..., Workspace]
+
+
+def test_one_machine_is_deepspeeds_node_launcher(workspace: Make) -> None:
+    ws = workspace(training={"processes": 2})
+    made = command("relevance_learning", ws, load(ws.params_file))
+    assert made[:3] == [sys.executable, "-m", "ml.training.node"]
+    assert made[-5:] == ["ml.training.main", "--stage", "relevance_learning", "--workspace", str(ws.root)]
+
+
+def test_ports_differ_between_launches(workspace: Make) -> None:
+    ws = workspace()
+    made = [command("relevance_learning", ws, load(ws.params_file)) for _ in range(2)]
+    ports = [[part for part in one if part.startswith("--master_port=")] for one in made]
+    assert ports[0] != ports[1]
+
+
+def test_several_machines_are_the_deepspeed_command(workspace: Make) -> None:
+    ws = workspace(training={"hostfile": "hosts"})
+    params = load(ws.params_file)
+    with pytest.raises(
+        UserError, match=r"training\.hostfile: .*hosts is missing; write one line `host slots=N` a node"
+    ):
+        command("relevance_learning", ws, params)
+    (ws.root / "hosts").write_text("one slots=8\ntwo slots=8\n")
+    made = command("relevance_learning", ws, params)
+    assert Path(made[0]).name == "deepspeed" and Path(made[0]).is_file()
+    assert f"--hostfile={ws.root / 'hosts'}" in made
+
+
+@pytest.mark.slow
+def test_other_nodes_get_the_variables(workspace: Make, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The real `deepspeed` command with a `pdsh` and an `ssh` that write down what they were asked to do."""
+    ws = workspace(training={"hostfile": "hosts"})
+    (ws.root / "hosts").write_text("one slots=2\ntwo slots=2\n")
+    for name, says in (("pdsh", f'echo "$@" > {tmp_path}/asked; exit 3'), ("ssh", "echo 10.0.0.1")):
+        (tmp_path / name).write_text(f"#!/bin/sh\n{says}\n")
+        (tmp_path / name).chmod(0o755)
+    monkeypatch.setenv("PATH", f"{tmp_path}{os.pathsep}{os.environ['PATH']}")
+    monkeypatch.setenv("DS_ACCELERATOR", "cpu")
+    with pytest.raises(UserError, match="relevance_learning: a training process ended with code 3"):
+        launch("relevance_learning", ws, load(ws.params_file), env={"DAGSTER_PIPES_CONTEXT": "abc="})
+    asked = (tmp_path / "asked").read_text()
+    assert "-w one,two" in asked
+    assert "export DAGSTER_PIPES_CONTEXT=abc=;" in asked
+    assert f"ml.training.main --stage relevance_learning --workspace {ws.root}" in asked
+
+
+def test_devices(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.delenv("CUDA_VISIBLE_DEVICES", raising=False)
+    assert devices(2) == [0, 1]
+    monkeypatch.setenv("CUDA_VISIBLE_DEVICES", "4,6,7")
+    assert devices(2) == [4, 6]
+
+
+def test_threads_are_shared_among_processes(workspace: Make, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.delenv("OMP_NUM_THREADS", raising=False)
+    cores = len(os.sched_getaffinity(0))
+    one, many = (load(workspace(training={"processes": n}).params_file) for n in (1, 2 * cores))
+    assert environment(one)["OMP_NUM_THREADS"] == str(cores)
+    assert environment(many)["OMP_NUM_THREADS"] == "1"
+
+
+def test_a_failure_tells_what_a_process_said() -> None:
+    tail = ["warning", "error: params.yaml: seed: missing", "more", "exits with return code = 2"]
+    assert failure("x", 2, tail) == "params.yaml: seed: missing"
+    unexplained = failure("x", -9, [f"line {i}" for i in range(30)])
+    assert unexplained.startswith("x: a training process ended with code -9")
+    assert unexplained.endswith("line 29") and "line 5" not in unexplained
+
+
+@pytest.mark.slow
+def test_a_failing_stage_raises_what_its_process_said(workspace: Make) -> None:
+    ws = workspace()
+    (ws.stage("training_set") / "group_000.json").write_text("{")
+    with pytest.raises(UserError, match=r"group_000\.json: not readable as JSON"):
+        launch("mask_region_alignment", ws, load(ws.params_file))
+
+
+def test_launched_is_the_same_as_in_this_process(workspace: Make, train: Callable[..., Any]) -> None:
+    ws, here = workspace(), workspace()
+    report = launch("text_region_grounding", ws, load(ws.params_file))
+    train(here, "text_region_grounding")
+    name = "text_region_grounding/history.json"
+    assert (ws.data / name).read_text() == (here.data / name).read_text()
+    assert report.numbers["steps"] == 4 and 0 <= report.numbers["val/relevance_accuracy"] <= 1
+    assert [row["step"] for row in report.tables["validation"]] == [2, 4]
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("training", [{}, {"zero_stage": 3, "precision": "bf16"}], ids=["zero1", "zero3"])
+def test_two_processes(workspace: Make, training: dict[str, Any]) -> None:
+    """Two processes of batch 2 see what one of batch 4 sees: the same stream, dealt out."""
+    two = workspace(training={"processes": 2, "batch_size": 2, **training})
+    one = workspace(training={"batch_size": 4, **training})
+    histories = []
+    for ws in (two, one):
+        for stage in ORDER:
+            launch(stage, ws, load(ws.params_file))
+        histories.append(json.loads((ws.stage(ORDER[-1]) / "history.json").read_text()))
+    losses = [[entry["loss"] for entry in history["train"]] for history in histories]
+    # Means over two halves are not quite the mean over the whole where their counts differ.
+    assert losses[0] == pytest.approx(losses[1], rel=0.1)
+
+
+@pytest.mark.slow
+def test_killed_and_resumed(workspace: Make) -> None:
+    """SIGKILL to all processes after the first checkpoint; the second launch ends with the same bytes."""
+    stage = "text_region_grounding"
+    whole, killed = (workspace(**{stage: {"steps": 60}}) for _ in range(2))
+    params = load(whole.params_file)
+    launch(stage, whole, params)
+    process = subprocess.Popen(
+        command(stage, killed, params),
+        env={**os.environ, **environment(params)},
+        cwd=PACKAGE_ROOT,
+        start_new_session=True,
+    )
+    while not (killed.resume / stage / "latest").exists():
+        assert process.poll() is None
+        time.sleep(0.02)
+    os.killpg(process.pid, signal.SIGKILL)
+    process.wait()
+    assert not (killed.stage(stage) / "history.json").exists()
+    launch(stage, killed, params)
+    for file in whole.stage(stage).iterdir():
+        assert file.read_bytes() == (killed.stage(stage) / file.name).read_bytes()
+
+
+@pytest.mark.slow
+def test_dagster_hears_of_it_through_pipes(workspace: Make) -> None:
+    import dagster as dg
+
+    from ml.training import tracking
+
+    ws = workspace()
+    params = load(ws.params_file)
+    heard: list[Any] = []
+
+    @dg.asset
+    def relevance_learning(context: dg.AssetExecutionContext) -> None:
+        injector, reader = dg.PipesTempFileContextInjector(), dg.PipesTempFileMessageReader()
+        with dg.open_pipes_session(context, injector, reader) as session:
+            launch("relevance_learning", ws, params, env=session.get_bootstrap_env_vars())
+        heard.extend(session.get_custom_messages())
+
+    assert dg.materialize([relevance_learning]).success
+    (message,) = heard
+    assert message["mlflow_run_id"] == tracking.run_id(ws, params, "relevance_learning")
+    assert message["best"]["by"] == "relevance_accuracy"

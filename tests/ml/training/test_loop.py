@@ -1,0 +1,147 @@
+"""The loop of every stage, in this process, on real engines."""
+
+import json
+import math
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+from safetensors.torch import load_file
+
+from ml.errors import UserError
+from ml.models.arrcoc import ARRCOC
+from ml.training.loop import validation_steps
+from ml.training.main import ORDER, main
+from ml.workspace import Workspace
+
+GOLDEN = Path(__file__).with_name("golden_losses.json")
+Make = Callable[..., Workspace]
+Train = Callable[..., dict[str, Any]]
+
+
+@pytest.mark.parametrize("stage", ORDER)
+def test_losses_are_those_of_the_golden_file(workspace: Make, train: Train, stage: str) -> None:
+    """After a wanted change of behaviour: copy the losses that the failure shows into golden_losses.json."""
+    history = train(workspace(), stage)
+    assert [entry["loss"] for entry in history["train"]] == pytest.approx(
+        json.loads(GOLDEN.read_text())[stage], rel=1e-3
+    )
+
+
+def test_a_stage_learns(workspace: Make, train: Train) -> None:
+    ws = workspace(
+        mask_region_alignment={"steps": 60, "lr": 0.005}, training={"validations": 3, "warmup_fraction": 0.0}
+    )
+    history = train(ws, "mask_region_alignment")
+    assert history["train"][-1]["loss"] < 0.6 * history["train"][0]["loss"]
+    best = max(history["validation"], key=lambda entry: entry["alignment_accuracy"])
+    assert history["best"]["value"] == best["alignment_accuracy"] > 0.6
+    assert history["best"]["by"] == "alignment_accuracy"
+    assert [entry["step"] for entry in history["validation"]] == [20, 40, 60]
+
+
+def test_what_a_stage_leaves(workspace: Make, train: Train) -> None:
+    ws = workspace()
+    before = load_file(ws.stage("mask_region_alignment") / "model.safetensors")
+    train(ws, "text_region_grounding")
+    folder = ws.stage("text_region_grounding")
+    assert sorted(file.name for file in folder.iterdir()) == ["config.json", "history.json", "model.safetensors"]
+    after = ARRCOC.load(folder).state_dict()
+    changed = {name.partition(".")[0] for name in before if not before[name].equal(after[name])}
+    assert changed == {"adapter", "region_encoder", "region_projection", "logit_scale", "grounding_head"}
+    assert not (ws.resume / "text_region_grounding").exists()
+
+
+@pytest.mark.parametrize("zero_stage", [0, 1, 2, 3])
+@pytest.mark.parametrize("precision", ["fp32", "bf16"])
+def test_zero_and_precision_agree(workspace: Make, train: Train, zero_stage: int, precision: str) -> None:
+    ws = workspace(training={"zero_stage": zero_stage, "precision": precision})
+    history = train(ws, "relevance_learning")
+    wanted = json.loads(GOLDEN.read_text())["relevance_learning"]
+    assert [entry["loss"] for entry in history["train"]] == pytest.approx(
+        wanted, rel=1e-3 if precision == "fp32" else 0.03
+    )
+
+
+def test_accumulation_is_one_larger_batch(workspace: Make, train: Train) -> None:
+    """Gradients of two halves add up to those of the whole, where the loss is a mean over images."""
+    halves = train(workspace(training={"batch_size": 2, "accumulation": 2}), "relevance_learning")
+    whole = train(workspace(training={"batch_size": 4}), "relevance_learning")
+    assert len(halves["train"]) == len(whole["train"])
+    assert halves["train"][-1]["loss"] == pytest.approx(whole["train"][-1]["loss"], rel=0.05)
+
+
+def test_two_runs_write_the_same_bytes(workspace: Make, train: Train) -> None:
+    one, other = workspace(), workspace()
+    for ws in (one, other):
+        train(ws, "multimodal_finetuning")
+    for file in one.stage("multimodal_finetuning").iterdir():
+        assert file.read_bytes() == (other.stage("multimodal_finetuning") / file.name).read_bytes()
+
+
+def test_a_loss_that_is_not_finite_stops_the_stage(workspace: Make, train: Train) -> None:
+    ws = workspace(relevance_learning={"lr": 1e30, "steps": 6}, training={"warmup_fraction": 0.0})
+    with pytest.raises(UserError, match=r"the loss is nan at step \d+; lower relevance_learning.lr"):
+        train(ws, "relevance_learning")
+    assert not ws.stage("relevance_learning").joinpath("history.json").exists()
+
+
+@pytest.mark.parametrize(
+    ("steps", "validations", "wanted"), [(600, 4, [150, 300, 450, 600]), (3, 8, [1, 2, 3]), (5, 1, [5])]
+)
+def test_validation_steps(steps: int, validations: int, wanted: list[int]) -> None:
+    assert validation_steps(steps, validations) == wanted
+
+
+class TestRefusals:
+    """Every wrong input: exit code 2 and one line on stderr."""
+
+    def check(self, ws: Workspace, stage: str, message: str, capsys: pytest.CaptureFixture[str]) -> None:
+        assert main(["--stage", stage, "--workspace", str(ws.root)]) == 2
+        (line,) = [line for line in capsys.readouterr().err.splitlines() if line.startswith("error: ")]
+        assert message in line
+
+    def test_stage_before_missing(self, workspace: Make, capsys: pytest.CaptureFixture[str]) -> None:
+        ws = workspace()
+        (ws.stage("text_region_grounding") / "model.safetensors").unlink()
+        message = "missing; materialize the stage `text_region_grounding` first"
+        self.check(ws, "relevance_learning", message, capsys)
+
+    def test_flips_without_mirrored_features(self, workspace: Make, capsys: pytest.CaptureFixture[str]) -> None:
+        from safetensors.numpy import load_file as load
+        from safetensors.numpy import save_file
+
+        ws = workspace()
+        path = ws.shard_file("image_features", "sa_000000", ".safetensors")
+        stored = load(path)
+        save_file({**stored, "features": stored["features"][:1].copy()}, path)
+        self.check(ws, "relevance_learning", "training.augment.flip: 0.5, but image_features hold no", capsys)
+
+    def test_features_of_another_sam(self, workspace: Make, capsys: pytest.CaptureFixture[str]) -> None:
+        from safetensors.numpy import load_file as load
+        from safetensors.numpy import save_file
+
+        ws = workspace()
+        path = ws.shard_file("image_features", "sa_000000", ".safetensors")
+        stored = load(path)
+        save_file({**stored, "features": stored["features"][:, :, :8].copy()}, path)
+        self.check(ws, "relevance_learning", "found 8 channels on a [4, 4] grid, the model wants 32", capsys)
+
+    def test_unusable_store(self, workspace: Make, capsys: pytest.CaptureFixture[str]) -> None:
+        ws = workspace()
+        (ws.root / "mlflow" / "mlflow.db").write_bytes(b"this is no database, but as long as one" * 300)
+        self.check(ws, "relevance_learning", "not usable as MLflow's store", capsys)
+
+    def test_backbones_missing(self, workspace: Make, capsys: pytest.CaptureFixture[str]) -> None:
+        ws = workspace()
+        (ws.stage("backbones") / "clip.json").unlink()
+        self.check(ws, "relevance_learning", "clip.json: missing; materialize the stage `backbones` first", capsys)
+
+
+def test_history_is_plain_and_finite(workspace: Make, train: Train) -> None:
+    history = train(workspace(), "multimodal_finetuning")
+    assert set(history) == {"stage", "steps", "best", "train", "validation"}
+    numbers = [value for entry in history["train"] + history["validation"] for value in entry.values()]
+    assert all(math.isfinite(value) for value in numbers)
+    assert {"loss", "grounding", "ref_exp", "relevance", "caption", "vqa", "lr", "step"} == set(history["train"][0])

@@ -1,0 +1,57 @@
+from collections.abc import Callable
+
+import pytest
+import torch
+
+from ml.models.clip import Clip, load_clip
+from ml.training import texts
+from ml.training.texts import TextBank
+from ml.workspace import Workspace
+
+
+@pytest.fixture
+def clip(workspace: Callable[..., Workspace]) -> Clip:
+    return load_clip(workspace().stage("backbones"))
+
+
+def test_features_are_those_of_the_tower(clip: Clip) -> None:
+    bank = TextBank(clip, torch.device("cpu"))
+    rows = [["a red box", "the blue box on the left"], ["", "a red box"]]
+    for _ in range(2):  # encoded, then remembered
+        found = bank.features(rows)
+        assert found.tokens.shape[:2] == found.pooled.shape[:2] == found.mask.shape[:2] == (2, 2)
+        for i in range(2):
+            for j in range(2):
+                wanted = clip.encode_text(clip.tokenize([rows[i][j]]))
+                length = int(wanted.mask.sum())
+                assert int(found.mask[i, j].sum()) == length
+                assert torch.allclose(found.tokens[i, j, :length], wanted.tokens[0, :length], atol=1e-5)
+                assert torch.allclose(found.pooled[i, j], wanted.pooled[0], atol=1e-5)
+
+
+def test_each_string_is_encoded_once(clip: Clip, monkeypatch: pytest.MonkeyPatch) -> None:
+    bank = TextBank(clip, torch.device("cpu"))
+    encoded: list[int] = []
+    encode = clip.encode_text
+    monkeypatch.setattr(clip, "encode_text", lambda ids: (encoded.append(len(ids)), encode(ids))[1])
+    bank.features([["a", "b", "a"]])
+    bank.features([["b", "c"]])
+    assert encoded == [2, 1]
+
+
+def test_memory_is_bounded(clip: Clip, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(texts, "REMEMBERED_BYTES", 5 * 4 * (clip.context_length * clip.text_dim + clip.embed_dim))
+    bank = TextBank(clip, torch.device("cpu"))
+    for i in range(20):
+        bank.features([[f"box {i}", "a red box"]])
+    assert len(bank._known) == 5
+    assert {"a red box", "box 19"} <= set(bank._known)
+
+
+def test_ids_are_cut_to_the_longest(clip: Clip) -> None:
+    bank = TextBank(clip, torch.device("cpu"))
+    ids = bank.ids(["red", "a red box", ""])
+    assert ids.shape == (3, 5)
+    assert clip.detokenize(ids[1]) == "a red box"
+    assert ids[2].tolist() == [clip.pad_id] * 5
+    assert bank.ids(["", ""]).shape == (2, 2)

@@ -1,0 +1,126 @@
+"""Runs as they stand in a real store."""
+
+import json
+import subprocess
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from ml.errors import UserError
+from ml.params import Params, load
+from ml.training import tracking
+from ml.workspace import Workspace
+
+PNG = bytes.fromhex(
+    "89504e470d0a1a0a0000000d49484452000000010000000108060000001f15c4890000000a49444154789c6360000002000154a24f5f"
+    "0000000049454e44ae426082"
+)
+Make = Callable[..., Workspace]
+
+
+def stored(ws: Workspace, run_id: str) -> Any:
+    return tracking._client(ws, load(ws.params_file)).get_run(run_id)
+
+
+@pytest.fixture
+def opened(workspace: Make) -> tuple[Workspace, Params]:
+    ws = workspace()
+    return ws, load(ws.params_file)
+
+
+def test_a_finished_run(opened: tuple[Workspace, Params]) -> None:
+    ws, params = opened
+    with tracking.start(ws, params, "mask_region_alignment", dagster_run_id="abc") as run:
+        for step in range(5):
+            run.metrics({"loss": 5.0 - step, "lr": 0.1}, step)
+        run.table("validation", [{"step": 1, "loss": 2.0}, {"step": 2}])
+        run.picture("sheet", PNG)
+        run.dataset("sa_000000.labels", "0123456789abcdef0123456789abcdef")
+        run.tag("data_version", "xyz")
+        run_id = run.id
+    assert tracking.run_id(ws, params, "mask_region_alignment") == run_id
+    found = stored(ws, run_id)
+    assert found.info.status == "FINISHED"
+    assert found.data.metrics == {"loss": 1.0, "lr": 0.1}
+    assert found.data.tags["data_version"] == "xyz"
+    assert found.data.tags["dagster_run_id"] == "abc"
+    assert found.data.params["training.batch_size"] == "3"
+    assert found.data.params["filter.predicted_iou"] == "0.88"  # of a stage above
+    assert not any(name.startswith("relevance_learning") for name in found.data.params)  # of a stage below
+    assert [item.dataset.digest for item in found.inputs.dataset_inputs] == ["0123456789abcdef0123456789abcdef"]
+    folder = ws.root / "mlflow" / "artifacts" / run_id / "artifacts"
+    assert (folder / "pictures" / "sheet.png").read_bytes() == PNG
+    assert json.loads((folder / "tables" / "validation.json").read_text())["columns"] == ["step", "loss"]
+    client = tracking._client(ws, params)
+    assert [metric.value for metric in client.get_metric_history(run_id, "loss")] == [5.0, 4.0, 3.0, 2.0, 1.0]
+
+
+def test_a_run_names_the_runs_it_builds_on(opened: tuple[Workspace, Params]) -> None:
+    ws, params = opened
+    ids = {}
+    for stage in ("mask_region_alignment", "text_region_grounding"):
+        with tracking.start(ws, params, stage) as run:
+            ids[stage] = run.id
+    tags = stored(ws, ids["text_region_grounding"]).data.tags
+    assert tags["upstream.mask_region_alignment"] == ids["mask_region_alignment"]
+
+
+def test_a_failed_run_says_why_and_is_not_found(opened: tuple[Workspace, Params]) -> None:
+    ws, params = opened
+    with pytest.raises(ZeroDivisionError), tracking.start(ws, params, "relevance_learning") as run:
+        run_id = run.id
+        _ = 1 / 0
+    found = stored(ws, run_id)
+    assert found.info.status == "FAILED"
+    assert found.data.tags["error"].endswith("ZeroDivisionError: division by zero")
+    assert tracking.run_id(ws, params, "relevance_learning") is None
+
+
+def test_an_interrupted_run_is_marked(opened: tuple[Workspace, Params]) -> None:
+    ws, params = opened
+    with pytest.raises(KeyboardInterrupt), tracking.start(ws, params, "relevance_learning") as run:
+        run_id = run.id
+        raise KeyboardInterrupt
+    assert stored(ws, run_id).info.status == "KILLED"
+
+
+def test_git_and_dvc_lock_are_recorded(opened: tuple[Workspace, Params]) -> None:
+    ws, params = opened
+    git = ["git", "-c", "user.name=a", "-c", "user.email=a@b"]
+    for command in (["init", "-q"], ["add", "params.yaml"], ["commit", "-qm", "first"]):
+        subprocess.run([*git, *command], cwd=ws.root, check=True)
+    (ws.root / "dvc.lock").write_text("stages: {}\n")
+    with tracking.start(ws, params, "mask_region_alignment") as run:
+        tags = stored(ws, run.id).data.tags
+    head = subprocess.run([*git, "rev-parse", "HEAD"], cwd=ws.root, capture_output=True, text=True, check=True)
+    assert tags["git_commit"] == head.stdout.strip()
+    assert tags["git_dirty"] == "true"
+    assert len(tags["dvc_lock_md5"]) == 32
+
+
+def test_a_broken_store_is_named(opened: tuple[Workspace, Params]) -> None:
+    ws, params = opened
+    (ws.root / "mlflow" / "mlflow.db").write_bytes(b"no database at all " * 500)
+    with pytest.raises(UserError, match=r"mlflow\.db: not usable as MLflow's store .*move the file away"):
+        tracking.run_id(ws, params, "mask_region_alignment")
+    with pytest.raises(UserError, match="not usable"), tracking.start(ws, params, "mask_region_alignment") as run:
+        run.metrics({"loss": 1.0})
+
+
+def test_nothing_is_told_to_anyone(opened: tuple[Workspace, Params], monkeypatch: pytest.MonkeyPatch) -> None:
+    import os
+
+    monkeypatch.delenv("MLFLOW_DISABLE_TELEMETRY", raising=False)
+    tracking.run_id(*opened, "mask_region_alignment")
+    assert os.environ["MLFLOW_DISABLE_TELEMETRY"] == os.environ["DO_NOT_TRACK"] == "true"
+
+
+def test_the_store_is_where_the_params_say(tmp_path: Path, opened: tuple[Workspace, Params]) -> None:
+    ws, params = opened
+    assert tracking.tracking_uri(ws, params) == f"sqlite:///{ws.root}/mlflow/mlflow.db"
+    other = params.model_copy(
+        update={"tracking": params.tracking.model_copy(update={"uri": f"sqlite:///{tmp_path}/x"})}
+    )
+    assert tracking.tracking_uri(ws, other) == f"sqlite:///{tmp_path}/x"
