@@ -70,7 +70,7 @@ class RelevanceHead(nn.Module):
     """(region, text, image context) to a logit for each query and mask.
 
     The image context is one more region: the whole frame, always valid. It is what "on the left" is left of, and what
-    a region attends to when no other region fits.
+    a region attends to when no other region fits. Regions are held once a query, so they are half as wide as the grid.
     """
 
     def __init__(self, text_dim: int, embed_dim: int, dim: int, heads: int, layers: int, dropout: float) -> None:

@@ -52,7 +52,7 @@ def test_no_valid_region_stays_finite(model: ARRCOC, inputs) -> None:
 def test_every_parameter_learns(model: ARRCOC, inputs) -> None:
     scores(model, inputs).square().mean().backward()
     idle = [name for name, p in model.relevance_head.named_parameters() if p.grad is None or not p.grad.any()]
-    # A constant added to every key leaves a softmax as it is, and the pairs' last bias is one.
+    # A constant added to every key leaves a softmax as it is.
     assert not [name for name in idle if not name.endswith("key.bias")]
 
 
