@@ -24,6 +24,6 @@ def commit(ws: Workspace, names: Sequence[str]) -> None:
     try:
         with Repo(str(ws.root)) as repo:
             for name in names:
-                repo.commit(name, force=True)
+                repo.commit(f"{ws.root / 'dvc.yaml'}:{name}", force=True)
     except DvcException as error:
         raise UserError(f"dvc.lock is not up to date: {' '.join(str(error).split())}; then run again") from error

@@ -18,7 +18,8 @@ from orchestration.resources import Launcher, Ledger, report_versions
 from orchestration.staleness import recorded
 from orchestration.versions import code_version, data_version
 
-warnings.filterwarnings("ignore", category=dg.BetaWarning)  # backfill_policy; the version is pinned
+for _category in (dg.BetaWarning, dg.PreviewWarning):  # of backfill_policy and Pipes; the version is pinned
+    warnings.filterwarnings("ignore", category=_category)
 
 
 @dataclass(frozen=True)
