@@ -117,8 +117,8 @@ class Examples(torch.utils.data.Dataset):
         grid = self.side // 16 * FINE
         fine = labels.masks.coverage((grid, grid), view.frame)
         seen = visible(labels, view, fine)
-        queries = balanced(rng, [q for q in range(len(labels.queries)) if seen[labels.queries[q].target]], labels)
-        queries = queries[: self.params.queries_per_image]
+        asked = [q for q, query in enumerate(labels.queries) if seen[query.target]]
+        queries = balanced(rng, asked, labels)[: self.params.queries_per_image]
         phrased = np.array([bool(phrase) for phrase in labels.phrases], bool)
         described = rng.permutation(np.flatnonzero(seen & phrased))[:PHRASES]
         questions = rng.permutation(answerable(labels, seen))[:QUESTIONS]
@@ -151,7 +151,7 @@ class Examples(torch.utils.data.Dataset):
         fine: np.ndarray,
         seen: np.ndarray,
         regions: np.ndarray,
-        queries: Sequence[int],
+        queries: np.ndarray,
         described: np.ndarray,
         questions: np.ndarray,
     ) -> Example:
@@ -170,14 +170,14 @@ class Examples(torch.utils.data.Dataset):
             valid=seen[regions],
             embeddings=self.data.embeddings(index)[regions],
             queries=[view.text(query.text) for query in asked],
-            targets=place[[query.target for query in asked]],
-            relevance=labels.relevance[np.array(queries, np.int64)][:, regions],
+            targets=place[np.array([query.target for query in asked], np.int64)],
+            relevance=labels.relevance[queries][:, regions],
             caption=view.text(labels.caption),
             phrases=[view.text(labels.phrases[n]) for n in described],
             phrase_regions=same,
             questions=[view.text(question.text) for question in answered],
             answers=[view.text(question.answer) for question in answered],
-            evidence=place[[question.evidence for question in answered]],
+            evidence=place[np.array([question.evidence for question in answered], np.int64)],
         )
 
 
@@ -190,12 +190,12 @@ def visible(labels: Labels, view: View, fine: np.ndarray) -> np.ndarray:
     return pixels >= REMAINS * np.maximum(labels.masks.areas(), 1)
 
 
-def balanced(rng: np.random.Generator, queries: Sequence[int], labels: Labels) -> list[int]:
-    """The queries in an order whose every beginning holds the kinds as evenly as there are queries of them."""
-    shuffled = [int(q) for q in rng.permutation(np.array(queries, np.int64))]
+def balanced(rng: np.random.Generator, queries: Sequence[int], labels: Labels) -> np.ndarray:
+    """The queries in an order whose every beginning holds the kinds as evenly as there are queries of them: int64."""
+    shuffled = rng.permutation(np.array(queries, np.int64))
     kinds = [labels.queries[q].kind for q in shuffled]
     turns = [kinds[:i].count(kind) for i, kind in enumerate(kinds)]
-    return [shuffled[i] for i in sorted(range(len(shuffled)), key=lambda i: turns[i])]
+    return shuffled[np.argsort(np.array(turns, np.int64), kind="stable")]
 
 
 def answerable(labels: Labels, seen: np.ndarray) -> np.ndarray:

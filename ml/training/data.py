@@ -143,7 +143,7 @@ class TrainingData:
             caption=row["caption"],
             phrases=row["phrases"],
             queries=[Query(query["text"], query["kind"], query["target"]) for query in row["queries"]],
-            relevance=np.array(row["relevance"], np.float32).reshape(len(row["queries"]), -1),
+            relevance=np.array(row["relevance"], np.float32).reshape(len(row["queries"]), len(row["counts"])),
             questions=[Question(item["question"], item["answer"], item["evidence"]) for item in row["questions"]],
         )
 

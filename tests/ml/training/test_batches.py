@@ -151,3 +151,22 @@ def test_grounding_targets(workspace: Make) -> None:
     assert torch.allclose(targets[0, 0], 0.9 * batch.fine[0, 0])  # 0.4 is not relevant enough
     meant = int(batch.targets[0, 1])
     assert torch.allclose(targets[0, 1], batch.fine[0, meant])  # nothing is: the region it was made for
+
+
+def test_an_image_without_masks_or_queries_is_padding(workspace: Make) -> None:
+    import pyarrow as pa
+    import pyarrow.parquet as pq
+
+    ws = workspace()
+    path = ws.shard_file("pseudo_labels", "sa_000001", ".parquet")
+    table = pq.read_table(path)
+    rows = table.to_pylist()
+    for row, lists in ((rows[8], ["queries", "relevance", "questions"]), (rows[9], ["mask_ids", "counts", "boxes"])):
+        row.update(dict.fromkeys(lists, []))
+    rows[9].update({"phrases": [], "queries": [], "relevance": [], "questions": []})
+    pq.write_table(pa.Table.from_pylist(rows, schema=table.schema), path)
+    made, _ = examples(ws)
+    batch = made[[(0, 0), (0, 18), (0, 19)]]
+    assert batch.queries[1] == batch.queries[2] == [""] * len(batch.queries[0])
+    assert batch.valid.any(1).tolist() == [True, True, False]
+    assert torch.isfinite(grounding_targets(batch)).all()

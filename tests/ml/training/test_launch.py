@@ -38,9 +38,7 @@ def test_ports_differ_between_launches(workspace: Make) -> None:
 def test_several_machines_are_the_deepspeed_command(workspace: Make) -> None:
     ws = workspace(training={"hostfile": "hosts"})
     params = load(ws.params_file)
-    with pytest.raises(
-        UserError, match=r"training\.hostfile: .*hosts is missing; write one line `host slots=N` a node"
-    ):
+    with pytest.raises(UserError, match=r"training\.hostfile: .*hosts is missing; write one line"):
         command("relevance_learning", ws, params)
     (ws.root / "hosts").write_text("one slots=8\ntwo slots=8\n")
     made = command("relevance_learning", ws, params)
