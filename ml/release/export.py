@@ -24,17 +24,17 @@ OPSET = 18
 class ImageEncoder(nn.Module):
     """SAM's image encoder with its normalisation: uint8 `[1, 3, S, S]` -> `[1, C, h, w]`."""
 
-    mean: Tensor
-    std: Tensor
+    pixel_mean: Tensor
+    pixel_std: Tensor
 
     def __init__(self, sam: Sam) -> None:
         super().__init__()
         self.encoder = sam.model.image_encoder
-        self.register_buffer("mean", sam.model.pixel_mean)
-        self.register_buffer("std", sam.model.pixel_std)
+        self.register_buffer("pixel_mean", sam.model.pixel_mean)
+        self.register_buffer("pixel_std", sam.model.pixel_std)
 
     def forward(self, images: Tensor) -> Tensor:
-        return self.encoder((images.float() - self.mean) / self.std)
+        return self.encoder((images.float() - self.pixel_mean) / self.pixel_std)
 
 
 class TextEncoder(nn.Module):
