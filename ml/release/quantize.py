@@ -2,6 +2,7 @@
 
 from pathlib import Path
 
+import onnxruntime
 from onnxruntime.quantization import QuantType, quantize_dynamic
 from onnxruntime.quantization.shape_inference import quant_pre_process
 
@@ -12,6 +13,7 @@ def quantize(fp32: Path, int8: Path) -> None:
     Activations are quantized as they come, so no calibration data is needed. Convolutions stay fp32: onnxruntime's
     ConvInteger is slower than its float kernel on CPUs.
     """
+    onnxruntime.set_default_logger_severity(3)  # what it cannot fold is no news to the user
     prepared = int8.with_suffix(".prepared.onnx")
     try:
         quant_pre_process(str(fp32), str(prepared), skip_symbolic_shape=True)

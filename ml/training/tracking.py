@@ -79,9 +79,9 @@ class Run:
         return self._session.result().run_id
 
     def metrics(self, values: Mapping[str, float], step: int = 0) -> None:
-        """Record numbers at a step."""
+        """Record numbers at a step; `acc@0.5` becomes `acc_at_0.5`, since MLflow's names have no @."""
         now = int(time.time() * 1000)
-        self._buffer += [(name, float(value), now, step) for name, value in values.items()]
+        self._buffer += [(name.replace("@", "_at_"), float(value), now, step) for name, value in values.items()]
         if time.monotonic() - self._flushed > FLUSH_SECONDS:
             self.flush()
 
