@@ -9,7 +9,7 @@ IoU with the truth is the ceiling of every score.
 
 from collections import defaultdict
 from collections.abc import Callable, Iterable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import lru_cache, partial
 from pathlib import Path
 from typing import Any
@@ -125,11 +125,13 @@ def answer_work(predictor: Predictor, scene: Scene, work: Work, hierarchy: Filte
         asked = [question for question in work.questions if question.benchmark == benchmark]
         given = Masks.parse(work.counts, scene.size) if benchmark == "relevance" and work.counts else None
         answers = predictor.answer(scene, [question.text for question in asked], given)
+        if benchmark == "lvis":
+            answers = as_detections(answers, scene.proposals.predicted_ious)
         describe = _describer(answers, scene.proposals.masks if given is None else given, hierarchy)
         if given is not None:
             keep = [list(range(len(given)))] * len(asked)
         elif benchmark == "lvis":
-            keep = _best_detections(answers, scene.proposals.predicted_ious)
+            keep = _best_detections(answers)
         else:
             keep = [answers.best(q, TOP).tolist() for q in range(len(asked))]
         rows[benchmark] = [
@@ -236,14 +238,15 @@ def _describe_map(heat: np.ndarray, size: tuple[int, int]) -> Row:
     }
 
 
-def _best_detections(answers: Answers, predicted_ious: np.ndarray) -> list[list[int]]:
-    """Per query, the masks among the image's best `DETECTIONS` over all queries, best first.
+def as_detections(answers: Answers, predicted_ious: np.ndarray) -> Answers:
+    """Answers whose scores are comparable over images: relevance x SAM's predicted IoU, as AP ranks all detections."""
+    return replace(answers, scores=answers.relevance * predicted_ious)
 
-    A detection is worth the more, the better SAM thinks the mask is: relevance x predicted IoU orders them.
-    """
-    worth = answers.scores * predicted_ious[None]
-    order = np.argsort(-worth, axis=None, kind="stable")[:DETECTIONS]
-    keep: list[list[int]] = [[] for _ in worth]
-    for query, mask in zip(*np.unravel_index(order, worth.shape), strict=True):
+
+def _best_detections(answers: Answers) -> list[list[int]]:
+    """Per query, the masks among the image's best `DETECTIONS` over all queries, best first."""
+    order = np.argsort(-answers.scores, axis=None, kind="stable")[:DETECTIONS]
+    keep: list[list[int]] = [[] for _ in answers.scores]
+    for query, mask in zip(*np.unravel_index(order, answers.scores.shape), strict=True):
         keep[query].append(int(mask))
     return keep
