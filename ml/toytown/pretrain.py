@@ -19,6 +19,7 @@ from ml.toytown.pretrain_coca import MEAN, STD, architecture, pretrain_coca
 from ml.toytown.pretrain_data import Rendered, Scenes, render
 from ml.toytown.pretrain_sam import CONFIG, pretrain_sam
 
+WEIGHTS = Path(__file__).parent / "weights"
 MERGES = "clip_merges.txt.gz"
 SPELLED = 300  # scenes whose English the vocabulary is learned from
 MEASURED = 60  # held-back scenes

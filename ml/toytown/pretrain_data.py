@@ -72,6 +72,10 @@ class Scenes:
         self.words = sorted({word for text in texts for word in words_of(text)})
         self._index = {word: i for i, word in enumerate(self.words)}
 
+    def images(self, count: int) -> Tensor:
+        """The first `count` images, uint8 `[count, 3, 256, 256]`."""
+        return torch.stack([torch.from_numpy(one.image) for one in self.rendered[:count]])
+
     def batch(self, images: int, points: int, draw: torch.Generator) -> tuple[Tensor, list[Pick]]:
         """Images uint8 `[B, 3, 256, 256]`, each mirrored by chance, and what is asked of each."""
         chosen = torch.randint(len(self.rendered), (images,), generator=draw).tolist()
@@ -92,7 +96,7 @@ class Scenes:
         coverage = torch.from_numpy(one.coverage).float() / 255
         coverage = coverage.flip(-1) if flip else coverage
         levels, areas = torch.from_numpy(one.levels), torch.from_numpy(one.areas)
-        share = torch.tensor([0.6, 1.0, 1.5, 0.8])[levels]  # parts are many, groups few
+        share = torch.tensor([0.25, 1.0, 1.5, 0.6])[levels]  # parts are many, groups few
         regions = torch.multinomial(share, points, replacement=True, generator=draw)
         cells = torch.multinomial(coverage[regions].flatten(1) ** 2 + 1e-9, 1, generator=draw)[:, 0]
         rows, columns = cells // LOW, cells % LOW
