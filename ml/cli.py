@@ -151,13 +151,19 @@ def params(
 
 @app.command()
 def pretrain_backbones(
-    out: Annotated[Path, typer.Option(help="Folder for the weights.")] = Path("ml/toytown/weights"),
+    out: Annotated[Path, typer.Option(help="Folder for the weights; what it holds is replaced.")] = Path(
+        "ml/toytown/weights"
+    ),
     seed: Annotated[int, typer.Option(help="Of the scenes and of the weights.")] = 0,
+    scenes: Annotated[int, typer.Option(help="How many are drawn; no split used later has them.")] = 2400,
+    sam_steps: Annotated[int, typer.Option(help="Steps of SAM.")] = 1000,
+    coca_steps: Annotated[int, typer.Option(help="Steps of CoCa.")] = 800,
+    threads: Annotated[int, typer.Option(help="Cores; another number changes the last digits.")] = 2,
 ) -> None:
-    """Pretrain toytown's tiny SAM and CoCa again, on scenes that no split used later has (tens of minutes)."""
+    """Pretrain toytown's tiny SAM and CoCa again, from scratch (tens of minutes), and measure them."""
     from ml.toytown.pretrain import pretrain
 
-    pretrain(out, seed)
+    pretrain(out, seed, scenes, sam_steps, coca_steps, threads)
 
 
 @app.command()

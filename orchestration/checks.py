@@ -6,14 +6,18 @@ from collections.abc import Iterator
 import dagster as dg
 import pyarrow.parquet as pq
 
-from ml import results
+from ml import pipeline, results
 from ml.params import Params
 from ml.workspace import Workspace
+from orchestration.metadata import metadata
+
+JUDGED = 24  # images whose labels are compared with the truth: each is drawn again for that
 
 
 def checks(ws: Workspace, params: Params) -> list[dg.AssetChecksDefinition]:
     """All checks of a workspace."""
-    return [rejects(ws, params), milestones(ws, params), release_gate(ws)]
+    found = [rejects(ws, params), milestones(ws, params), release_gate(ws)]
+    return [*found, label_truth(ws, params)] if params.shards.source == pipeline.TOYTOWN else found
 
 
 def rejects(ws: Workspace, params: Params) -> dg.AssetChecksDefinition:
@@ -29,6 +33,20 @@ def rejects(ws: Workspace, params: Params) -> dg.AssetChecksDefinition:
         limit = params.quality.max_reject_fraction
         counts = {"rejected": rejected, "indexed": total - rejected, "fraction": fraction, "limit": limit}
         return dg.AssetCheckResult(passed=fraction <= limit, metadata=counts)
+
+    return check
+
+
+def label_truth(ws: Workspace, params: Params) -> dg.AssetChecksDefinition:
+    """How far the pseudo-labels of a few images agree with the drawn scenes: told, never failed."""
+
+    @dg.asset_check(asset="pseudo_labels", name="label_truth", description=label_truth.__doc__)
+    def check() -> dg.AssetCheckResult:
+        from ml.toytown.judge import judge
+
+        labels = min(path for path in ws.stage("pseudo_labels").glob("*.parquet"))
+        report = judge(labels, params, JUDGED)
+        return dg.AssetCheckResult(passed=True, metadata=metadata(report, ws.root / ".dagster" / "pictures"))
 
     return check
 

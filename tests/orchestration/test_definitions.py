@@ -1,0 +1,43 @@
+"""The asset graph as a file that a person reads: a change of the graph is a visible diff."""
+
+from pathlib import Path
+
+import dagster as dg
+
+from ml import stages
+from ml.params import preset
+from ml.workspace import Workspace
+from orchestration.definitions import build
+
+SNAPSHOT = Path(__file__).with_name("asset_graph.txt")
+
+
+def described() -> str:
+    ws = Workspace.find()
+    graph = build(ws, preset("toytown")).resolve_asset_graph()
+    lines = []
+    for name in stages.load(ws):
+        node = graph.get(dg.AssetKey(name))
+        parents = ", ".join(sorted(key.to_user_string() for key in node.parent_keys)) or "-"
+        partitions = (
+            f"{len(node.partitions_def.get_partition_keys())} partitions" if node.partitions_def else "one piece"
+        )
+        lines.append(f"{node.group_name}: {name} ({partitions}; {', '.join(sorted(node.kinds))}) <- {parents}")
+        checks = sorted(key.name for key in graph.asset_check_keys if key.asset_key == node.key)
+        lines += [f"    check {check}" for check in checks]
+    return "\n".join(lines) + "\n"
+
+
+def test_the_graph_is_the_one_on_file():
+    assert described() == SNAPSHOT.read_text(), "the asset graph changed; if so meant, run this file to write it anew"
+
+
+def test_every_asset_is_described_and_versioned():
+    graph = build(Workspace.find(), preset("toytown")).resolve_asset_graph()
+    for key in graph.get_all_asset_keys():
+        assert graph.get(key).description
+        assert graph.get(key).code_version
+
+
+if __name__ == "__main__":
+    SNAPSHOT.write_text(described())
