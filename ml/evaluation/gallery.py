@@ -11,9 +11,11 @@ from numpy.typing import NDArray
 from PIL import Image, ImageDraw, ImageFont
 
 from ml.evaluation.benchmark_data import image_path
-from ml.evaluation.outcomes import Outcome, outcomes
-from ml.evaluation.predictions import read
-from ml.evaluation.predictor import Predictor
+from ml.evaluation.outcomes import NOTHING, Outcome, outcomes
+from ml.evaluation.predictions import Row, read
+from ml.evaluation.predictor import Predictor, Scene
+from ml.evaluation.proposals import Proposals
+from ml.masks import Masks
 from ml.params import Evaluation
 from ml.sa1b.reader import decode
 
@@ -42,23 +44,24 @@ def gallery(
         right = bool(found[i][1].ious) and found[i][1].ious[0] >= 0.5
         sheets["right" if right else "wrong"].append(found[i])
     predictor = Predictor.load(backbones, checkpoint, params)
-    boxes = {name: read(predictions / f"{name}.parquet") for name in {name for name, _ in found}}
+    rows = {name: read(predictions / f"{name}.parquet") for name in {name for name, _ in found}}
     pictures = {}
     for title, chosen in sorted(sheets.items()):
         tiles = [
-            tile(data, predictor, name, outcome, boxes[name].get(outcome.query_id, {}).get("boxes", []))
+            tile(data, predictor, name, outcome, rows[name].get(outcome.query_id, NOTHING))
             for name, outcome in chosen[: params.gallery]
         ]
         pictures[title] = png(contact_sheet(tiles))
     return pictures
 
 
-def tile(
-    data: Path, predictor: Predictor, benchmark: str, outcome: Outcome, boxes: Sequence[Sequence[float]]
-) -> Image.Image:
+def tile(data: Path, predictor: Predictor, benchmark: str, outcome: Outcome, row: Row) -> Image.Image:
     """One answer: picture, heat map, boxes, and the question in words below."""
     pixels = decode(image_path(data, outcome.image).read_bytes())
-    answers = predictor.answer(predictor.look(pixels), [outcome.text])
+    masks = Masks.parse(row["counts"], pixels.shape[:2])
+    scores = np.asarray(row["scores"], np.float32)
+    scene = Scene(masks.size, predictor.encode(pixels), Proposals(masks, scores, scores))
+    answers = predictor.answer(scene, [outcome.text])
     heated = Image.fromarray(overlay(pixels, answers.maps[0]))
     scale = TILE / max(heated.size)
     side = (max(1, round(heated.width * scale)), max(1, round(heated.height * scale)))
@@ -66,7 +69,7 @@ def tile(
     canvas.paste(heated.resize(side, Image.Resampling.LANCZOS), (0, 0))
     draw = ImageDraw.Draw(canvas)
     right = bool(outcome.ious) and outcome.ious[0] >= 0.5
-    drawn = [(box, TRUE) for box in outcome.truth] + [(box, RIGHT if right else WRONG) for box in boxes[:1]]
+    drawn = [(box, TRUE) for box in outcome.truth] + [(box, RIGHT if right else WRONG) for box in row["boxes"][:1]]
     for box, colour in drawn:
         _rectangle(draw, box, scale, colour)
     iou = f"IoU {outcome.ious[0]:.2f}" if outcome.ious else "no mask"

@@ -11,7 +11,14 @@ import pyarrow.parquet as pq
 from ml.evaluation import metrics
 from ml.evaluation.predictions import Row, read
 
-NOTHING: Row = {"boxes": [], "counts": [], "map_box": [0.0] * 4, "map_counts": None, "point": [-1.0, -1.0]}
+NOTHING: Row = {
+    "boxes": [],
+    "counts": [],
+    "scores": [],
+    "map_box": [0.0] * 4,
+    "map_counts": None,
+    "point": [-1.0, -1.0],
+}
 
 
 @dataclass(frozen=True)

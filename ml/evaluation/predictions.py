@@ -33,6 +33,7 @@ TOP = 10  # masks kept a question: R@10 is the deepest metric
 DETECTIONS = 300  # masks kept an image over all categories: LVIS's protocol
 SPLITS = {"flickr30k": {"test"}}  # what is predicted; every split of the benchmarks not named here
 CHUNK = 8  # images a task of the pool
+GIVEN, DETECTION = "relevance", "lvis"  # the benchmark whose masks are given, and the one that is asked of every image
 
 Row = dict[str, Any]
 FLOATS, TEXTS = pa.list_(pa.float32()), pa.list_(pa.string())
@@ -119,27 +120,24 @@ def predict(data: Path, backbones: Path, checkpoint: Path, out: Path, params: Ev
 
 
 def answer_work(predictor: Predictor, scene: Scene, work: Work, hierarchy: Filter) -> dict[str, list[Row]]:
-    """Rows of each benchmark for one image."""
-    rows: dict[str, list[Row]] = {}
-    for benchmark in dict.fromkeys(question.benchmark for question in work.questions):
-        asked = [question for question in work.questions if question.benchmark == benchmark]
-        given = Masks.parse(work.counts, scene.size) if benchmark == "relevance" and work.counts else None
-        answers = predictor.answer(scene, [question.text for question in asked], given)
-        if benchmark == "lvis":
-            answers = as_detections(answers, scene.proposals.predicted_ious)
-        describe = _describer(answers, scene.proposals.masks if given is None else given, hierarchy)
-        if given is not None:
-            keep = [list(range(len(given)))] * len(asked)
-        elif benchmark == "lvis":
-            keep = _best_detections(answers)
-        else:
-            keep = [answers.best(q, TOP).tolist() for q in range(len(asked))]
-        rows[benchmark] = [
-            {"query_id": question.query_id, "image": work.image, **describe(q, keep[q])}
-            for q, question in enumerate(asked)
-            if benchmark != "lvis" or keep[q]
-        ]
-    return rows
+    """Rows of each benchmark for one image: all questions about proposals at once, those about given masks apart."""
+    given = None if work.counts is None else Masks.parse(work.counts, scene.size)
+    rows: dict[str, list[Row]] = defaultdict(list)
+    for masks in (None, given):
+        asked = [q for q in work.questions if (q.benchmark == GIVEN and given is not None) == (masks is not None)]
+        if not asked:
+            continue
+        answers = predictor.answer(scene, [question.text for question in asked], masks)
+        every = np.array([question.benchmark == DETECTION for question in asked])
+        if masks is None:
+            answers = as_detections(answers, every, scene.proposals.predicted_ious)
+        kept = _kept(answers, every, whole=masks is not None)
+        describe = _describer(answers, scene.proposals.masks if masks is None else masks, hierarchy)
+        for q, question in enumerate(asked):
+            if len(kept[q]) or not every[q]:
+                row = {"query_id": question.query_id, "image": work.image, **describe(q, kept[q])}
+                rows[question.benchmark].append(row)
+    return dict(rows)
 
 
 def _proposal_row(image: str, proposals: Proposals) -> Row:
@@ -238,15 +236,24 @@ def _describe_map(heat: np.ndarray, size: tuple[int, int]) -> Row:
     }
 
 
-def as_detections(answers: Answers, predicted_ious: np.ndarray) -> Answers:
-    """Answers whose scores are comparable over images: relevance x SAM's predicted IoU, as AP ranks all detections."""
-    return replace(answers, scores=answers.relevance * predicted_ious)
+def as_detections(answers: Answers, every: np.ndarray, predicted_ious: np.ndarray) -> Answers:
+    """Answers with other scores for the queries `every` (bool [Q]): relevance x SAM's predicted IoU.
+
+    Average precision ranks the detections of all images together, and a sloppy mask is worth less.
+    """
+    worth = answers.relevance * predicted_ious
+    return replace(answers, scores=np.where(every[:, None], worth, answers.scores))
 
 
-def _best_detections(answers: Answers) -> list[list[int]]:
-    """Per query, the masks among the image's best `DETECTIONS` over all queries, best first."""
-    order = np.argsort(-answers.scores, axis=None, kind="stable")[:DETECTIONS]
-    keep: list[list[int]] = [[] for _ in answers.scores]
-    for query, mask in zip(*np.unravel_index(order, answers.scores.shape), strict=True):
-        keep[query].append(int(mask))
-    return keep
+def _kept(answers: Answers, every: np.ndarray, whole: bool) -> list[list[int]]:
+    """Per query, the masks that its row keeps, best first: the top few, or of detections the image's best over all
+    its queries, or (`whole`) every mask in the order given."""
+    queries, masks = answers.scores.shape
+    if whole:
+        return [list(range(masks))] * queries
+    kept = [[] if every[q] else answers.best(q, TOP).tolist() for q in range(queries)]
+    asked = np.flatnonzero(every)
+    order = np.argsort(-answers.scores[asked], axis=None, kind="stable")[:DETECTIONS]
+    for query, mask in zip(*np.unravel_index(order, (len(asked), max(masks, 1))), strict=True):
+        kept[asked[query]].append(int(mask))
+    return kept

@@ -102,11 +102,14 @@ class Predictor:
         clip = load_clip(backbones)
         return cls(load_sam(backbones), TorchHeads(ARRCOC.load(checkpoint), clip), clip.tokenize, params)
 
-    @torch.no_grad()
+    def encode(self, image: NDArray[np.uint8]) -> Tensor:
+        """Frozen features `[1, C, h, w]` of an RGB image `[H, W, 3]`."""
+        return self.sam.encode(torch.from_numpy(to_frame(image, self.sam.image_size))[None])
+
     def look(self, image: NDArray[np.uint8]) -> Scene:
         """Encode an RGB image `[H, W, 3]` once and propose its masks."""
         size = (image.shape[0], image.shape[1])
-        features = self.sam.encode(torch.from_numpy(to_frame(image, self.sam.image_size))[None])
+        features = self.encode(image)
         return Scene(size, features, propose(self.sam, features, size, self.params))
 
     def answer(self, scene: Scene, texts: Sequence[str], masks: Masks | None = None) -> Answers:

@@ -45,7 +45,7 @@ def test_a_missing_folder_and_too_many_broken_rows_are_one_line(
     with pytest.raises(UserError) as error:
         build({"refcoco": folders["refcoco"]}, tmp_path / "data", params)
     assert "not readable as an image" in str(error.value) and "\n" not in str(error.value)
-    assert not (tmp_path / "data").exists()
+    assert not (tmp_path / "data" / "images.parquet").exists()
 
 
 def test_an_image_of_another_size_is_rejected(folders: dict[str, Path], tmp_path: Path, params: Params) -> None:
