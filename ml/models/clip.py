@@ -90,14 +90,16 @@ class Clip:
         if not self.captions:
             raise UserError("params.backbones.clip: this model cannot caption; name a CoCa in captioner_name")
         _, image_tokens = self.model.visual(self.normalize(crops))
-        ids = torch.full((len(crops), 1), self.start_id)
-        ended = torch.zeros(len(crops), dtype=torch.bool)
-        while ids.shape[1] < self.context_length and not ended.all():
-            _, text_tokens = read_text(self.model.text, ids)
-            following = self.model.text_decoder(image_tokens, text_tokens)[:, -1].argmax(-1)
-            following[ended] = self.pad_id
-            ended |= following == self.end_id
-            ids = torch.cat([ids, following[:, None]], 1)
+        ids = torch.full((len(crops), self.context_length), self.pad_id)
+        ids[:, 0] = self.start_id
+        going = torch.arange(len(crops))  # an image's caption is long, a region's short: what has ended costs nothing
+        for length in range(1, self.context_length):
+            _, text_tokens = read_text(self.model.text, ids[going, :length])
+            following = self.model.text_decoder(image_tokens[going], text_tokens)[:, -1].argmax(-1)
+            ids[going, length] = following
+            going = going[following != self.end_id]
+            if not len(going):
+                break
         return [self.detokenize(row) for row in ids]
 
     def normalize(self, crops: Tensor) -> Tensor:
