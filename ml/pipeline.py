@@ -58,8 +58,8 @@ def run_shard(stage: str, ws: Workspace, params: Params, shard: str) -> Report:
 def shard_key(stage: str, ws: Workspace, params: Params, shard: str) -> str:
     """The digest of what one shard's output depends on: code, params and input bytes."""
     declared = stages.stage(ws, stage)
-    values = [declared.code_digest(ws), declared.shard_values(params)]
-    return keys.key(ws, *values, shard_inputs(stage, ws, params, shard))
+    inputs = shard_inputs(stage, ws, params, shard)
+    return keys.key(ws, declared.code_digest(ws), declared.shard_values(params), inputs)
 
 
 def partitions(stage: str, ws: Workspace, params: Params) -> list[str]:
@@ -103,8 +103,8 @@ def merge(reports: Sequence[Report]) -> Report:
     for report in reports:
         for name, value in report.numbers.items():
             before = merged.numbers.get(name, 0)
-            summed = isinstance(value, int) and isinstance(before, int)
-            merged.numbers[name] = value + before if summed else value
+            both = isinstance(value, int) and isinstance(before, int)
+            merged.numbers[name] = int(value) + int(before) if both else value
         for reason, count in report.rejected.items():
             merged.rejected[reason] = merged.rejected.get(reason, 0) + count
         for name, rows in report.tables.items():
@@ -143,7 +143,7 @@ def filtered_masks(ws: Workspace, params: Params, shard: str) -> Report:
     from ml.sa1b.filter import filter_masks
 
     index = ws.shard_file("mask_index", shard, ".parquet")
-    return filter_masks(index, *shard_outputs("filtered_masks", ws, shard), params.filter, assign)
+    return filter_masks(index, ws.shard_file("filtered_masks", shard, ".parquet"), params.filter, assign)
 
 
 def pseudo_labels(ws: Workspace, params: Params, shard: str) -> Report:
@@ -163,8 +163,8 @@ def image_features(ws: Workspace, params: Params, shard: str) -> Report:
 
     kept = ws.shard_file("filtered_masks", shard, ".parquet")
     tar = ws.shard_file("sa1b_shards", shard, ".tar")
-    sam = _sam(ws.stage("backbones"))
-    return encode_shard(kept, tar, *shard_outputs("image_features", ws, shard), sam, params.features)
+    out = ws.shard_file("image_features", shard, ".safetensors")
+    return encode_shard(kept, tar, out, _sam(ws.stage("backbones")), params.features)
 
 
 def training_set(ws: Workspace, params: Params, group: str) -> Report:

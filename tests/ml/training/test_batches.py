@@ -162,7 +162,7 @@ def test_an_image_without_masks_or_queries_is_padding(workspace: Make) -> None:
     table = pq.read_table(path)
     rows = table.to_pylist()
     for row, lists in ((rows[8], ["queries", "relevance", "questions"]), (rows[9], ["mask_ids", "counts", "boxes"])):
-        row.update(dict.fromkeys(lists, []))
+        row.update({key: [] for key in lists})
     rows[9].update({"phrases": [], "queries": [], "relevance": [], "questions": []})
     pq.write_table(pa.Table.from_pylist(rows, schema=table.schema), path)
     made, _ = examples(ws)
