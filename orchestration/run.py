@@ -51,6 +51,7 @@ class Outcome:
     seconds: dict[str, float] = field(default_factory=dict)
     errors: dict[str, str] = field(default_factory=dict)
     crashed: bool = False  # a failure that no input explains
+    interrupted: bool = False  # by Ctrl-C or a signal; the next run goes on from here
 
     def to_json(self) -> dict[str, Any]:
         """The object that `arrcoc run --json` prints."""
@@ -84,7 +85,8 @@ def run(ws: Workspace, params: Params, select: str | None, watcher: Watcher) -> 
     with exclusive(ws), instance(ws) as found, ShardPool(params.shards.workers) as pool:
         worker = _Worker(ws, params, found, pool, watcher)
         for name in selection(worker.assets, ws, select):
-            worker.take(name)
+            if not worker.outcome.interrupted:
+                worker.take(name)
         commit(ws, worker.unlocked)
     return worker.outcome
 
@@ -183,6 +185,9 @@ class _Worker:
             chain.append(error)
             error = error.cause
         for link in chain:
+            if link.cls_name == dg.DagsterExecutionInterruptedError.__name__:
+                self.outcome.interrupted = True
+                return "interrupted; the next run goes on where this one stopped"
             if link.cls_name == UserError.__name__:
                 return link.message.strip().removeprefix(f"{UserError.__module__}.{UserError.__name__}: ")
         self.outcome.crashed = True

@@ -8,6 +8,8 @@ from ml.errors import UserError
 from ml.params import Params
 from ml.workspace import Workspace
 
+INTERRUPTED = 130  # what a shell reports of a command ended by Ctrl-C
+
 
 def status(ws: Workspace, params: Params) -> list[Any]:
     """The state of every stage: `orchestration.staleness.State`."""
@@ -40,6 +42,8 @@ def run(ws: Workspace, params: Params, select: str | None, quiet: bool) -> tuple
         _print_outcome(ws, outcome, screen)
     for name, error in outcome.errors.items():
         screen.print(f"{name} failed: {error}", style="red", markup=False)
+    if outcome.interrupted:
+        return outcome.to_json(), INTERRUPTED
     if outcome.errors:
         return outcome.to_json(), 1 if outcome.crashed else 2
     return outcome.to_json(), 1 if missed else 0
