@@ -89,6 +89,7 @@ class TextRegionGrounding(Task):
     """Stage 2: from a text to the pixels it means. Relevance is read off the grounding map until its head learns."""
 
     trains = (*MaskRegionAlignment.trains, "grounding_head")
+    judged_by = "grounding_iou"  # most pairs are irrelevant: a map that says nothing yet agrees with them best
 
     def forward(self, batch: Batch) -> Outcome:
         section, seen = self.params.text_region_grounding, self.see(batch)
