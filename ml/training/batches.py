@@ -165,7 +165,7 @@ class Examples(torch.utils.data.Dataset):
         return Example(
             image_id=labels.image_id,
             pixels=self._pixels(index, labels, view),
-            fine=fine[regions],
+            fine=fine if len(regions) == len(fine) else fine[regions],
             boxes=view.frame.boxes(labels.boxes, labels.masks.size)[regions].astype(np.float32),
             valid=seen[regions],
             embeddings=self.data.embeddings(index)[regions],
@@ -222,7 +222,7 @@ def collate(examples: Sequence[Example]) -> Batch:
     )
 
     def stacked(name: str, *shape: int, fill: float = 0) -> Tensor:
-        return torch.from_numpy(np.stack([_padded(getattr(example, name), shape, fill) for example in examples]))
+        return torch.from_numpy(_stacked([getattr(example, name) for example in examples], shape, fill))
 
     def texts(name: str, length: int) -> list[list[str]]:
         return [[*getattr(example, name), *[""] * (length - len(getattr(example, name)))] for example in examples]
@@ -246,9 +246,11 @@ def collate(examples: Sequence[Example]) -> Batch:
     )
 
 
-def _padded(array: Any, shape: tuple[int, ...], fill: float) -> np.ndarray:
-    out = np.full((*shape, *array.shape[len(shape) :]), fill, array.dtype)
-    out[tuple(slice(0, size) for size in array.shape)] = array
+def _stacked(arrays: Sequence[np.ndarray], shape: tuple[int, ...], fill: float) -> np.ndarray:
+    """Arrays padded to `shape` in their first dimensions, one after the other."""
+    out = np.full((len(arrays), *shape, *arrays[0].shape[len(shape) :]), fill, arrays[0].dtype)
+    for padded, array in zip(out, arrays, strict=True):
+        padded[tuple(slice(0, size) for size in array.shape)] = array
     return out
 
 
