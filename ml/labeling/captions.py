@@ -17,6 +17,8 @@ from ml.labeling.kept import KeptImage, decoded
 from ml.labeling.relevance import Floats
 from ml.params import Labels
 
+Batch = list[tuple[KeptImage, NDArray[np.uint8]]]
+
 
 class Embedder(Protocol):
     """The frozen CLIP: `ml.models.clip.Clip`, or anything alike."""
@@ -35,11 +37,11 @@ class Pooled(Protocol):
 
 
 class Captioner(Protocol):
-    """The frozen CoCa."""
+    """The frozen CoCa; `describe` gives its own embeddings and its captions."""
 
     image_size: int
 
-    def caption(self, crops: Tensor) -> list[str]: ...
+    def describe(self, crops: Tensor) -> tuple[Tensor, list[str]]: ...
 
 
 @dataclass(frozen=True)
@@ -67,7 +69,7 @@ def describe(
     Raises:
         UserError: the tar is missing or cut.
     """
-    batch: list[tuple[KeptImage, NDArray[np.uint8]]] = []
+    batch: Batch = []
     for kept, image in decoded(images, tar, rejected):
         if image is not None:
             batch.append((kept, image))
@@ -85,19 +87,23 @@ def embed_texts(texts: list[str], clip: Embedder, batch_size: int) -> Floats:
     return np.concatenate([np.zeros((0, clip.embed_dim), np.float32), *pieces])
 
 
-def _describe(
-    batch: list[tuple[KeptImage, NDArray[np.uint8]]], clip: Embedder, captioner: Captioner, margin: float
-) -> Iterator[Described]:
-    crops = [masked_crops(image, kept.masks(), clip.image_size, margin) for kept, image in batch]
-    embeddings = clip.encode_image(_tensor(crops)).float().numpy()
-    if captioner.image_size != clip.image_size:
-        crops = [masked_crops(image, kept.masks(), captioner.image_size, margin) for kept, image in batch]
-    whole = [_whole(image, captioner.image_size) for _, image in batch]
-    captions = captioner.caption(_tensor([*crops, *whole]))
+def _describe(batch: Batch, clip: Embedder, captioner: Captioner, margin: float) -> Iterator[Described]:
+    embeddings, captions = _seen(batch, clip, captioner, margin)
     ends = np.cumsum([len(kept.rows) for kept, _ in batch])
     for number, (kept, _) in enumerate(batch):
         own = slice(ends[number] - len(kept.rows), ends[number])
         yield Described(kept, captions[ends[-1] + number], captions[own], embeddings[own])
+
+
+def _seen(batch: Batch, clip: Embedder, captioner: Captioner, margin: float) -> tuple[Floats, list[str]]:
+    """Embeddings of all masks' crops, f32 [sum N, e], and captions of them and, after them, of the images."""
+    crops = [masked_crops(image, kept.masks(), captioner.image_size, margin) for kept, image in batch]
+    whole = [_whole(image, captioner.image_size) for _, image in batch]
+    embeddings, captions = captioner.describe(_tensor([*crops, *whole]))
+    if captioner is not clip:
+        crops = [masked_crops(image, kept.masks(), clip.image_size, margin) for kept, image in batch]
+        embeddings = clip.encode_image(_tensor(crops))
+    return embeddings[: len(captions) - len(batch)].float().numpy(), captions
 
 
 def _whole(image: NDArray[np.uint8], size: int) -> NDArray[np.uint8]:

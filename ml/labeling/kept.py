@@ -36,6 +36,10 @@ class KeptImage:
     def masks(self) -> Masks:
         return Masks.parse([row["counts"] for row in self.rows], (self.height, self.width))
 
+    def areas(self) -> NDArray[np.int64]:
+        """Pixels of each mask, i64 [N]."""
+        return np.array([row["area"] for row in self.rows], np.int64)
+
     def parents(self) -> NDArray[np.int64]:
         """Index of each mask's parent, i64 [N], -1 for none."""
         index = {row["mask_id"]: i for i, row in enumerate(self.rows)}

@@ -2,7 +2,7 @@
 
 from collections import Counter
 from collections.abc import Iterator, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Any
@@ -11,6 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ml.errors import UserError
+from ml.labeling.agreement import agree, part_names, unseen
 from ml.labeling.captions import Captioner, Described, Embedder, describe, embed_texts
 from ml.labeling.kept import KeptImage, count_masks, read_kept
 from ml.labeling.phrases import Phrase, parse
@@ -26,6 +27,7 @@ from ml.report import Report
 Array = NDArray[np.floating]
 
 LEVEL_ORDER = ("object", "group", "scene", "part")  # who is described first where masks are too many
+TOLD = 2  # times that a kind of part must have been told of a kind of whole
 SIZE_SURE = 0.8  # least certainty of "small" or "large"
 
 
@@ -60,7 +62,7 @@ def label_shard(
     with TemporaryDirectory() as folder:
         embeddings = _scratch(Path(folder), count_masks(kept_parquet), clip.embed_dim)
         described = describe(read_kept(kept_parquet), tar, clip, captioner, params, rejected)
-        drafts = list(_drafts(described, embeddings))
+        drafts = _agreeing(list(_drafts(described, embeddings)))
         words = _vocabulary(drafts, clip, params)
         drafts = [_confident(draft, embeddings, words, params.max_regions) for draft in drafts]
         sizes = _sizes(drafts)
@@ -90,6 +92,18 @@ def _drafts(described: Iterator[Described], embeddings: Array) -> Iterator[Draft
         start = end
 
 
+def _agreeing(drafts: Sequence[Draft]) -> list[Draft]:
+    """The drafts with phrases that agree with the tree of masks; which parts things have, the shard itself tells."""
+    told: Counter[tuple[str, str]] = Counter()
+    for draft in drafts:
+        told.update(part_names(draft.phrases, draft.kept.levels, draft.kept.parents()))
+    known = {pair for pair, count in told.items() if count >= TOLD}
+    return [
+        replace(draft, phrases=agree(draft.phrases, draft.kept.levels, draft.kept.parents(), draft.kept.areas(), known))
+        for draft in drafts
+    ]
+
+
 def _vocabulary(drafts: Sequence[Draft], clip: Embedder, params: Labels) -> Vocabulary:
     """Every phrase and name of the shard, embedded once."""
     phrases = {phrase for draft in drafts for phrase in draft.phrases if phrase}
@@ -113,7 +127,7 @@ def _confident(draft: Draft, embeddings: Array, words: Vocabulary, limit: int) -
     ]
     chosen = {i for _, _, i in sorted(sure)[:limit]}
     phrases = [phrase if i in chosen else None for i, phrase in enumerate(draft.phrases)]
-    return Draft(draft.kept, draft.caption, phrases, draft.start)
+    return replace(draft, phrases=phrases)
 
 
 def _sizes(drafts: Sequence[Draft]) -> Sizes:
@@ -134,11 +148,12 @@ def _label(
     """One image's row."""
     kept = draft.kept
     rng = np.random.default_rng([seed, kept.image_id])
-    geometry = measure(kept.masks(), kept.parents(), params.relation_margin)
+    parents = kept.parents()
+    geometry = measure(kept.masks(), parents, params.relation_margin)
     regions = _regions(draft, geometry.areas, sizes)
     names, crops = subjects(regions), _crops(draft, embeddings)
     scores = Scores(names, crops, geometry, words, sizes)
-    asker = Asker(regions, names, scores)
+    asker = Asker(regions, names, scores, unseen(draft.phrases, kept.levels, parents))
     clear = asker.all()
     spatial = [query for query in clear if query.kind in ("relation", "superlative")]
     plain = [query for query in clear if query.kind not in ("relation", "superlative")]

@@ -1,6 +1,6 @@
 """Queries about an image that mean one region by their own relevance: alone, by place, by size, as part of another."""
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Collection, Iterator, Sequence
 from dataclasses import dataclass, replace
 from itertools import zip_longest
 
@@ -28,7 +28,7 @@ class Region:
 
     @property
     def countable(self) -> bool:
-        return self.phrase.countable and self.level != "scene"
+        return self.phrase.countable and self.level == "object"
 
     @property
     def kind(self) -> str:
@@ -40,7 +40,7 @@ class Region:
     def subjects(self) -> list[Subject]:
         """Its names, barest first: "car", "red car", "small car", "small red car"."""
         phrases = dict.fromkeys([self.phrase.bare(), replace(self.phrase, whole=None)])
-        plain = [Subject(phrase.name, phrase.indefinite, phrase.noun) for phrase in phrases]
+        plain = [Subject(phrase.name, phrase.indefinite, phrase.noun, phrase.attributes) for phrase in phrases]
         if not (self.size and self.countable):
             return plain
         return plain + [replace(name, text=f"{self.size} {name.text}", size=self.size) for name in plain]
@@ -112,7 +112,14 @@ class Asker:
         alone: i64 [U], the mask that each subject means by itself, -1 where it is ambiguous.
     """
 
-    def __init__(self, regions: Sequence[Region], names: Sequence[Subject], scores: Scores) -> None:
+    def __init__(
+        self,
+        regions: Sequence[Region],
+        names: Sequence[Subject],
+        scores: Scores,
+        unseen: Collection[Phrase] = (),
+    ) -> None:
+        """`unseen`: things that are there but have no mask; names that might mean them are not used."""
         self.regions = {region.index: region for region in regions}
         self.names = names
         self.scores = scores
@@ -123,7 +130,8 @@ class Asker:
             self.owned[[row[subject] for subject in region.subjects()], region.index] = True
         self.countable = _mark(N, [region.index for region in regions if region.countable])
         self.is_part = _mark(N, [region.index for region in regions if region.phrase.whole])
-        self.alone = clear_targets(scores.subjects, scores.geometry)
+        self.usable = np.array([not any(name.fits(thing) for thing in unseen) for name in names], bool)
+        self.alone = np.where(self.usable, clear_targets(scores.subjects, scores.geometry), -1)
 
     def all(self) -> list[Query]:
         return [*self.plain(), *self.superlatives(), *self.parts(), *self.relations()]
@@ -136,7 +144,9 @@ class Asker:
 
     def superlatives(self) -> Iterator[Query]:
         """The extreme one of several of a name, where it is well ahead."""
-        several = [int(u) for u in np.flatnonzero((self.owned & self.countable).any(1)) if self.alone[u] < 0]
+        several = [
+            int(u) for u in np.flatnonzero((self.owned & self.countable).any(1) & self.usable & (self.alone < 0))
+        ]
         for u in several:
             for name in SUPERLATIVES if not self.names[u].size else ():
                 expression = Expression(self.names[u], name)
@@ -163,7 +173,7 @@ class Asker:
         U, _, N = rows.shape
         means = clear_targets(rows.reshape(U * U, N), self.scores.geometry, also).reshape(U, U)
         anchors = (self.alone >= 0) & self.countable[self.alone]
-        for u, v in zip(*np.nonzero((means >= 0) & anchors), strict=True):
+        for u, v in zip(*np.nonzero((means >= 0) & anchors & self.usable[:, None]), strict=True):
             target = int(means[u, v])
             if targets[target] and self.owned[u, target]:
                 expression = Expression(self.names[u], relation, self.names[v])

@@ -69,7 +69,7 @@ def _counts(asker: Asker) -> Iterator[Question]:
     """ "how many cars are there?", where captions and similarity agree on the number."""
     for u, name in enumerate(asker.names):
         described = asker.owned[u] & asker.countable
-        if name.text != name.noun or not described.any():
+        if name.text != name.noun or not asker.usable[u] or not described.any():
             continue
         n = _distinct(described, asker.scores.geometry)
         similar = (asker.scores.subjects[u] >= RELEVANT) & ~asker.is_part

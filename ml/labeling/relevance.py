@@ -6,6 +6,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
+from ml.labeling.phrases import Phrase
 from ml.labeling.relations import PART_OF, RELATIONS, SUPERLATIVES, Geometry, extreme
 
 Floats = NDArray[np.float32]
@@ -22,7 +23,12 @@ class Subject:
     text: str
     prompt: str
     noun: str
+    attributes: tuple[str, ...] = ()
     size: str = ""
+
+    def fits(self, thing: Phrase) -> bool:
+        """Whether this name might mean a thing: its noun, and nothing said that the thing is not."""
+        return self.noun == thing.noun and set(self.attributes) <= set(thing.attributes)
 
 
 @dataclass(frozen=True)

@@ -15,6 +15,7 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from ml.errors import UserError
+from ml.models.decoding import CachedDecoder
 from ml.models.weights import read_config, read_weights
 
 
@@ -87,20 +88,36 @@ class Clip:
         Raises:
             UserError: the model has no caption decoder.
         """
+        return self.describe(crops)[1]
+
+    @torch.no_grad()
+    def describe(self, crops: Tensor) -> tuple[Tensor, list[str]]:
+        """`encode_image` and `caption` of the same crops, in one pass of the image tower.
+
+        Raises:
+            UserError: the model has no caption decoder.
+        """
         if not self.captions:
             raise UserError("params.backbones.clip: this model cannot caption; name a CoCa in captioner_name")
-        _, image_tokens = self.model.visual(self.normalize(crops))
+        pooled, image_tokens = self.model.visual(self.normalize(crops))
         ids = torch.full((len(crops), self.context_length), self.pad_id)
         ids[:, 0] = self.start_id
+        decoder = CachedDecoder(self.model.text_decoder, image_tokens)
         going = torch.arange(len(crops))  # an image's caption is long, a region's short: what has ended costs nothing
         for length in range(1, self.context_length):
-            _, text_tokens = read_text(self.model.text, ids[going, :length])
-            following = self.model.text_decoder(image_tokens[going], text_tokens)[:, -1].argmax(-1)
+            following = decoder.step(self._newest(ids[going, :length])).argmax(-1)
             ids[going, length] = following
-            going = going[following != self.end_id]
+            goes_on = following != self.end_id
+            going = going[goes_on]
             if not len(going):
                 break
-        return [self.detokenize(row) for row in ids]
+            decoder.keep(goes_on)
+        return F.normalize(pooled, dim=-1), [self.detokenize(row) for row in ids]
+
+    def _newest(self, ids: Tensor) -> Tensor:
+        """The text tower's features of the last id of `[B, T]`: `[B, text_dim]`; equal beginnings are read once."""
+        different, place = torch.unique(ids, dim=0, return_inverse=True)
+        return read_text(self.model.text, different)[1][place, -1]
 
     def normalize(self, crops: Tensor) -> Tensor:
         """Pixels 0..255 to the statistics the model was trained with, float32."""

@@ -19,7 +19,7 @@ def vocabulary() -> Vocabulary:
 
 def scores(masks: Masks, crops: list[list[float]], parents: list[int] | None = None) -> Scores:
     above = np.array(parents or [-1] * len(masks), np.int64)
-    names = [CAR, HOUSE, WHEEL, Subject("small car", "a car", "car", "small")]
+    names = [CAR, HOUSE, WHEEL, Subject("small car", "a car", "car", size="small")]
     return Scores(names, np.array(crops, np.float32), measure(masks, above, 0.08), vocabulary(), SIZES)
 
 
@@ -70,7 +70,7 @@ def test_a_part_belongs_to_its_own_whole(rectangles: Callable[..., Masks]) -> No
 
 def test_small_is_small_among_its_kind(rectangles: Callable[..., Masks]) -> None:
     found = scores(rectangles((0, 0, 10, 10), (40, 0, 30, 30)), [[0.9, 0, 0], [0.9, 0, 0]])
-    small = found.of(Expression(Subject("small car", "a car", "car", "small")))
+    small = found.of(Expression(Subject("small car", "a car", "car", size="small")))
     assert small[0] > 0.9
     assert small[1] < 0.1
 
