@@ -34,6 +34,12 @@ def scores(ws: Workspace) -> dict[str, Any]:
         raise UserError(f"{path}: not readable as JSON; run arrcoc run --select benchmark_scores") from error
 
 
+def gate_failed(ws: Workspace) -> bool:
+    """Whether the last release was held back; False where none was tried."""
+    path = ws.stage("released_model") / "release.json"
+    return path.is_file() and not json.loads(path.read_text(encoding="utf-8"))["released"]
+
+
 def report(ws: Workspace, params: Params) -> dict[str, Any]:
     """The object that `arrcoc report --json` prints."""
     from ml.training.tracking import run_id

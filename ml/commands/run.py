@@ -37,7 +37,7 @@ def run(ws: Workspace, params: Params, select: str | None, quiet: bool) -> tuple
     from orchestration.run import run as run_line
 
     outcome = run_line(ws, params, select, console.Progress(screen))
-    missed = [goal for goal in _milestones(ws) if not goal["met"]]
+    missed = results.gate_failed(ws) or not all(goal["met"] for goal in _milestones(ws))
     if not quiet:
         _print_outcome(ws, outcome, screen)
     for name, error in outcome.errors.items():
@@ -74,6 +74,10 @@ def _print_outcome(ws: Workspace, outcome: Any, screen: Any) -> None:
     if goals := _milestones(ws):
         screen.print()
         screen.print(console.milestone_table(goals))
+        if results.gate_failed(ws):
+            screen.print(
+                "[red]The release gate did not hold[/]: int8 is too far below fp32; the model is not released."
+            )
         screen.print(f"\n{console.next_steps(ws)}")
 
 
