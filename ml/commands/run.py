@@ -75,9 +75,7 @@ def _print_outcome(ws: Workspace, outcome: Any, screen: Any) -> None:
         screen.print()
         screen.print(console.milestone_table(goals))
         if results.gate_failed(ws):
-            screen.print(
-                "[red]The release gate did not hold[/]: int8 is too far below fp32; the model is not released."
-            )
+            screen.print("[red]The release gate did not hold[/]: int8 is too far below fp32, nothing was released.")
         screen.print(f"\n{console.next_steps(ws)}")
 
 
