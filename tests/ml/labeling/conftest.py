@@ -1,6 +1,6 @@
 """A small toytown shard on its way to labels, and scenes of rectangles whose geometry is plain to see."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import NamedTuple
@@ -91,7 +91,9 @@ class Made:
 
 @pytest.fixture
 def make(rectangles: Callable[..., Masks]) -> Callable[..., Made]:
-    def build(*rows: tuple, absent: tuple[str, ...] = (), sizes: Sizes | None = None) -> Made:
+    def build(
+        *rows: tuple, absent: tuple[str, ...] = (), sizes: Sizes | None = None, unseen: Sequence[Phrase] = ()
+    ) -> Made:
         things = [Thing(*row) for row in rows]
         masks = rectangles(*(thing.box for thing in things))
         geometry = measure(masks, np.array([thing.parent for thing in things]), 0.08)
@@ -107,7 +109,7 @@ def make(rectangles: Callable[..., Masks]) -> Callable[..., Made]:
         crops = np.array([[0.95 if _fits(p, phrase) else 0.05 for p in prompts] for phrase in phrases], np.float32)
         words = Vocabulary(prompts, list(absent), np.eye(len(prompts), dtype=np.float32), 0.5, 0.1)
         scores = Scores(names, crops, geometry, words, sizes)
-        return Made(Asker(regions, names, scores), [thing.level for thing in things], crops, words)
+        return Made(Asker(regions, names, scores, unseen), [thing.level for thing in things], crops, words)
 
     return build
 

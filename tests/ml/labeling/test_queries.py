@@ -4,6 +4,7 @@ from typing import Any
 import numpy as np
 import pytest
 
+from ml.labeling.phrases import Phrase
 from ml.labeling.queries import Query, choose, clear_targets, phrase_text
 from ml.labeling.relevance import Sizes
 
@@ -78,6 +79,16 @@ def test_size_tells_apart(make: Make) -> None:
     sizes = Sizes({"car": (np.log(0.02), 1.1)})
     asker = make(("a red car", (5, 10, 12, 10)), ("a red car", (50, 10, 20, 20)), sizes=sizes).asker
     assert said(asker.plain()) == {"small car": 0, "small red car": 0, "large car": 1, "large red car": 1}
+
+
+def test_a_name_that_might_mean_the_unseen_is_not_used(make: Make) -> None:
+    """A third car has no mask, only a wheel: "the car", "the red car" and "leftmost car" might mean it."""
+    wheel = ("a wheel of a red car", (70, 60, 4, 4))
+    asker = make(RED, BLUE, HOUSE, wheel, unseen=[Phrase("car", ("red",))]).asker
+    texts = said(asker.all())
+    assert {"blue car", "house"} <= set(texts)
+    assert not [text for text in texts if "red car" in text or "most car" in text]
+    assert [question for question in texts if "blue car left of the house" in question]
 
 
 def test_near_duplicates_do_not_make_ambiguous(make: Make) -> None:
