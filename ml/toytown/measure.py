@@ -26,7 +26,7 @@ HELD_BACK = 1_000_000  # the first index that is never trained on
 SMALL, LARGE = 600, 2500  # pixels: below, between, above
 MARGIN = 0.25
 RIDGE = 1e-3
-THRESHOLDS = {"points_per_side": 10, "pred_iou_thresh": 0.6, "stability_score_thresh": 0.7, "box_nms_thresh": 0.8}
+THRESHOLDS = {"points_per_side": 16, "pred_iou_thresh": 0.5, "stability_score_thresh": 0.6, "box_nms_thresh": 0.8}
 
 
 @dataclass(frozen=True)
@@ -45,13 +45,12 @@ def held_back(seed: int, count: int, first: int = HELD_BACK) -> list[Seen]:
     return [_see(seed, index) for index in range(first, first + count)]
 
 
-def measure(sam: Sam, clip: Clip, seen: Sequence[Seen]) -> dict[str, dict[str, float]]:
-    """All measures; features are read on the second half of the scenes by what the first half taught."""
-    half = len(seen) // 2
+def measure(sam: Sam, clip: Clip, seen: Sequence[Seen], taught: Sequence[Seen]) -> dict[str, dict[str, float]]:
+    """All measures on the scenes `seen`; the linear readers of the features learn from the scenes `taught`."""
     cosines = measure_similarity(clip, seen)
     return {
         "masks": measure_masks(sam, seen, **THRESHOLDS),
-        "features": measure_features(sam, seen[:half], seen[half:]),
+        "features": measure_features(sam, taught, seen),
         "captions": measure_captions(clip, seen),
         **{f"cosine_{name}": _quantiles(values) for name, values in cosines.items()},
     }

@@ -1,19 +1,21 @@
 """Pretraining of toytown's SAM and CoCa, from scratch, by one command: `arrcoc pretrain-backbones`."""
 
 import json
+import shutil
 from collections.abc import Callable
 from pathlib import Path
+from tempfile import TemporaryDirectory
 
 import torch
 from open_clip import SimpleTokenizer
 from segment_anything.modeling import Sam as SegmentAnything
 from torch import nn
 
-from ml.atomic import atomic_dir, write_json
+from ml.atomic import atomic_path, write_json
 from ml.models.clip import load_clip, read_tokenizer
 from ml.models.sam import load_sam
 from ml.models.weights import sha256_of, write_weights
-from ml.toytown.measure import held_back, measure
+from ml.toytown.measure import HELD_BACK, held_back, measure
 from ml.toytown.merges import learn_merges, write_merges
 from ml.toytown.pretrain_coca import MEAN, STD, architecture, pretrain_coca
 from ml.toytown.pretrain_data import Rendered, Scenes, render
@@ -22,7 +24,7 @@ from ml.toytown.pretrain_sam import CONFIG, pretrain_sam
 WEIGHTS = Path(__file__).parent / "weights"
 MERGES = "clip_merges.txt.gz"
 SPELLED = 300  # scenes whose English the vocabulary is learned from
-MEASURED = 60  # held-back scenes
+MEASURED, TAUGHT = 60, 150  # held-back scenes: to measure on, and to teach linear readers of the features
 
 Log = Callable[[str], None]
 
@@ -38,13 +40,22 @@ def pretrain(
     torch.set_num_threads(threads)
     log(f"rendering {scenes} scenes")
     rendered = render(seed, scenes, workers=threads)
-    with atomic_dir(out) as folder:
+    with TemporaryDirectory() as made:
+        folder = Path(made)
         write_merges(folder / MERGES, learn_merges(_english(rendered[:SPELLED])))
         tokenizer = read_tokenizer(folder, MERGES)
         save_coca(folder, pretrain_coca(rendered, tokenizer, seed, coca_steps, log), tokenizer)
         save_sam(folder, pretrain_sam(Scenes(rendered), seed, sam_steps, log))
-        measured = measure(load_sam(folder), load_clip(folder), held_back(seed, MEASURED))
+        measured = measure(
+            load_sam(folder),
+            load_clip(folder),
+            held_back(seed, MEASURED),
+            held_back(seed, TAUGHT, HELD_BACK + MEASURED),
+        )
         write_json(folder / "measured.json", measured)
+        for file in sorted(folder.iterdir()):
+            with atomic_path(out / file.name) as tmp:
+                shutil.copyfile(file, tmp)
     log(json.dumps(measured, indent=1))
 
 
