@@ -28,10 +28,13 @@ from ml.evaluation.outcomes import (
 )
 from ml.evaluation.predictions import predict, read
 from ml.evaluation.relevance_scores import judge, level_accuracy, relevance_scores
+from ml.keys import file_md5
 from ml.params import Milestones, Params
 from ml.report import Report
+from ml.training import tracking
 from ml.workspace import Workspace
 
+STAGE = "benchmark_scores"
 REFERRING = ("refcoco", "refcoco+", "refcocog")
 RAW = ("pearson", "spearman")  # all other scores are shown in percent
 GOALS = {  # milestone -> where its value stands
@@ -61,8 +64,8 @@ def evaluate(ws: Workspace, params: Params) -> Report:
     """
     data, backbones = ws.stage("benchmark_data"), ws.stage("backbones")
     checkpoint = ws.stage("multimodal_finetuning")
-    with atomic_dir(ws.stage("benchmark_scores")) as out:
-        require(data)
+    require(data)
+    with tracking.start(ws, params, STAGE) as run, atomic_dir(ws.stage(STAGE)) as out:
         predict(data, backbones, checkpoint, out / "predictions", params.evaluation, params.filter)
         result = score(data, out / "predictions", params.milestones, params.seed)
         write_json(out / "scores.json", result)
@@ -70,7 +73,9 @@ def evaluate(ws: Workspace, params: Params) -> Report:
         (out / "pictures").mkdir()
         for name, png in pictures.items():
             (out / "pictures" / f"{name}.png").write_bytes(png)
-    return _report(result, pictures)
+        report = _report(result, pictures)
+        _track(run, report, data, checkpoint)
+    return report
 
 
 def require(data: Path) -> None:
@@ -222,3 +227,14 @@ def _report(result: dict[str, Any], pictures: dict[str, bytes]) -> Report:
     ]
     tables = {"scores": rows, "milestones": result["milestones"], "breakdown": kinds}
     return Report(numbers=flat, tables=tables, pictures=pictures)
+
+
+def _track(run: tracking.Run, report: Report, data: Path, checkpoint: Path) -> None:
+    """One MLflow run with all scores, tables and pictures; MLflow's names have no +."""
+    for name, file in (("benchmark_data", data / "images.parquet"), ("checkpoint", checkpoint / "model.safetensors")):
+        run.dataset(name, file_md5(file))
+    run.metrics({name.replace("+", "_plus"): float(value) for name, value in report.numbers.items()})
+    for name, rows in report.tables.items():
+        run.table(name, [{key: str(value) for key, value in row.items()} for row in rows])
+    for name, picture in report.pictures.items():
+        run.picture(name, picture)

@@ -15,7 +15,8 @@ from ml.evaluation.predictor import Predictor, TorchHeads
 from ml.masks import Masks
 from ml.models.arrcoc import ARRCOC, ModelConfig
 from ml.models.clip import Clip, build_clip
-from ml.models.sam import Sam, SamConfig, build_sam
+from ml.models.sam import Sam, SamConfig, build_sam, config_json
+from ml.models.weights import write_weights
 from ml.params import Params
 
 SIZE = (96, 128)  # height, width of every image
@@ -53,6 +54,23 @@ def predictor(sam: Sam, clip: Clip, params: Params) -> Predictor:
     sizes = params.model.model_copy(update={"dim": 32, "heads": 2})
     model = ARRCOC(ModelConfig.from_backbones(sizes, sam, clip))
     return Predictor(sam, TorchHeads(model, clip), clip.tokenize, params.evaluation)
+
+
+@pytest.fixture
+def weights(predictor: Predictor, tmp_path: Path) -> tuple[Path, Path]:
+    """Folders as the stages `backbones` and `multimodal_finetuning` write them."""
+    backbones, checkpoint = tmp_path / "backbones", tmp_path / "checkpoint"
+    backbones.mkdir()
+    digest = write_weights(backbones / "sam.safetensors", predictor.sam.model)
+    (backbones / "sam.json").write_text(config_json(predictor.sam.config, digest))
+    write_weights(backbones / "clip.safetensors", predictor.heads.clip.model)
+    text = {"context_length": 16, "vocab_size": 49408, "width": 32, "heads": 2, "layers": 1}
+    vision = {"image_size": 32, "patch_size": 16, "width": 32, "layers": 1, "head_width": 16}
+    architecture = {"embed_dim": 32, "vision_cfg": vision, "text_cfg": text}
+    config = {"architecture": architecture, "merges": None, "mean": [0.5] * 3, "std": [0.5] * 3}
+    (backbones / "clip.json").write_text(json.dumps(config))
+    predictor.heads.model.save(checkpoint)
+    return backbones, checkpoint
 
 
 @pytest.fixture

@@ -69,6 +69,7 @@ def test_correlations_are_scipys_also_with_ties(a: np.ndarray, b: np.ndarray) ->
     assert metrics.spearman(a, b) == pytest.approx(stats.spearmanr(a, b)[0], abs=1e-9)
 
 
+@settings(deadline=None)
 @given(VALUES, hnp.arrays(bool, 12))
 def test_calibration_error_is_the_sum_over_bins(scores: np.ndarray, positive: np.ndarray) -> None:
     expected = 0.0

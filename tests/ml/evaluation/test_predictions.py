@@ -1,6 +1,5 @@
 """Predictions come from image and text alone, are written once, and are scored from the file."""
 
-import json
 import shutil
 from pathlib import Path
 
@@ -11,28 +10,8 @@ import pytest
 
 from ml.evaluation.benchmark_data import build
 from ml.evaluation.predictions import plan, predict, read
-from ml.evaluation.predictor import Predictor
 from ml.evaluation.scores import score
-from ml.models.sam import config_json
-from ml.models.weights import write_weights
 from ml.params import Params
-
-
-@pytest.fixture
-def weights(predictor: Predictor, tmp_path: Path) -> tuple[Path, Path]:
-    """Folders as the stages `backbones` and `multimodal_finetuning` write them."""
-    backbones, checkpoint = tmp_path / "backbones", tmp_path / "checkpoint"
-    backbones.mkdir()
-    digest = write_weights(backbones / "sam.safetensors", predictor.sam.model)
-    (backbones / "sam.json").write_text(config_json(predictor.sam.config, digest))
-    write_weights(backbones / "clip.safetensors", predictor.heads.clip.model)
-    text = {"context_length": 16, "vocab_size": 49408, "width": 32, "heads": 2, "layers": 1}
-    vision = {"image_size": 32, "patch_size": 16, "width": 32, "layers": 1, "head_width": 16}
-    architecture = {"embed_dim": 32, "vision_cfg": vision, "text_cfg": text}
-    config = {"architecture": architecture, "merges": None, "mean": [0.5] * 3, "std": [0.5] * 3}
-    (backbones / "clip.json").write_text(json.dumps(config))
-    predictor.heads.model.save(checkpoint)
-    return backbones, checkpoint
 
 
 def run(data: Path, out: Path, weights: tuple[Path, Path], params: Params) -> dict[str, bytes]:
