@@ -14,11 +14,12 @@ from ml.errors import UserError
 from ml.labeling.agreement import agree, part_names, unseen
 from ml.labeling.captions import Captioner, Described, Embedder, describe, embed_texts
 from ml.labeling.kept import KeptImage, count_masks, read_kept
-from ml.labeling.phrases import Phrase, parse
+from ml.labeling.phrases import Phrase, parse, parse_all
 from ml.labeling.queries import Asker, Query, Region, choose, phrase_text, subjects
 from ml.labeling.questions import ask
 from ml.labeling.relations import measure
 from ml.labeling.relevance import RELEVANT, Floats, Scores, Sizes, Vocabulary, lift
+from ml.labeling.summary import image_caption
 from ml.labeling.table import image_columns, write
 from ml.labeling.tensors import tensor_file
 from ml.params import Labels
@@ -108,7 +109,8 @@ def _vocabulary(drafts: Sequence[Draft], clip: Embedder, params: Labels) -> Voca
     """Every phrase and name of the shard, embedded once."""
     phrases = {phrase for draft in drafts for phrase in draft.phrases if phrase}
     names = {subject.prompt for phrase in phrases for subject in Region(0, phrase, "object").subjects()}
-    prompts = sorted({phrase.indefinite for phrase in phrases} | names)
+    mentioned = {phrase.indefinite for draft in drafts for phrase in parse_all(draft.caption)}
+    prompts = sorted({phrase.indefinite for phrase in phrases} | names | mentioned)
     things = sorted({phrase.indefinite for phrase in phrases if phrase.countable})
     texts = embed_texts(prompts, clip, params.batch_size)
     return Vocabulary(prompts, things, texts, params.similarity_midpoint, params.similarity_scale)
@@ -161,7 +163,7 @@ def _label(
     questions = ask(asker, clear, kept.levels, crops, words, params.questions, rng)
     return {
         **image_columns(kept),
-        "caption": draft.caption,
+        "caption": image_caption(draft.caption, regions, geometry, crops, words),
         "phrases": [_spoken(phrase) for phrase in draft.phrases],
         "queries": [{"text": phrase_text(query, rng), "kind": query.kind, "target": query.target} for query in chosen],
         "relevance": list(_relevance(chosen, scores)),

@@ -92,10 +92,15 @@ class Phrase:
 
 def parse(caption: str) -> Phrase | None:
     """Read the first noun phrase of a caption; None where it has no noun."""
-    text = re.split(r"[.,;:!?]", caption.lower().strip(), maxsplit=1)[0] + " "
-    while (stripped := _FRAMING.sub("", text)) != text:
-        text = stripped
+    text = re.split(r"[.,;:!?]", _unframed(caption), maxsplit=1)[0]
     return _phrase(re.findall(r"[a-z0-9][a-z0-9'-]*", text))
+
+
+def parse_all(caption: str) -> list[Phrase]:
+    """Every noun phrase of a caption: "a dog and two balls on green grass" has three."""
+    joints = "|".join(sorted(_STOPS))
+    found = (parse(piece) for piece in re.split(rf"[.,;:!?]|\b(?:{joints})\b", _unframed(caption)))
+    return [phrase for phrase in found if phrase and phrase.noun not in COLORS]
 
 
 def singular(noun: str) -> str:
@@ -126,6 +131,14 @@ def article(name: str) -> str:
 def number_word(n: int) -> str:
     """ "two"; digits above twelve."""
     return next((word for word, value in NUMBERS.items() if value == n), str(n))
+
+
+def _unframed(caption: str) -> str:
+    """In lower case, without "there is" and "a picture of"."""
+    text = caption.lower().strip() + " "
+    while (stripped := _FRAMING.sub("", text)) != text:
+        text = stripped
+    return text
 
 
 def _phrase(words: list[str]) -> Phrase | None:

@@ -2,7 +2,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from ml.labeling.phrases import SEVERAL, Phrase, article, number_word, parse, plural, singular
+from ml.labeling.phrases import SEVERAL, Phrase, article, number_word, parse, parse_all, plural, singular
 
 CAPTIONS = [
     ("a red car", Phrase("car", ("red",))),
@@ -35,6 +35,13 @@ def test_reads_captions(caption: str, phrase: Phrase) -> None:
 @pytest.mark.parametrize("caption", ["", "of", "a", " . ", "on the left", "!!", "and"])
 def test_a_caption_without_a_noun_says_nothing(caption: str) -> None:
     assert parse(caption) is None
+
+
+def test_all_phrases_of_a_caption() -> None:
+    said = parse_all("a picture of two red birds, a dog and a wheel of a car on green grass under a blue sky")
+    names = [phrase.indefinite for phrase in said]
+    assert names == ["a group of two red birds", "a dog", "a wheel of a car", "green grass", "a blue sky"]
+    assert parse_all("") == []
 
 
 def test_forms() -> None:
