@@ -72,8 +72,9 @@ def partitions(stage: str, ws: Workspace, params: Params) -> list[str]:
 
 def group_shards(shards: Sequence[str], size: int) -> dict[str, list[str]]:
     """Consecutive shards in groups of at most `size`: {"group_000": [shard, ...], ...}."""
-    starts = range(0, len(shards), size)
-    return {f"group_{start // size:03d}": list(shards[start : start + size]) for start in starts}
+    groups = [list(shards[start : start + size]) for start in range(0, len(shards), size)]
+    digits = max(3, len(str(len(groups) - 1)))  # names sort as their numbers do
+    return {f"group_{number:0{digits}d}": members for number, members in enumerate(groups)}
 
 
 def shard_inputs(stage: str, ws: Workspace, params: Params, shard: str) -> list[Path]:
