@@ -34,7 +34,10 @@ def _panels(row: dict[str, Any], tar: Path) -> list[Pixels]:
     image = cv2.resize(original, (WIDTH, height), interpolation=cv2.INTER_AREA).astype(np.uint8)
     masks = Masks.parse(row["counts"], (row["height"], row["width"]))
     shapes = [_shrunk(masks, i, (WIDTH, height)) for i in range(len(masks))]
-    return [_phrases(image, shapes, row), *(_heat(image, shapes, row, q) for q in (0, len(row["queries"]) - 1))]
+    first = _phrases(image, shapes, row)
+    if not row["queries"]:
+        return [first, np.full_like(first, 255), np.full_like(first, 255)]
+    return [first, *(_heat(image, shapes, row, q) for q in (0, len(row["queries"]) - 1))]
 
 
 def _shrunk(masks: Masks, index: int, size: tuple[int, int]) -> Pixels:

@@ -69,7 +69,7 @@ def write(rows: Iterable[dict[str, Any]], out: Path, tar: Path) -> Report:
             for row in group:
                 numbers.update(_count(row))
                 kinds.update(query["kind"] for query in row["queries"])
-            shown = [*shown, *(row for row in group if len(row["queries"]) > 1)][:SHOWN]
+            shown = [*shown, *group][:SHOWN]
     table = [{"kind": kind, "queries": count} for kind, count in sorted(kinds.items())]
     pictures = {"labels": sample_sheet(shown, tar)} if shown else {}
     return Report(numbers=dict(numbers), tables={"queries": table}, pictures=pictures)
