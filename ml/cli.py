@@ -156,7 +156,7 @@ def pretrain_backbones(
     ),
     seed: Annotated[int, typer.Option(help="Of the scenes and of the weights.")] = 0,
     scenes: Annotated[int, typer.Option(help="How many are drawn; no split used later has them.")] = 1600,
-    sam_steps: Annotated[int, typer.Option(help="Steps of SAM.")] = 4500,
+    sam_steps: Annotated[int, typer.Option(help="Steps of SAM.")] = 2900,
     coca_steps: Annotated[int, typer.Option(help="Steps of CoCa.")] = 900,
     threads: Annotated[int, typer.Option(help="Cores; another number changes the last digits.")] = 1,
 ) -> None:

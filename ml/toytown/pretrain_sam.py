@@ -24,8 +24,7 @@ GAIN = 2.5  # on the decoder's cross-attention at the start
 IMAGES, POINTS = {False: 8, True: 5}, 8  # a step, before and after the first prompt; prompts an image
 WHITENED, GRAIN = 150, 0.05  # images; variance that counts as noise, in SAM's normalised pixels
 OUTPUTS = (1.0, 0.5, 1.5, 0.5)  # weights: the single mask, then part, object, group or scene
-CODE = 24  # numbers that tell one object from the next
-ROUNDS = (14 / 45, 15 / 45, 16 / 45)  # of the steps
+ROUNDS = (14 / 29, 15 / 29)  # of the steps
 ALONE = 0.3  # of the first round comes before the first prompt: a decoder learns little from what sees nothing
 
 
@@ -36,51 +35,37 @@ class Reader(nn.Module):
         super().__init__()
         self.words = words
         self.region = nn.Linear(CONFIG.channels, words)
-        self.dense = nn.Conv2d(CONFIG.channels, (words + 4 + 2 * CODE) * (LOW // GRID) ** 2, 1)
+        self.dense = nn.Conv2d(CONFIG.channels, (words + 4) * (LOW // GRID) ** 2, 1)
 
     def losses(self, features: Tensor, picks: Sequence[Pick]) -> dict[str, Tensor]:
-        """What the features tell.
-
-        `words` of pooled regions (BCE), `map` of words at 64 x 64 (BCE), `place` of the object (L1), and `same`: which
-        pixels lie in the object at a point (dice + BCE), by the product of two codes, as the decoder will compare them.
-        """
+        """`words` of pooled regions (BCE), `map` of words at 64 x 64 (BCE), `place` of the object (L1)."""
         pooled = torch.cat([pool(f, pick.coverage) for f, pick in zip(features, picks, strict=True)])
         named = torch.cat([pick.words for pick in picks])
         with torch.autocast("cpu", torch.bfloat16):
             fine = F.pixel_shuffle(self.dense(features), LOW // GRID).float()
-        maps, where, keys, queries = fine.split([self.words, 4, CODE, CODE], 1)
+        maps, where = fine[:, : self.words], fine[:, self.words :]
         shown, places = (torch.stack([getattr(pick, name) for pick in picks]) for name in ("word_map", "place_map"))
         on_object = torch.stack([pick.on_object for pick in picks])[:, None].expand_as(where)
         return {
             "words": F.binary_cross_entropy_with_logits(self.region(pooled), named) * self.words / 4,
             "map": F.binary_cross_entropy_with_logits(maps, shown) * self.words / 2,
             "place": 2 * F.l1_loss(where[on_object], places[on_object]),
-            "same": same_object(keys, queries, picks),
         }
 
 
-def same_object(keys: Tensor, queries: Tensor, picks: Sequence[Pick]) -> Tensor:
-    """Dice + BCE of the products of codes `[B, CODE, 64, 64]` at the points with those everywhere."""
-    logits = []
-    for key, query, pick in zip(keys, queries, picks, strict=True):
-        columns, rows = (pick.points * LOW / CONFIG.image_size).long().T
-        logits.append(torch.einsum("cp,cyx->pyx", query[:, rows, columns], key) / CODE**0.5)
-    targets = torch.cat([pick.targets[:, 0] for pick in picks])
-    return region_loss(torch.cat(logits), targets).mean()
-
-
 def pretrain_sam(scenes: Scenes, seed: int, steps: int, log: Callable[[str], None]) -> SegmentAnything:
-    """Train the tiny SAM from scratch in rounds, each a warm restart; the first begins with the encoder alone.
+    """Train the tiny SAM from scratch in two rounds, the second a warm restart.
 
-    The reader starts anew in each round and is thrown away.
+    The first round begins with the encoder alone. The reader starts anew in each and is thrown away.
     """
     torch.manual_seed(seed)
     sam = initial_sam()
     whiten(sam, scenes.images(WHITENED))
-    for number, share in enumerate(ROUNDS):
-        torch.manual_seed(seed + number)
-        alone = round(ALONE * share * steps) if number == 0 else 0
-        _round(sam, scenes, seed + number, {False: alone, True: round(share * steps) - alone}, log)
+    first, second = (round(share * steps) for share in ROUNDS)
+    alone = round(ALONE * first)
+    _round(sam, scenes, seed, {False: alone, True: first - alone}, log)
+    torch.manual_seed(seed + 1)
+    _round(sam, scenes, seed + 1, {True: second}, log)
     return sam
 
 
@@ -213,20 +198,16 @@ def decode(sam: SegmentAnything, features: Tensor, points: Tensor) -> tuple[Tens
 
 
 def mask_losses(logits: Tensor, targets: Tensor) -> tuple[Tensor, Tensor]:
-    """`region_loss` against soft targets `[P, 4, 64, 64]`, and the IoU `[P, 4]` that each mask has."""
-    found, wanted = logits > 0, targets > 0.5
-    iou = (found & wanted).sum((-1, -2)) / (found | wanted).sum((-1, -2)).clamp(min=1)
-    return (region_loss(logits, targets) * torch.tensor(OUTPUTS)).mean(), iou
-
-
-def region_loss(logits: Tensor, targets: Tensor) -> Tensor:
-    """Dice + BCE of masks `[..., 64, 64]` against soft targets: `[...]`."""
+    """Dice + BCE against soft targets `[P, 4, 64, 64]`, and the IoU `[P, 4]` that each mask has."""
     probability = logits.sigmoid()
     overlap = (probability * targets).sum((-1, -2))
     dice = 1 - (2 * overlap + 1) / (probability.sum((-1, -2)) + targets.sum((-1, -2)) + 1)
     bce = F.binary_cross_entropy_with_logits(logits, targets, reduction="none").sum((-1, -2))
-    # By area: else the ground, 50 times a ball, is all that is learned.
-    return dice + bce / (targets.sum((-1, -2)) + 64)
+    bce = bce / (targets.sum((-1, -2)) + 64)  # by area: else the ground, 50 times a ball, is all that is learned
+    with torch.no_grad():
+        found, wanted = logits > 0, targets > 0.5
+        iou = (found & wanted).sum((-1, -2)) / (found | wanted).sum((-1, -2)).clamp(min=1)
+    return ((dice + bce) * torch.tensor(OUTPUTS)).mean(), iou
 
 
 def pool(features: Tensor, coverage: Tensor) -> Tensor:
