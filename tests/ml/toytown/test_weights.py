@@ -16,7 +16,7 @@ from ml.toytown.measure import (
     measure_masks,
     measure_similarity,
 )
-from ml.toytown.pretrain import WEIGHTS
+from ml.toytown.pretrain import TAUGHT, WEIGHTS
 
 UNSEEN = HELD_BACK + 5000  # neither trained on nor measured when the weights were made
 
@@ -52,7 +52,8 @@ def test_cosine_tells_right_from_wrong_phrases(clip: Clip, seen: list[Seen]) -> 
 
 
 def test_features_tell_colour_and_kind_linearly(sam: Sam, seen: list[Seen]) -> None:
-    read = measure_features(sam, held_back(0, 60, UNSEEN + 100), seen)
+    taught = held_back(0, TAUGHT, UNSEEN + 100)
+    read = measure_features(sam, taught, seen)
     assert read["colour"] >= 0.9 and read["kind"] >= 0.9
 
 
