@@ -45,7 +45,7 @@ def read_image(path: Path) -> NDArray[np.uint8]:
     """
     try:
         return decode(path.read_bytes())
-    except (OSError, ValueError, Image.DecompressionBombError) as error:
+    except (OSError, ValueError, UserError, Image.DecompressionBombError) as error:
         reason = " ".join(str(error).split())[:160]
         raise UserError(f"{path}: not readable as an image ({reason}); give a JPEG or PNG file") from error
 

@@ -33,7 +33,8 @@ def test_no_edge_has_too_many_upstream_partitions(count, size):
 
 def test_shards_map_one_to_one_and_a_whole_stage_has_no_partitions():
     ws = Workspace.find()
-    found = partitions(ws, preset("toytown"))
+    params = preset("toytown")
+    found = partitions(ws, params)
     assert found.mapping(stage(ws, "sa1b_shards"), stage(ws, "mask_index")) is None
     assert found.of(stage(ws, "backbones")) is None
-    assert found.shards.get_partition_keys() == [f"sa_{number:06d}" for number in range(6)]
+    assert found.shards.get_partition_keys() == [f"sa_{number:06d}" for number in range(params.shards.count)]

@@ -45,7 +45,8 @@ def test_answers_do_not_depend_on_the_company_of_queries(predictor: Predictor) -
     n = len(scene.proposals.masks)
     assert together.scores.shape == (36, n) and together.maps.shape == (36, 24, 32)
     np.testing.assert_allclose(together.relevance[34], alone.relevance[0], atol=1e-5)
-    np.testing.assert_allclose(together.scores, together.relevance + together.grounding, atol=1e-6)
+    weighted = together.relevance + predictor.params.grounding_weight * together.grounding
+    np.testing.assert_allclose(together.scores, weighted, atol=1e-6)
 
 
 def test_an_image_without_proposals_is_answered_with_a_map_alone(predictor: Predictor) -> None:
