@@ -9,6 +9,7 @@ from torch import Tensor
 from ml.models.clip import Clip, TextFeatures
 
 REMEMBERED_BYTES = 256 * 2**20
+CHUNK = 32  # strings encoded together
 
 
 class TextBank:
@@ -45,10 +46,15 @@ class TextBank:
             if text in self._known:
                 self._known.move_to_end(text)
         new = [text for text in distinct if text not in self._known]
-        if new:
-            # At full length always: where a CoCa's class token stands depends on it.
-            encoded = self.clip.encode_text(self.clip.tokenize(new).to(self.device))
-            for text, tokens, pooled, mask in zip(new, encoded.tokens, encoded.pooled, encoded.mask, strict=True):
-                self._known[text] = (tokens[: int(mask.sum())].clone(), pooled.clone())
+        for begin in range(0, len(new), CHUNK):
+            self._encode(new[begin : begin + CHUNK])
         while len(self._known) > max(self._room, len(distinct)):
             self._known.popitem(last=False)
+
+    def _encode(self, texts: list[str]) -> None:
+        # In batches of one size: a matrix product of another size rounds differently, and after resuming a string
+        # is met in other company. At full length always: where a CoCa's class token stands depends on it.
+        ids = self.clip.tokenize([*texts, *[""] * (CHUNK - len(texts))])
+        encoded = self.clip.encode_text(ids.to(self.device))
+        for text, tokens, pooled, mask in zip(texts, encoded.tokens, encoded.pooled, encoded.mask, strict=False):
+            self._known[text] = (tokens[: int(mask.sum())].clone(), pooled.clone())

@@ -36,7 +36,8 @@ def test_each_string_is_encoded_once(clip: Clip, monkeypatch: pytest.MonkeyPatch
     monkeypatch.setattr(clip, "encode_text", lambda ids: (encoded.append(len(ids)), encode(ids))[1])
     bank.features([["a", "b", "a"]])
     bank.features([["b", "c"]])
-    assert encoded == [2, 1]
+    bank.features([["c", "a"]])
+    assert encoded == [texts.CHUNK] * 2
 
 
 def test_memory_is_bounded(clip: Clip, monkeypatch: pytest.MonkeyPatch) -> None:
