@@ -202,6 +202,7 @@ class Multimodal(Section):
 
 class Evaluation(Section):
     points_per_side: Positive  # of the automatic mask generator's grid
+    max_points: Positive  # of that grid's points, those at which the image differs most
     predicted_iou: NonNegative
     stability_score: NonNegative
     duplicate_iou: Fraction  # proposals that overlap a better one by more are dropped

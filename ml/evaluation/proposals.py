@@ -1,8 +1,9 @@
 """Automatic masks of an image by the frozen SAM: a grid of points, each asked for three masks.
 
-Follows segment_anything's SamAutomaticMaskGenerator, with two changes that save most of its time and memory: masks
-are scored and thinned out at the decoder's own resolution, and only what is kept is brought to the image's size.
-Near duplicates are judged by the masks' IoU, not by their boxes', so that a part is not lost to its object.
+Follows segment_anything's SamAutomaticMaskGenerator, with changes that save most of its time and memory: of a dense
+grid, only the points are asked at which the image differs from what has been asked already; masks are scored and
+thinned out at the decoder's own resolution, and only what is kept is brought to the image's size. Near duplicates are
+judged by the masks' IoU, not by their boxes', so that a part is not lost to its object.
 """
 
 from collections.abc import Iterator
@@ -20,6 +21,7 @@ from ml.models.sam import Sam
 from ml.params import Evaluation
 
 POINTS_PER_BATCH = 64
+NEARNESS = 4.0  # weight of a point's place, in image sides, against its unit feature: plain ground is spread over
 
 
 @dataclass(frozen=True)
@@ -39,7 +41,8 @@ def propose(sam: Sam, features: Tensor, size: tuple[int, int], params: Evaluatio
     more than `params.duplicate_iou`.
     """
     frame = Frame(None, False, sam.image_size).resized(size)
-    found = [_sound(*batch, frame, sam, params) for batch in _decode(sam, features, frame, params.points_per_side)]
+    points = prompts(features, frame, sam.image_size, params.points_per_side, params.max_points)
+    found = [_sound(*batch, frame, sam, params) for batch in _decode(sam, features, points)]
     logits, ious, stability = (torch.cat(parts) for parts in zip(*found, strict=True))
     order = torch.argsort(ious, descending=True, stable=True)
     kept = order[_distinct(logits[order] > 0, params.duplicate_iou, params.max_proposals)]
@@ -52,11 +55,28 @@ def propose(sam: Sam, features: Tensor, size: tuple[int, int], params: Evaluatio
     return Proposals(masks.select(solid), *scores)
 
 
-def _decode(
-    sam: Sam, features: Tensor, frame: tuple[int, int], points_per_side: int
-) -> Iterator[tuple[Tensor, Tensor]]:
-    """Logits `[P, 3, S/4, S/4]` and predicted IoUs `[P, 3]` of a grid of points, batch by batch."""
-    points = torch.as_tensor(build_point_grid(points_per_side) * np.array(frame[::-1]), dtype=torch.float32)
+def prompts(features: Tensor, frame: tuple[int, int], side: int, points_per_side: int, most: int) -> Tensor:
+    """Points x, y in the frame, float32 `[P, 2]`: a grid over the image, or the `most` most different points of it.
+
+    Greedy k-centres (Gonzalez, 1985) over the frozen features `[1, C, h, w]` and the place: on toytown, 100 points
+    chosen so find what the whole grid of 256 finds.
+    """
+    grid = torch.as_tensor(build_point_grid(points_per_side), dtype=torch.float32)
+    points = grid * torch.tensor(frame[::-1])
+    if len(points) <= most:
+        return points
+    sampled = F.grid_sample(features, (points / side * 2 - 1)[None, None], align_corners=False)[0, :, 0].T
+    described = torch.cat([F.normalize(sampled - sampled.mean(0), dim=1), NEARNESS * grid], dim=1)
+    chosen = [int(described.sub(described.mean(0)).square().sum(1).argmin())]
+    distances = torch.full((len(points),), torch.inf)
+    while len(chosen) < most:
+        distances = torch.minimum(distances, (described - described[chosen[-1]]).square().sum(1))
+        chosen.append(int(distances.argmax()))
+    return points[chosen]
+
+
+def _decode(sam: Sam, features: Tensor, points: Tensor) -> Iterator[tuple[Tensor, Tensor]]:
+    """Logits `[P, 3, S/4, S/4]` and predicted IoUs `[P, 3]` of points `[P, 2]` in the frame, batch by batch."""
     encoder, decoder = sam.model.prompt_encoder, sam.model.mask_decoder
     for batch in points.split(POINTS_PER_BATCH):
         labels = torch.ones(len(batch), 1, dtype=torch.int)

@@ -1,6 +1,6 @@
 """What each kind of object looks like: outlines in design pixels, origin at the bottom centre, y upwards.
 
-A small object is drawn at scale 1, a large one at 1.75, so its area is about three times as large.
+Toytown's two sizes scale this: the area of a large object is more than twice a small one's.
 """
 
 from collections.abc import Callable

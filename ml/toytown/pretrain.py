@@ -2,7 +2,8 @@
 
 import json
 import shutil
-from collections.abc import Callable
+from concurrent.futures import ProcessPoolExecutor
+from multiprocessing import get_context
 from pathlib import Path
 from tempfile import TemporaryDirectory
 
@@ -26,37 +27,49 @@ MERGES = "clip_merges.txt.gz"
 SPELLED = 300  # scenes whose English the vocabulary is learned from
 MEASURED, TAUGHT = 60, 150  # held-back scenes: to measure on, and to teach linear readers of the features
 
-Log = Callable[[str], None]
 
-
-def pretrain(
-    out: Path, seed: int, scenes: int, sam_steps: int, coca_steps: int, threads: int, log: Log = print
-) -> None:
-    """Render the scenes, train both models and write `sam.*`, `clip.*` and `measured.json` into the folder `out`.
+def pretrain(out: Path, seed: int, scenes: int, sam_steps: int, coca_steps: int) -> None:
+    """Train both models side by side, one core each; write `sam.*`, `clip.*` and `measured.json` into the folder `out`.
 
     Raises:
         UserError: the disk is full.
     """
-    torch.set_num_threads(threads)
-    log(f"rendering {scenes} scenes")
-    rendered = render(seed, scenes, workers=threads)
-    with TemporaryDirectory() as made:
+    with TemporaryDirectory() as made, ProcessPoolExecutor(2, get_context("forkserver")) as pool:
         folder = Path(made)
-        write_merges(folder / MERGES, learn_merges(_english(rendered[:SPELLED])))
-        tokenizer = read_tokenizer(folder, MERGES)
-        save_coca(folder, pretrain_coca(rendered, tokenizer, seed, coca_steps, log), tokenizer)
-        save_sam(folder, pretrain_sam(Scenes(rendered), seed, sam_steps, log))
-        measured = measure(
-            load_sam(folder),
-            load_clip(folder),
-            held_back(seed, MEASURED),
-            held_back(seed, TAUGHT, HELD_BACK + MEASURED),
-        )
+        running = [
+            pool.submit(_train_sam, folder, seed, scenes, sam_steps),
+            pool.submit(_train_coca, folder, seed, scenes, coca_steps),
+        ]
+        for one in running:
+            one.result()
+        measured = _measure(folder, seed)
         write_json(folder / "measured.json", measured)
         for file in sorted(folder.iterdir()):
             with atomic_path(out / file.name) as tmp:
                 shutil.copyfile(file, tmp)
-    log(json.dumps(measured, indent=1))
+    _log(json.dumps(measured, indent=1))
+
+
+def _train_sam(folder: Path, seed: int, scenes: int, steps: int) -> None:
+    torch.set_num_threads(1)
+    save_sam(folder, pretrain_sam(Scenes(render(seed, scenes, workers=1)), seed, steps, _log))
+
+
+def _train_coca(folder: Path, seed: int, scenes: int, steps: int) -> None:
+    torch.set_num_threads(1)
+    rendered = render(seed, scenes, workers=1)
+    write_merges(folder / MERGES, learn_merges(_english(rendered[:SPELLED])))
+    tokenizer = read_tokenizer(folder, MERGES)
+    save_coca(folder, pretrain_coca(rendered, tokenizer, seed, steps, _log), tokenizer)
+
+
+def _measure(folder: Path, seed: int) -> dict[str, dict[str, float]]:
+    seen, taught = held_back(seed, MEASURED), held_back(seed, TAUGHT, HELD_BACK + MEASURED)
+    return measure(load_sam(folder), load_clip(folder), seen, taught)
+
+
+def _log(line: str) -> None:
+    print(line, flush=True)
 
 
 def save_sam(folder: Path, model: SegmentAnything) -> None:

@@ -24,8 +24,7 @@ GAIN = 2.5  # on the decoder's cross-attention at the start
 IMAGES, POINTS = {False: 8, True: 5}, 8  # a step, before and after the first prompt; prompts an image
 WHITENED, GRAIN = 150, 0.05  # images; variance that counts as noise, in SAM's normalised pixels
 OUTPUTS = (1.0, 0.5, 1.5, 0.5)  # weights: the single mask, then part, object, group or scene
-ROUNDS = (14 / 29, 15 / 29)  # of the steps
-ALONE = 0.3  # of the first round comes before the first prompt: a decoder learns little from what sees nothing
+ALONE = 0.07  # of the steps come before the first prompt: a decoder learns little from what sees nothing
 
 
 class Reader(nn.Module):
@@ -54,27 +53,15 @@ class Reader(nn.Module):
 
 
 def pretrain_sam(scenes: Scenes, seed: int, steps: int, log: Callable[[str], None]) -> SegmentAnything:
-    """Train the tiny SAM from scratch in two rounds, the second a warm restart.
-
-    The first round begins with the encoder alone. The reader starts anew in each and is thrown away.
-    """
+    """Train the tiny SAM from scratch, first the encoder alone, then with prompts. The reader is thrown away."""
     torch.manual_seed(seed)
     sam = initial_sam()
     whiten(sam, scenes.images(WHITENED))
-    first, second = (round(share * steps) for share in ROUNDS)
-    alone = round(ALONE * first)
-    _round(sam, scenes, seed, {False: alone, True: first - alone}, log)
-    torch.manual_seed(seed + 1)
-    _round(sam, scenes, seed + 1, {True: second}, log)
+    reader, draw = Reader(len(scenes.words)), torch.Generator().manual_seed(seed)
+    alone = round(ALONE * steps)
+    _train(sam, reader, scenes, draw, alone, False, log)
+    _train(sam, reader, scenes, draw, steps - alone, True, log)
     return sam
-
-
-def _round(sam: SegmentAnything, scenes: Scenes, seed: int, legs: dict[bool, int], log: Callable[[str], None]) -> None:
-    """Train with a reader of its own; `legs`: steps without and with prompts."""
-    draw = torch.Generator().manual_seed(seed)
-    reader = Reader(len(scenes.words))
-    for prompted, steps in legs.items():
-        _train(sam, reader, scenes, draw, steps, prompted, log)
 
 
 def _train(

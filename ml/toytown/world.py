@@ -13,7 +13,7 @@ from ml.toytown.kinds import KINDS, Shape, parts
 
 SIDE = 256  # pixels, of every picture
 COLOURS = ("red", "orange", "yellow", "green", "blue", "purple", "pink", "white")
-SCALES = {"small": 1.0, "large": 1.75}
+SCALES = {"small": 1.3, "large": 2.1}
 HELD_OUT = frozenset(
     {
         ("red", "boat"),

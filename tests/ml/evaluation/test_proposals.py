@@ -5,7 +5,7 @@ import pytest
 import torch
 from segment_anything import SamAutomaticMaskGenerator, SamPredictor
 
-from ml.evaluation.proposals import _distinct, propose
+from ml.evaluation.proposals import _distinct, prompts, propose
 from ml.models.sam import Sam, to_frame
 from ml.params import Params
 
@@ -48,6 +48,20 @@ def test_thresholds_limit_and_order_hold(sam: Sam, params: Params) -> None:
     assert (np.diff(found.predicted_ious) <= 0).all()
     strict = evaluation.model_copy(update={"predicted_iou": 1e9})
     assert len(propose(sam, features, (96, 128), strict).masks) == 0
+
+
+def test_few_points_go_where_the_image_differs() -> None:
+    """One small odd spot on plain ground: a coarse choice finds it, and the rest spreads out."""
+    features = torch.zeros(1, 8, 16, 16)
+    features[:, 0] = 1
+    features[0, :2, 5, 11] = torch.tensor([0.0, 1.0])
+    points = prompts(features, (256, 256), 256, 16, 20)
+    assert points.shape == (20, 2) and [184.0, 88.0] in points.tolist()
+    quadrants = {(x > 128, y > 128) for x, y in points.tolist()}
+    assert len(quadrants) == 4 and len({tuple(point) for point in points.tolist()}) == 20
+    assert torch.equal(prompts(features, (256, 256), 256, 16, 20), points)
+    assert len(prompts(features, (192, 256), 256, 4, 16)) == 16
+    assert prompts(features, (192, 256), 256, 4, 16).max(0).values.tolist() == [224.0, 168.0]
 
 
 def test_near_duplicates_are_dropped_in_order() -> None:
