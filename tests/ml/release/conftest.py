@@ -1,0 +1,38 @@
+"""The shipped backbones under an untrained model, exported once."""
+
+from pathlib import Path
+
+import pytest
+import torch
+
+from ml.models.arrcoc import ARRCOC, ModelConfig
+from ml.models.clip import Clip, load_clip
+from ml.models.sam import Sam, load_sam
+from ml.params import Model, preset
+from ml.release.compress import write_variants
+from ml.toytown.pretrain import WEIGHTS
+
+
+@pytest.fixture(scope="session")
+def sam() -> Sam:
+    return load_sam(WEIGHTS)
+
+
+@pytest.fixture(scope="session")
+def clip() -> Clip:
+    return load_clip(WEIGHTS)
+
+
+@pytest.fixture(scope="session")
+def model(sam: Sam, clip: Clip) -> ARRCOC:
+    torch.manual_seed(0)
+    sizes = Model(dim=32, heads=2, grounding_layers=1, relevance_layers=1, captioner_layers=1, dropout=0.0)
+    return ARRCOC(ModelConfig.from_backbones(sizes, sam, clip)).eval()
+
+
+@pytest.fixture(scope="session")
+def variants(sam: Sam, clip: Clip, model: ARRCOC, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The folders fp32, pruned and int8."""
+    out = tmp_path_factory.mktemp("variants")
+    write_variants(sam, clip, model, preset("toytown").compression, out)
+    return out

@@ -1,0 +1,60 @@
+"""The graphs answer as PyTorch does, for other numbers of masks and queries than they were exported with."""
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+
+from ml.models.arrcoc import ARRCOC
+from ml.models.clip import Clip
+from ml.models.sam import Sam
+from ml.release.export import HEADS, with_weights
+from ml.release.prune import prune, sparsity_of
+from ml.release.runtime import OnnxHeads, onnx_sam
+
+TEXTS = ["the red car left of the house", "sky"]
+
+
+def inputs(model: ARRCOC, regions: int) -> dict[str, torch.Tensor]:
+    torch.manual_seed(regions)
+    grid, corner = model.config.grid, torch.rand(1, regions, 2) / 2
+    return {
+        "features": torch.randn(1, model.config.sam_dim, grid, grid),
+        "coverage": torch.rand(1, regions, grid, grid),
+        "boxes": torch.cat([corner, corner + 0.3], dim=-1),
+        "valid": torch.ones(1, regions, dtype=torch.bool),
+    }
+
+
+def answers(model: ARRCOC, clip: Clip, given: dict[str, torch.Tensor]) -> tuple[torch.Tensor, torch.Tensor]:
+    text = clip.encode_text(clip.tokenize(TEXTS))
+    with torch.no_grad():
+        return model(**given, tokens=text.tokens[None], text_mask=text.mask[None], pooled=text.pooled[None])
+
+
+@pytest.mark.parametrize("regions", [1, 9])
+def test_the_heads_answer_as_in_pytorch(variants: Path, model: ARRCOC, clip: Clip, regions: int) -> None:
+    given = inputs(model, regions)
+    found = OnnxHeads.load(variants / "fp32").heads(**given, token_ids=clip.tokenize(TEXTS)[None])
+    for ours, wanted in zip(found, answers(model, clip, given), strict=True):
+        torch.testing.assert_close(ours, wanted, atol=2e-4, rtol=1e-3)
+
+
+def test_the_image_encoder_gives_the_frozen_features(variants: Path, sam: Sam) -> None:
+    images = torch.randint(0, 256, (2, 3, sam.image_size, sam.image_size), dtype=torch.uint8)
+    found = onnx_sam(sam, variants / "fp32").encode(images)
+    torch.testing.assert_close(found, sam.encode(images), atol=2e-3, rtol=1e-3)
+
+
+def test_a_pruned_graph_is_the_same_graph_with_the_pruned_weights(
+    variants: Path, model: ARRCOC, clip: Clip, tmp_path: Path
+) -> None:
+    pruned, given = prune(model, 0.5, structured=False), inputs(model, 4)
+    with_weights(variants / "fp32" / HEADS, pruned, tmp_path / HEADS)
+    heads = OnnxHeads(variants / "fp32" / "text_encoder.onnx", tmp_path / HEADS)
+    found = heads.heads(**given, token_ids=clip.tokenize(TEXTS)[None])
+    assert sparsity_of(pruned) > 0.4
+    for ours, wanted in zip(found, answers(pruned, clip, given), strict=True):
+        torch.testing.assert_close(ours, wanted, atol=2e-4, rtol=1e-3)
+    assert np.abs(found[0].numpy() - answers(model, clip, given)[0].numpy()).max() > 1e-3  # weights really changed

@@ -1,0 +1,55 @@
+"""What the finished line registered: a version under the alias, with a signature, that answers as the package."""
+
+import base64
+import json
+import sys
+from pathlib import Path
+
+import pytest
+
+from ml.errors import UserError
+from ml.params import load
+from ml.release.package import load_package
+from ml.release.register import points_lost
+
+LOADED = """
+import json, sys
+import mlflow, pandas as pd
+mlflow.set_tracking_uri(sys.argv[1])
+model = mlflow.pyfunc.load_model("models:/arrcoc@champion")
+rows = pd.DataFrame({"image": [open(sys.argv[2]).read()], "query": ["the house"]})
+found = model.predict(rows).to_dict("records")[0]
+schema = model.metadata.signature
+print(json.dumps({"found": found, "inputs": schema.inputs.input_names(), "outputs": schema.outputs.input_names()}))
+"""
+
+
+def test_the_gate_is_fp32_minus_int8() -> None:
+    rows = [
+        {"variant": "fp32", "acc@0.5": 50.0},
+        {"variant": "pruned", "acc@0.5": 1.0},
+        {"variant": "int8", "acc@0.5": 50.6},
+    ]
+    assert points_lost({"variants": rows}) == -0.6
+
+
+def test_no_package_says_how_to_make_one(tmp_path: Path) -> None:
+    with pytest.raises(UserError, match="no released model there; make one with: arrcoc run"):
+        load_package(tmp_path)
+
+
+def test_the_registered_model_answers_as_predict(finished, tmp_path: Path) -> None:
+    release = json.loads((finished.root / "data/released_model/release.json").read_text())
+    if not release["released"]:
+        pytest.skip(f"the smoke run's gate did not hold: {release}")
+    image = next(finished.root.glob("data/benchmark_data/raw/refcoco/images/train2014/*.jpg"))
+    (tmp_path / "image.txt").write_text(base64.b64encode(image.read_bytes()).decode())
+    assert load(finished.root / "params.yaml").release.alias == "champion"
+    store = f"sqlite:///{finished.root}/mlflow/mlflow.db"
+    done = finished.run(sys.executable, "-c", LOADED, store, str(tmp_path / "image.txt"))
+    registered = json.loads(done.stdout.strip().splitlines()[-1])
+    assert registered["inputs"] == ["image", "query"] and registered["outputs"] == ["box", "score", "masks"]
+    answer = finished.json("arrcoc", "predict", str(image), "the house", "--json")
+    assert json.loads(registered["found"]["box"]) == pytest.approx(answer["box"], abs=1e-3)
+    assert registered["found"]["score"] == pytest.approx(answer["score"], abs=1e-5)
+    assert Path(answer["overlay"]).is_file()
