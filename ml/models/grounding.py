@@ -10,6 +10,7 @@ from ml.models.clip import TextFeatures
 from ml.models.text import TextProjection
 
 UPSCALE = 4  # from the grid to the logits, as in SAM's mask decoder
+EMPTY = -2.0  # logit of a pixel to start from: most pixels are not meant
 
 
 class TwoWayBlock(nn.Module):
@@ -40,9 +41,10 @@ class TwoWayBlock(nn.Module):
 class GroundingHead(nn.Module):
     """Logits of "this pixel is meant" for each query, at four times the grid's resolution.
 
-    They are a sum of two: how well a pixel fits the query (a kernel made from the query's first token, over pixel
-    features that all queries of an image share; SAM's hypernetwork), and what each cell of the grid has learned from
-    the query, read out at sub-cell resolution.
+    They are a sum of two: how well a pixel fits the query (a kernel over pixel features that all queries of an image
+    share; SAM's hypernetwork), and what each cell of the grid has learned from the query, read out at sub-cell
+    resolution. The kernel is made from the query's first token after the blocks, and linearly from its pooled feature:
+    that lives in the space which the regions were aligned with, so plain names are grounded within a few steps.
     """
 
     positions: Tensor
@@ -51,18 +53,18 @@ class GroundingHead(nn.Module):
         self, text_dim: int, embed_dim: int, dim: int, grid: int, heads: int, layers: int, dropout: float
     ) -> None:
         super().__init__()
-        grid_dim, pixel_dim = dim // 4, dim // 8
+        grid_dim, pixel_dim = dim // 4, dim // 2
         self.text = TextProjection(text_dim, embed_dim, dim)
         self.project = nn.Conv2d(dim, grid_dim, 1)
         self.register_buffer("positions", grid_positions(grid, grid, grid_dim), persistent=False)
         self.blocks = nn.ModuleList(TwoWayBlock(dim, grid_dim, heads, dropout) for _ in range(layers))
         self.pixels = nn.Sequential(
-            nn.ConvTranspose2d(dim, grid_dim, 2, stride=2),
-            LayerNorm2d(grid_dim),
+            nn.ConvTranspose2d(dim, pixel_dim, 2, stride=2),
+            LayerNorm2d(pixel_dim),
             nn.GELU(),
-            nn.ConvTranspose2d(grid_dim, pixel_dim, 2, stride=2),
-            nn.GELU(),
+            nn.ConvTranspose2d(pixel_dim, pixel_dim, 2, stride=2),
         )
+        self.named = nn.Linear(embed_dim, pixel_dim)
         self.kernel = nn.Sequential(nn.LayerNorm(dim), nn.Linear(dim, dim), nn.GELU(), nn.Linear(dim, pixel_dim + 1))
         self.cells = nn.Sequential(nn.LayerNorm(grid_dim), nn.Linear(grid_dim, UPSCALE**2))
 
@@ -73,11 +75,16 @@ class GroundingHead(nn.Module):
         cells = (self.project(grid).flatten(2).transpose(1, 2) + self.positions).unsqueeze(1)
         for block in self.blocks:
             tokens, cells = block(tokens, cells, bias)
-        kernel = self.kernel(tokens[:, :, 0])
-        pixels = self.pixels(grid)
-        fit = (kernel[..., :-1] @ pixels.flatten(2)).unflatten(-1, pixels.shape[-2:]) + kernel[..., -1:, None]
+        fit = self.fit(self.pixels(grid), tokens[:, :, 0], text.pooled)
         fine = self.cells(cells).transpose(-1, -2).unflatten(-1, (height, width))
         return fit + F.pixel_shuffle(fine, UPSCALE).squeeze(-3)
+
+    def fit(self, pixels: Tensor, first: Tensor, pooled: Tensor) -> Tensor:
+        """Pixels `[B, p, H, W]` against first tokens `[B, Q, d]` and pooled features `[B, Q, e]`: `[B, Q, H, W]`."""
+        learned = self.kernel(first)
+        kernel = learned[..., :-1] + self.named(pooled * pooled.shape[-1] ** 0.5)
+        match = (kernel @ pixels.flatten(2)).unflatten(-1, pixels.shape[-2:]) * (2 * kernel.shape[-1] ** -0.5)
+        return match + learned[..., -1:, None] + EMPTY
 
 
 def pooled_over_regions(logits: Tensor, weights: Tensor) -> Tensor:
