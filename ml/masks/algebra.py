@@ -26,23 +26,28 @@ def extents(counts, offsets, height):  # type: ignore[no-untyped-def]
     for i in range(n):
         x0, y0, x1, y1 = np.int64(-1), np.int64(height), np.int64(-1), np.int64(-1)
         x, y = np.int64(0), np.int64(0)
-        for run in range(offsets[i], offsets[i + 1]):
+        for run in range(offsets[i] + 1, offsets[i + 1], 2):  # a run of zeros and one of ones at a time
+            x, y = _advance(x, y + np.int64(counts[run - 1]), height)
             length = np.int64(counts[run])
+            if length == 0:
+                continue
             end = y + length  # row after the run, counted down from the top of column x
-            if (run - offsets[i]) & 1 and length > 0:
-                if x0 < 0:
-                    x0 = x
-                x1 = x + (end - 1) // height
-                if end > height:
-                    y0, y1 = np.int64(0), np.int64(height - 1)
-                else:
-                    y0, y1 = min(y0, y), max(y1, end - 1)
-            if end >= height:
-                x += end // height
-                end %= height
-            y = end
+            x0 = x if x0 < 0 else x0
+            y0, y1 = (0, height - 1) if end > height else (min(y0, y), max(y1, end - 1))
+            x1 = x if end <= height else x + (end - 1) // height
+            x, y = _advance(x, end, height)
         out[i, 0], out[i, 1], out[i, 2], out[i, 3] = (x0, y0, x1, y1) if x0 >= 0 else (0, 0, -1, -1)
     return out
+
+
+@compiled
+def _advance(x, y, height):  # type: ignore[no-untyped-def]
+    """Column and row of the pixel `y` rows below the top of column `x`; most runs end in the same or the next one."""
+    if y < height:
+        return x, y
+    if y < 2 * height:
+        return x + 1, y - height
+    return x + y // height, y % height
 
 
 @compiled
@@ -79,7 +84,7 @@ def intersection(a, b, height, same):  # type: ignore[no-untyped-def]
     box_b = box_a if same else extents(b[0], b[1], height)
     out = np.zeros((len(box_a), len(box_b)), np.int64)
     for i in range(len(box_a)):
-        for j in range(i if same else 0, len(box_b)):
+        for j in range(i + 1 if same else 0, len(box_b)):
             x0, x1 = max(box_a[i, 0], box_b[j, 0]), min(box_a[i, 2], box_b[j, 2])
             if x0 > x1 or max(box_a[i, 1], box_b[j, 1]) > min(box_a[i, 3], box_b[j, 3]):
                 continue
@@ -88,7 +93,9 @@ def intersection(a, b, height, same):  # type: ignore[no-untyped-def]
             last = (x1 + 1) * height
             out[i, j] = _common(starts_a, ends_a, p, bounds_a[i + 1], starts_b, ends_b, q, bounds_b[j + 1], last)
     if same:
+        pixels = areas(a[0], a[1])
         for i in range(len(box_a)):
+            out[i, i] = pixels[i]
             for j in range(i):
                 out[i, j] = out[j, i]
     return out
@@ -108,16 +115,21 @@ def _first(ends, low, high, pixel):  # type: ignore[no-untyped-def]
 
 @compiled
 def _common(starts_a, ends_a, p, p_end, starts_b, ends_b, q, q_end, last):  # type: ignore[no-untyped-def]
-    total = 0
-    while p < p_end and q < q_end:
-        end_a, end_b = ends_a[p], ends_b[q]
-        start, end = max(starts_a[p], starts_b[q]), min(end_a, end_b)
-        if start >= last:
-            break
-        total += max(end - start, 0)
-        p += end_a <= end_b
-        q += end_b <= end_a
-    return total
+    """Common pixels of spans p:p_end of a and q:q_end of b, up to pixel `last`; both ranges hold a span."""
+    total = np.int64(0)
+    start_a, end_a, start_b, end_b = starts_a[p], ends_a[p], starts_b[q], ends_b[q]
+    while True:  # the span that ends first is done with
+        total += max(min(end_a, end_b) - max(start_a, start_b), 0)
+        if end_a <= end_b:
+            p += 1
+            if p == p_end or starts_a[p] >= last:
+                return total
+            start_a, end_a = starts_a[p], ends_a[p]
+        else:
+            q += 1
+            if q == q_end or starts_b[q] >= last:
+                return total
+            start_b, end_b = starts_b[q], ends_b[q]
 
 
 @compiled

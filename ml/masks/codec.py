@@ -75,21 +75,21 @@ def _decode(data, ends, pixels):  # type: ignore[no-untyped-def]
 def _decode_one(data, start, end, pixels, counts, first):  # type: ignore[no-untyped-def]
     run, total, at = first, np.int64(0), start
     while at < end:
-        value, shift, more = np.int64(0), 0, True
-        while more:
+        group = np.int64(data[at]) - 48
+        at += 1
+        value, shift = group & 0x1F, 5
+        while group & 0x20 and 0 <= group <= 63:  # most numbers are one group: this is skipped
             if at == end:
                 return run, CUT
-            group = np.int64(data[at]) - 48
-            if group < 0 or group > 63:
-                return run, BAD_BYTE
             if shift == 5 * GROUPS:
                 return run, LONG
+            group = np.int64(data[at]) - 48
+            at += 1
             value |= (group & 0x1F) << shift
             shift += 5
-            at += 1
-            more = group & 0x20 != 0
-        if group & 0x10:
-            value -= 1 << shift
+        if group < 0 or group > 63:
+            return run, BAD_BYTE
+        value -= (group & 0x10) << (shift - 4)  # the sign bit of the last group
         if run - first > 2:
             value += np.int64(counts[run - 2])
         if value < 0:
