@@ -132,6 +132,19 @@ def ui(
 
 
 @app.command()
+def bench(
+    name: Annotated[str, typer.Argument(help="masks")],
+    paths: Annotated[list[Path] | None, typer.Argument(help="A JSON of SA-1B; default: toytown at its size.")] = None,
+    as_json: AsJson = False,
+) -> None:
+    """Measure what is claimed to be fast against a named peer, in one run; docs/benchmarks.md records it."""
+    from ml.commands.bench import measure, print_table
+
+    found = measure(name, paths or [])
+    print(json.dumps(found)) if as_json else print_table(found)
+
+
+@app.command()
 def params(
     preset: Annotated[str | None, typer.Option(help="Print a preset: toytown, smoke or sa1b.")] = None,
     write: Annotated[bool, typer.Option("--write", help="Write the preset into params.yaml.")] = False,

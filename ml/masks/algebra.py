@@ -33,7 +33,7 @@ def extents(counts, offsets, height):  # type: ignore[no-untyped-def]
                 continue
             end = y + length  # row after the run, counted down from the top of column x
             x0 = x if x0 < 0 else x0
-            y0, y1 = (0, height - 1) if end > height else (min(y0, y), max(y1, end - 1))
+            y0, y1 = (np.int64(0), np.int64(height - 1)) if end > height else (min(y0, y), max(y1, end - 1))
             x1 = x if end <= height else x + (end - 1) // height
             x, y = _advance(x, end, height)
         out[i, 0], out[i, 1], out[i, 2], out[i, 3] = (x0, y0, x1, y1) if x0 >= 0 else (0, 0, -1, -1)

@@ -6,7 +6,7 @@ from typing import Any
 
 import numpy as np
 
-from ml.masks import algebra, codec
+from ml.masks import algebra, codec, points, polygons
 from ml.masks.coverage import Frame, coverage
 
 
@@ -64,6 +64,32 @@ class Masks:
         checked_size((height, width))
         columns = np.ascontiguousarray(array.astype(bool, copy=False).transpose(0, 2, 1)).reshape(n, -1)
         return cls((height, width), *algebra.runs(columns))
+
+    @classmethod
+    def from_polygons(cls, shapes: Sequence[Sequence[Sequence[float]]], size: Sequence[Any]) -> "Masks":
+        """Encode COCO polygons: shape i is a list of outlines [x0, y0, x1, y1, ...] in pixels, and becomes mask i.
+
+        Raises:
+            MaskError: the size, or the first shape with an outline that is not three or more finite corners.
+        """
+        height, width = checked_size(size)
+        masks = [cls._from_outlines(index, shape, (height, width)) for index, shape in enumerate(shapes)]
+        return cls.concatenate(masks, (height, width))
+
+    @classmethod
+    def _from_outlines(cls, index: int, shape: Sequence[Sequence[float]], size: tuple[int, int]) -> "Masks":
+        if fault := _outline_fault(shape):
+            raise MaskError(index, fault)
+        runs = [polygons.rasterize(np.array(outline, np.float64).reshape(-1, 2), *size) for outline in shape]
+        pieces = cls(size, np.concatenate(runs), np.cumsum([0, *map(len, runs)], dtype=np.int64))
+        return pieces if len(runs) == 1 else pieces.union()
+
+    @classmethod
+    def concatenate(cls, sets: Sequence["Masks"], size: tuple[int, int]) -> "Masks":
+        """All masks of several sets of one size, in order."""
+        lengths = [np.diff(masks.offsets) for masks in sets]
+        offsets = np.concatenate([[0], np.cumsum(np.concatenate([*lengths, np.empty(0, np.int64)]))]).astype(np.int64)
+        return cls(size, np.concatenate([*(masks.counts for masks in sets), np.empty(0, np.uint32)]), offsets)
 
     def __len__(self) -> int:
         return len(self.offsets) - 1
@@ -126,6 +152,26 @@ class Masks:
         runs = algebra.union(self.counts, self.offsets, self.size[0] * self.size[1])
         return Masks(self.size, runs, np.array([0, len(runs)], dtype=np.int64))
 
+    def at(self, xy: np.ndarray) -> np.ndarray:
+        """Which masks hold which points, x and y in pixels [k, 2]: bool [n, k]; outside the image: none."""
+        x, y = np.floor(np.asarray(xy, np.float64).reshape(-1, 2)).T
+        inside = (x >= 0) & (x < self.size[1]) & (y >= 0) & (y < self.size[0])
+        pixels = np.where(inside, x * self.size[0] + y, 0).astype(np.int64)
+        return points.holds(*algebra.spans(self.counts, self.offsets), pixels) & inside
+
+    def sample(self, count: int, rng: np.random.Generator) -> np.ndarray:
+        """Points drawn evenly from the pixels of each mask: float64 [n, count, 2], x and y of pixels' middles.
+
+        Raises:
+            ValueError: a mask is empty.
+        """
+        areas = self.areas()
+        if not areas.all():
+            raise ValueError(f"mask {int(areas.argmin())} is empty: no point lies in it")
+        ranks = rng.integers(0, areas[:, None], (len(self), count))
+        x, y = np.divmod(points.nth(*algebra.spans(self.counts, self.offsets), ranks), self.size[0])
+        return np.stack([x, y], axis=-1) + 0.5
+
     def coverage(self, grid: tuple[int, int], frame: Frame) -> np.ndarray:
         """The exact covered fraction of each cell of an h x w grid over SAM's frame: float32 [n, h, w]."""
         return coverage(self.counts, self.offsets, self.size, grid, frame)
@@ -152,6 +198,18 @@ def checked_size(size: Sequence[Any]) -> tuple[int, int]:
     if height < 1 or width < 1 or height * width > codec.MAX_PIXELS:
         raise MaskError(-1, f"size {height} x {width} is not between 1 and {codec.MAX_PIXELS} pixels")
     return height, width
+
+
+def _outline_fault(shape: object) -> str:
+    """What is wrong with the outlines of one shape ("": nothing)."""
+    if not isinstance(shape, (list, tuple)) or not shape:
+        return "not a list of outlines"
+    for outline in shape:
+        if not isinstance(outline, (list, tuple)) or len(outline) < 6 or len(outline) % 2:
+            return "an outline is not three or more x, y pairs"
+        if not all(type(value) in (int, float) and abs(value) <= polygons.REACH for value in outline):
+            return f"a corner that is not two numbers within {polygons.REACH:.0f} pixels"
+    return ""
 
 
 def _is_integer(value: object) -> bool:

@@ -1,0 +1,39 @@
+"""`arrcoc bench NAME`: the benchmarks by name, and their table."""
+
+from collections.abc import Callable
+from importlib import import_module
+from pathlib import Path
+from typing import Any
+
+from ml.commands import console
+from ml.errors import UserError
+
+BENCHES = {
+    "masks": "ml.bench.masks:bench",
+}
+
+
+def measure(name: str, paths: list[Path]) -> dict[str, Any]:
+    """Run a benchmark: {"name", "machine", "rows": [{"case", "ours", "peer", "peer_name", "unit", "ratio"}]}.
+
+    Raises:
+        UserError: no such benchmark, or its input is wrong.
+    """
+    if name not in BENCHES:
+        raise UserError(f"benchmark {name!r} is unknown; choose from {', '.join(BENCHES)}")
+    module, _, function = BENCHES[name].partition(":")
+    bench: Callable[..., dict[str, Any]] = getattr(import_module(module), function)
+    return bench(*paths)
+
+
+def print_table(result: dict[str, Any]) -> None:
+    """Ours and the peer's, case by case."""
+    from rich.table import Table
+
+    table = Table("case", "ours", "peer", "unit", "ratio", "peer is", box=None, header_style="dim", pad_edge=False)
+    for row in result["rows"]:
+        figures = f"{row['ours']:g}", f"{row['peer']:g}", row["unit"], f"{row['ratio']:g}x", row["peer_name"]
+        table.add_row(row["case"], *figures)
+    screen = console.stdout()
+    screen.print(table)
+    screen.print(f"[dim]{result['machine']}; a ratio above 1 means that ours is better[/]")

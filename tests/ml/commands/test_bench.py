@@ -1,0 +1,25 @@
+"""`arrcoc bench`: its table of contents."""
+
+from importlib import import_module
+from pathlib import Path
+
+import pytest
+
+from ml.commands.bench import BENCHES, measure
+from ml.errors import UserError
+
+
+@pytest.mark.parametrize("name", BENCHES)
+def test_every_benchmark_is_there(name: str) -> None:
+    module, _, function = BENCHES[name].partition(":")
+    assert callable(getattr(import_module(module), function))
+
+
+def test_an_unknown_name_is_told_those_there_are() -> None:
+    with pytest.raises(UserError, match="benchmark 'mask' is unknown; choose from masks"):
+        measure("mask", [])
+
+
+def test_a_file_that_is_not_one_of_sa1b(tmp_path: Path) -> None:
+    with pytest.raises(UserError, match=r"none\.json: not a JSON of SA-1B"):
+        measure("masks", [tmp_path / "none.json"])
