@@ -133,7 +133,7 @@ def ui(
 
 @app.command()
 def bench(
-    name: Annotated[str, typer.Argument(help="masks")],
+    name: Annotated[str, typer.Argument(help="masks, index or filter.")],
     paths: Annotated[list[Path] | None, typer.Argument(help="A JSON of SA-1B; default: toytown at its size.")] = None,
     as_json: AsJson = False,
 ) -> None:

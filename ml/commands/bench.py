@@ -10,6 +10,8 @@ from ml.errors import UserError
 
 BENCHES = {
     "masks": "ml.bench.masks:bench",
+    "index": "ml.bench.index:bench",
+    "filter": "ml.bench.filter:bench",
 }
 
 

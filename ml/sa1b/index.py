@@ -2,11 +2,13 @@
 
 import os
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import asdict, dataclass, field
+from itertools import groupby
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
+import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 
@@ -70,6 +72,13 @@ class Tally:
         return {"images": (lost, lost + self.images), "masks": (self.masks_rejected, self.masks_present)}
 
 
+class Indexed(NamedTuple):
+    """An image with where its JPEG lies."""
+
+    image: Image
+    jpeg: Member
+
+
 def build_index(tar: Path, out: Path, rejects: Path, quality: Quality) -> Report:
     """Index a shard's masks into `out` and what is broken into `rejects` (schemas SCHEMA and REJECTS).
 
@@ -87,18 +96,74 @@ def build_index(tar: Path, out: Path, rejects: Path, quality: Quality) -> Report
 
 
 def _write(path: Path, tar: Path, tally: Tally) -> None:
-    pending: list[dict[str, Any]] = []
-    with pq.ParquetWriter(path, SCHEMA, compression="zstd") as writer:
-        for rows in read_images(tar, tally):
-            pending += rows
-            if len(pending) >= ROW_GROUP:
-                writer.write_table(pa.Table.from_pylist(pending, SCHEMA))
+    pending: list[Indexed] = []
+    # Run lengths do not repeat: a dictionary of them, or their least and greatest, would only cost time.
+    columns = [name for name in SCHEMA.names if name != "counts"]
+    options: dict[str, Any] = {"compression": "zstd", "use_dictionary": columns, "write_statistics": columns}
+    with pq.ParquetWriter(path, SCHEMA, **options) as writer:
+        for image in read_images(tar, tally):
+            pending.append(image)
+            if sum(item.image.kept for item in pending) >= ROW_GROUP:
+                writer.write_table(as_table(pending))
                 pending = []
-        writer.write_table(pa.Table.from_pylist(pending, SCHEMA))
+        writer.write_table(as_table(pending))
 
 
-def read_images(tar: Path, tally: Tally) -> Iterator[list[dict[str, Any]]]:
-    """The index rows of each image of a shard, in the order in which their pairs are complete.
+def as_table(images: Sequence[Indexed]) -> pa.Table:
+    """The index rows of images, in their order."""
+    tables = [SCHEMA.empty_table()]
+    for scanned, group in groupby(images, lambda item: item.image.scanned is not None):
+        build = _scanned_table if scanned else _parsed_table
+        tables.append(build(list(group)))
+    return pa.concat_tables(tables).combine_chunks()
+
+
+def _parsed_table(images: Sequence[Indexed]) -> pa.Table:
+    rows = [{**_shared(item), **row} for item in images for row in item.image.rows]
+    return pa.Table.from_pylist(rows, SCHEMA)
+
+
+def _scanned_table(images: Sequence[Indexed]) -> pa.Table:
+    scans = [item.image.scanned for item in images if item.image.scanned is not None]
+    numbers = np.concatenate([scan.numbers for scan in scans])
+    sizes = [len(scan) for scan in scans]
+    text_ends = _running([scan.text_ends for scan in scans]).astype(np.int32)
+    text = np.concatenate([scan.text for scan in scans])
+    points = np.concatenate([scan.points for scan in scans])
+    columns: dict[str, Any] = {
+        name: np.repeat(np.array([_shared(item)[name] for item in images]), sizes)
+        for name in SCHEMA.names[: SCHEMA.names.index("mask_id")]
+    }
+    columns |= {
+        "mask_id": np.concatenate([scan.ids for scan in scans]),
+        "counts": pa.StringArray.from_buffers(len(numbers), pa.py_buffer(text_ends), pa.py_buffer(text)),
+        "bbox": _lists(numbers[:, :4]),
+        "area": numbers[:, 8].astype(np.int64),
+        "predicted_iou": numbers[:, 9],
+        "stability_score": numbers[:, 10],
+        "point_coords": pa.ListArray.from_arrays(
+            _running([scan.point_ends for scan in scans]).astype(np.int32), _lists(points)
+        ),
+        "crop_box": _lists(numbers[:, 4:8]),
+    }
+    return pa.table([pa.array(columns[field.name], field.type) for field in SCHEMA], SCHEMA)
+
+
+def _running(ends: Sequence[np.ndarray]) -> np.ndarray:
+    """Ends within each image -> offsets [n + 1] over all of them."""
+    starts = np.cumsum([0, *(int(end[-1]) if len(end) else 0 for end in ends)])
+    shifted = [end + start for end, start in zip(ends, starts[:-1], strict=True)]
+    return np.concatenate([[0], *shifted])
+
+
+def _lists(rows: np.ndarray) -> pa.ListArray:
+    """float64 [n, k] as n lists of k."""
+    n, k = rows.shape
+    return pa.ListArray.from_arrays(np.arange(n + 1, dtype=np.int32) * k, np.ascontiguousarray(rows).reshape(-1))
+
+
+def read_images(tar: Path, tally: Tally) -> Iterator[Indexed]:
+    """The images of a shard, in the order in which their pairs are complete.
 
     Raises:
         UserError: the tar can't be read.
@@ -114,17 +179,18 @@ def read_images(tar: Path, tally: Tally) -> Iterator[list[dict[str, Any]]]:
                 seen.add(image.image_id)
                 tally.images += 1
                 tally.masks_present += image.present
-                tally.masks += len(image.rows)
+                tally.masks += image.kept
                 tally.rejects += image.rejects
-                yield [_place(row, image, picture) for row in image.rows]
+                yield Indexed(image, picture)
     except OSError as error:
         raise UserError(f"{tar}: not readable ({error.strerror}); run sa1b_shards again") from error
 
 
-def _place(row: dict[str, Any], image: Image, picture: Member) -> dict[str, Any]:
-    where = {"jpeg_offset": picture.offset, "jpeg_bytes": picture.size}
+def _shared(item: Indexed) -> dict[str, Any]:
+    """What all rows of an image have in common."""
+    image, where = item.image, {"jpeg_offset": item.jpeg.offset, "jpeg_bytes": item.jpeg.size}
     size = {"file_name": image.file_name, "width": image.width, "height": image.height}
-    return {"image_id": image.image_id, **size, **where, **row}
+    return {"image_id": image.image_id, **size, **where}
 
 
 def _pairs(tar: Path, tally: Tally) -> Iterator[tuple[Member, Member]]:
@@ -160,7 +226,7 @@ def _read_image(fd: int, picture: Member, text: Member, seen: set[int]) -> Image
     """One image's annotations, checked against its JPEG's header."""
     if text.size > annotations.MAX_BYTES:
         return Reject(text.name, f"a JSON of more than {annotations.MAX_BYTES} bytes", value=str(text.size))
-    image = annotations.parse(os.pread(fd, text.size, text.offset), text.name)
+    image = annotations.read(os.pread(fd, text.size, text.offset), text.name)
     if isinstance(image, Reject):
         return image
     if image.image_id in seen:
