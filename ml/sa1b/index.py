@@ -87,7 +87,7 @@ def build_index(tar: Path, out: Path, rejects: Path, quality: Quality) -> Report
     """
     tally = Tally()
     with atomic_path(out) as masks_file:
-        _write(masks_file, tar, tally)
+        write_masks(masks_file, tar, tally)
         with atomic_path(rejects) as rejects_file:  # stays when the shard is refused: it says why
             rows = [asdict(reject) for reject in tally.rejects]
             pq.write_table(pa.Table.from_pylist(rows, REJECTS), rejects_file, compression="zstd")
@@ -95,7 +95,12 @@ def build_index(tar: Path, out: Path, rejects: Path, quality: Quality) -> Report
     return _report(tar.stem, out, tally)
 
 
-def _write(path: Path, tar: Path, tally: Tally) -> None:
+def write_masks(path: Path, tar: Path, tally: Tally) -> None:
+    """Write the rows of a shard's masks, and add up in `tally` what was seen.
+
+    Raises:
+        UserError: the tar can't be read.
+    """
     pending: list[Indexed] = []
     # Run lengths do not repeat: a dictionary of them, or their least and greatest, would only cost time.
     columns = [name for name in SCHEMA.names if name != "counts"]
