@@ -1,12 +1,15 @@
 """The one object Dagster loads: the line of the workspace it is started in."""
 
+import os
+
 import dagster as dg
 
 from ml.params import Params, load
 from ml.workspace import Workspace
-from orchestration import checks
+from orchestration import checks, provenance
 from orchestration.assets import evaluation, labels, release, shards, training
 from orchestration.line import Line
+from orchestration.lock import busy
 from orchestration.resources import resources
 
 ROOMS = (shards, labels, training, evaluation, release)
@@ -30,6 +33,10 @@ def build(ws: Workspace, params: Params) -> dg.Definitions:
 
 @dg.definitions
 def defs() -> dg.Definitions:
-    """The workspace around the current folder."""
+    """The workspace around the current folder: its code, its params, and its data as they are now."""
     ws = Workspace.find()
-    return build(ws, load(ws.params_file))
+    params = load(ws.params_file)
+    if "DAGSTER_HOME" in os.environ and not busy(ws):
+        with dg.DagsterInstance.get() as instance:
+            provenance.tell(instance, ws, params)
+    return build(ws, params)

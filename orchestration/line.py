@@ -1,5 +1,6 @@
 """Turns the stages of `dvc.yaml` into Dagster assets: thin, partitioned where the stage is, with versions."""
 
+import os
 import warnings
 from dataclasses import dataclass
 from functools import partial
@@ -8,15 +9,17 @@ from typing import Any
 import dagster as dg
 
 from ml import pipeline, stages
+from ml.lineage import data_version
 from ml.params import Params
 from ml.pool import ShardPool
 from ml.stages import Stage
+from ml.training import tracking
 from ml.workspace import Workspace
 from orchestration.lock import exclusive
 from orchestration.partitions import Partitions, partitions
 from orchestration.resources import Launcher, Ledger, report_versions
 from orchestration.staleness import recorded
-from orchestration.versions import code_version, data_version
+from orchestration.versions import code_version
 
 for _category in (dg.BetaWarning, dg.PreviewWarning):  # of backfill_policy and Pipes; the version is pinned
     warnings.filterwarnings("ignore", category=_category)
@@ -72,13 +75,15 @@ class Line:
             launcher: dg.ResourceParam[Launcher],
             ledger: dg.ResourceParam[Ledger],
         ) -> dg.MaterializeResult:
+            os.environ[tracking.DAGSTER_RUN] = context.run_id
             with exclusive(workspace), recorded(name, workspace, params):
                 training = name in pipeline.TRAINING
                 run = partial(launcher.run, context) if training else pipeline.run
                 report = run(name, workspace, params)
             ledger.close(name)
             version = data_version(workspace, workspace.stage(name)) or ""
-            return dg.MaterializeResult(metadata=ledger.show(name, report), data_version=dg.DataVersion(version))
+            shown = {**ledger.show(name, report), **_links(name, workspace, params)}
+            return dg.MaterializeResult(metadata=shown, data_version=dg.DataVersion(version))
 
         return asset
 
@@ -96,3 +101,8 @@ class Line:
             "deps": deps,
             "code_version": code_version(stage, self.ws, self.params),
         }
+
+
+def _links(name: str, ws: Workspace, params: Params) -> dict[str, dg.MetadataValue]:
+    address = tracking.page(ws, params, name)
+    return {"mlflow": dg.MetadataValue.url(address)} if address else {}

@@ -39,3 +39,16 @@ def exclusive(ws: Workspace) -> Iterator[None]:
             yield
         finally:
             _held.discard(str(path))
+
+
+def busy(ws: Workspace) -> bool:
+    """Whether another process is running stages in the workspace."""
+    path = ws.root / ".dagster" / "run.lock"
+    if str(path) in _held or not path.is_file():
+        return False
+    with path.open() as file:
+        try:
+            fcntl.flock(file, fcntl.LOCK_SH | fcntl.LOCK_NB)
+        except BlockingIOError:
+            return True
+    return False

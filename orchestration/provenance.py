@@ -1,7 +1,8 @@
 """What Dagster is told of data: its version and the versions it was made from, shard by shard.
 
 Events of a run over several partitions carry one data version for all, so each shard's own is reported after the run.
-The same events tell of stages that were run outside Dagster (`dvc repro`, `arrcoc stage`, `dvc pull`).
+The same events tell of stages that were run outside Dagster (`dvc repro`, `arrcoc stage`, `dvc pull`), and of data
+that was changed or removed by hand.
 """
 
 from collections.abc import Mapping
@@ -15,20 +16,32 @@ from dagster._core.definitions.data_version import (
     get_input_event_pointer_tag,
 )
 
-from ml import pipeline, stages
+from ml import lineage, pipeline, stages
+from ml.lineage import data_version
 from ml.params import Params
 from ml.workspace import Workspace
-from orchestration.versions import code_version, data_version, shard_version
+from orchestration.staleness import State, state_of
+from orchestration.versions import code_version, shard_version
 
 Metadata = Mapping[str, dg.MetadataValue]
 WHOLE = ""  # stands for the one piece of a stage that has no shards
+BY_HAND = "none of the stage's"  # code version of data that lies there and is not what the stage would make
+ABSENT = "NULL"  # the data version of nothing: Dagster's word for it
 
 
 def report(
-    instance: dg.DagsterInstance, ws: Workspace, params: Params, name: str, pieces: Mapping[str, Metadata]
+    instance: dg.DagsterInstance,
+    ws: Workspace,
+    params: Params,
+    name: str,
+    pieces: Mapping[str, Metadata],
+    code: str | None = None,
 ) -> None:
-    """Report shards of a stage (or `WHOLE`) as they lie on disk, each with its metadata."""
-    common = _made_from(instance, ws, params, name)
+    """Report shards of a stage (or `WHOLE`) as they lie on disk, each with its metadata.
+
+    `code`: the code version that made them; None: the stage's.
+    """
+    common = _made_from(instance, ws, params, name) | ({CODE_VERSION_TAG: code} if code else {})
     for piece, metadata in pieces.items():
         tags = {**common, DATA_VERSION_TAG: _version(ws, name, piece)}
         event = dg.AssetMaterialization(name, metadata=metadata, partition=piece or None, tags=tags)
@@ -43,6 +56,37 @@ def synchronize(instance: dg.DagsterInstance, ws: Workspace, params: Params, nam
     unknown = [piece for piece in pieces if known.get(piece) != (code, _version(ws, name, piece))]
     if unknown:
         report(instance, ws, params, name, {piece: {} for piece in unknown})
+
+
+def tell(instance: dg.DagsterInstance, ws: Workspace, params: Params) -> None:
+    """Tell Dagster of the data as it lies there now, so that its page marks what `arrcoc status` calls stale.
+
+    Changed code, params and upstream data it sees by itself. What it cannot see is told here: data changed or removed
+    by hand, groups with other members than before, files of shards that are gone.
+    """
+    for name in stages.load(ws):
+        state = state_of(name, ws, params)
+        if state.state == "fresh":
+            synchronize(instance, ws, params, name, list(state.shards))
+        elif unseen := _unseen(instance, ws, params, state):
+            why = {"found": dg.MetadataValue.text("; ".join(state.reasons))}
+            report(instance, ws, params, name, dict.fromkeys(unseen, why), code=BY_HAND)
+
+
+def _unseen(instance: dg.DagsterInstance, ws: Workspace, params: Params, state: State) -> list[str]:
+    """The pieces of a stage that is not fresh of which Dagster would say that they are."""
+    stage, pieces = stages.stage(ws, state.name), list(state.shards) or [WHOLE]
+    known = _known(instance, state.name, bool(stage.per))
+    made = [piece for piece in pieces if piece in known]
+    if moved := [piece for piece in made if known[piece][1] != _version(ws, state.name, piece)]:
+        return moved
+    deps = (lineage.seen(ws, state.name) or lineage.locked(ws, state.name)).get("deps", {})
+    code = code_version(stage, ws, params)
+    if any(known[piece][0] != code for piece in made) or any(
+        deps.get(path) != data_version(ws, ws.root / path) for path in stage.data
+    ):
+        return []
+    return [piece for piece in state.todo if piece in known] or made[:1]
 
 
 def _known(instance: dg.DagsterInstance, name: str, sharded: bool) -> dict[str, tuple[str | None, str | None]]:
@@ -72,12 +116,13 @@ def _made_from(instance: dg.DagsterInstance, ws: Workspace, params: Params, name
     last = {record.asset_entry.asset_key: record.asset_entry.last_materialization_storage_id for record in records}
     for path, upstream in zip(stage.data, stage.upstream, strict=True):
         key = dg.AssetKey(upstream)
-        tags[get_input_data_version_tag(key)] = data_version(ws, ws.root / path) or "NULL"
-        tags[get_input_event_pointer_tag(key)] = str(last.get(key) or "NULL")
+        tags[get_input_data_version_tag(key)] = data_version(ws, ws.root / path) or ABSENT
+        tags[get_input_event_pointer_tag(key)] = str(last.get(key) or ABSENT)
     return tags
 
 
 def _version(ws: Workspace, name: str, piece: str) -> str:
-    if piece:
-        return shard_version(ws, pipeline.shard_outputs(name, ws, piece))
-    return data_version(ws, ws.stage(name)) or "NULL"
+    if not piece:
+        return data_version(ws, ws.stage(name)) or ABSENT
+    files = pipeline.shard_outputs(name, ws, piece)
+    return shard_version(ws, files) if all(file.is_file() for file in files) else ABSENT

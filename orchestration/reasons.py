@@ -3,9 +3,8 @@
 from collections.abc import Mapping
 from typing import Any
 
+from ml.lineage import Made
 from ml.stages import Stage
-
-Made = dict[str, Any]  # {"deps": {path: md5}, "params": {dotted key: value}, "out": md5, "files": {code file: md5}}
 
 
 def explain(stage: Stage, made: Made, now: Made) -> list[str]:

@@ -4,25 +4,20 @@ A stage's record is a file beside its data, written when the stage ends, in the 
 none, or it does not fit, `dvc.lock` itself is believed: data that DVC restored is as fresh as data made here.
 """
 
-import json
 import time
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
-from functools import lru_cache
-from pathlib import Path
 from typing import Any, Literal
 
-import yaml
-
-from ml import keys, pipeline, stages
+from ml import keys, lineage, pipeline, stages
 from ml.atomic import write_json
 from ml.errors import UserError
+from ml.lineage import Made, data_version
 from ml.params import Params
 from ml.stages import Stage
 from ml.workspace import Workspace
-from orchestration.reasons import Made, explain
-from orchestration.versions import data_version
+from orchestration.reasons import explain
 
 
 @dataclass
@@ -52,10 +47,10 @@ def state_of(name: str, ws: Workspace, params: Params) -> State:
     """Whether a stage's output is there, and is what would be made now from what lies upstream."""
     stage = stages.stage(ws, name)
     shards = pipeline.partitions(name, ws, params) if stage.per else []
-    now, made = _now(stage, ws, params), _seen(name, ws)
+    now, made = _now(stage, ws, params), lineage.seen(ws, name)
     lacking, leftover = _files(stage, ws, shards)
     result = State(name, "fresh", shards=dict.fromkeys(shards, "fresh"), seconds=made.get("seconds"))
-    result.locked = _fits(_locked(name, ws), now)
+    result.locked = _fits(lineage.locked(ws, name), now)
     if now["out"] and not lacking and not leftover:
         if _fits(made, now):
             return result
@@ -64,7 +59,7 @@ def state_of(name: str, ws: Workspace, params: Params) -> State:
             return result
     result.state = "stale" if now["out"] else "missing"
     result.shards = {shard: _shard_state(stage, ws, params, shard) for shard in shards}
-    reasons = explain(stage, made or _locked(name, ws), now)
+    reasons = explain(stage, made or lineage.locked(ws, name), now)
     reasons += [f"{name} is missing" for name in lacking] + [f"{name} belongs to no shard" for name in leftover]
     result.reasons = reasons or ["dvc.yaml declares it differently"]
     return result
@@ -90,7 +85,7 @@ def recorded(name: str, ws: Workspace, params: Params) -> Iterator[None]:
         for leftover in _files(stage, ws, shards)[1]:
             (ws.stage(name) / leftover).unlink()
         out = data_version(ws, ws.root / stage.out)
-        write_json(_record(name, ws), {**made, "out": out, "seconds": round(time.monotonic() - begun, 2)})
+        write_json(lineage.record_file(ws, name), {**made, "out": out, "seconds": round(time.monotonic() - begun, 2)})
 
 
 def _now(stage: Stage, ws: Workspace, params: Params) -> Made:
@@ -102,35 +97,6 @@ def _now(stage: Stage, ws: Workspace, params: Params) -> Made:
     }
 
 
-def _seen(name: str, ws: Workspace) -> Made:
-    try:
-        return dict(json.loads(_record(name, ws).read_text(encoding="utf-8")))
-    except (OSError, ValueError):  # never written, or cut short by a crash
-        return {}
-
-
-def _record(name: str, ws: Workspace) -> Path:
-    return ws.data / ".keys" / f"{name}.json"
-
-
-def _locked(name: str, ws: Workspace) -> Made:
-    """The stage as `dvc.lock` has it; {} where it has none."""
-    path = ws.root / "dvc.lock"
-    entry = _lock_entries(path, path.stat().st_mtime_ns).get(name) if path.is_file() else None
-    if entry is None:
-        return {}
-    return {
-        "deps": {dep["path"]: dep.get("md5") for dep in entry.get("deps", [])},
-        "params": entry.get("params", {}).get("params.yaml", {}),
-        "out": entry["outs"][0].get("md5"),
-    }
-
-
-@lru_cache(maxsize=4)
-def _lock_entries(path: Path, _mtime_ns: int) -> dict[str, Any]:
-    return dict((yaml.load(path.read_text(encoding="utf-8"), yaml.CSafeLoader) or {}).get("stages", {}))
-
-
 def _fits(made: Made, now: Made) -> bool:
     return bool(made) and all(made[part] == now[part] for part in ("deps", "params", "out"))
 
@@ -139,7 +105,7 @@ def _adopt(stage: Stage, ws: Workspace, params: Params, now: Made, shards: Seque
     for shard in shards:
         made_from = pipeline.shard_key(stage.name, ws, params, shard)
         keys.record(ws, stage.name, shard, made_from, pipeline.shard_outputs(stage.name, ws, shard))
-    write_json(_record(stage.name, ws), now)
+    write_json(lineage.record_file(ws, stage.name), now)
 
 
 def _files(stage: Stage, ws: Workspace, shards: Sequence[str]) -> tuple[list[str], list[str]]:

@@ -6,7 +6,10 @@ from pathlib import Path
 import pytest
 
 ROOT = Path(__file__).parents[1]
-FOUNDATION = ("ml.params", "ml.workspace", "ml.atomic", "ml.errors", "ml.report", "ml.stages", "ml.keys", "ml.pool")
+FOUNDATION = (
+    *("ml.params", "ml.workspace", "ml.atomic", "ml.errors", "ml.report"),
+    *("ml.stages", "ml.keys", "ml.pool", "ml.lineage"),
+)
 LAYERS = [  # from the ground up; rooms of one layer may use one another
     FOUNDATION,
     ("ml.masks",),

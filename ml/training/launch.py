@@ -12,6 +12,7 @@ import subprocess
 import sys
 from collections import deque
 from collections.abc import Mapping, Sequence
+from contextlib import suppress
 from pathlib import Path
 
 import ml
@@ -19,6 +20,7 @@ from ml.atomic import atomic_path
 from ml.errors import UserError
 from ml.params import Params
 from ml.report import Report
+from ml.training import tracking
 from ml.workspace import Workspace
 
 PACKAGE_ROOT = Path(ml.__file__).parents[1]
@@ -40,6 +42,8 @@ def launch(stage: str, ws: Workspace, params: Params, env: Mapping[str, str] | N
         variables["DS_ENV_FILE"] = str(_write_exports(ws.resume / "environment", variables))
     code, tail = _run(command(stage, ws, params), variables)
     if code:
+        with suppress(UserError):  # of the store: why the launch failed matters more
+            tracking.bury(ws, params, tail)
         raise UserError(failure(stage, code, tail))
     return report(stage, ws)
 

@@ -58,8 +58,7 @@ class Reporter:
     def tracked(self, ws: Workspace, params: Params, steps: int, inputs: Mapping[str, str]) -> Iterator[None]:
         """An MLflow run around the training. `inputs`: the digests of what is read."""
         self.steps = steps
-        dagster_run = self.dagster.run_id if self.dagster else None
-        with tracking.start(ws, params, self.stage, dagster_run_id=dagster_run) as self.run:
+        with tracking.start(ws, params, self.stage) as self.run:
             for name, digest in inputs.items():
                 self.run.dataset(name, digest)
             yield

@@ -2,11 +2,14 @@
 
 Everything MLflow does happens on one background thread: its import takes 1.4 s, a first store 2 to 6 s, a call 20 ms,
 and no training step waits for any of it. What goes wrong there is raised at the next call.
+
+A run is found again by the bytes it made: its tag `data_version` is the md5 that DVC records of its stage's output.
 """
 
 import json
 import logging
 import os
+import socket
 import subprocess
 import tempfile
 import time
@@ -17,7 +20,10 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
-from ml import stages
+import psutil
+
+from ml import lineage, stages
+from ml.atomic import write_json
 from ml.errors import UserError
 from ml.keys import file_md5
 from ml.params import Params
@@ -27,20 +33,23 @@ FLUSH_SECONDS = 3.0
 SAMPLING_SECONDS = 5.0  # of the system metrics
 BATCH = 1000  # metrics, the most that MLflow takes at once
 ERROR_LINES = 20
+DAGSTER_RUN = "ARRCOC_DAGSTER_RUN"  # names the Dagster run that a stage belongs to, to it and to its processes
+DAGSTER_PAGE, MLFLOW_PAGE = "http://127.0.0.1:3000", "http://127.0.0.1:5000"  # where `arrcoc ui` serves them
+UNTRACKED_CODE = ("*.py", "*.yaml")  # files that git does not know and that go into the diff of a dirty work tree
 
 
 @contextmanager
-def start(ws: Workspace, params: Params, stage: str, *, dagster_run_id: str | None = None) -> Iterator["Run"]:
+def start(ws: Workspace, params: Params, stage: str) -> Iterator["Run"]:
     """Open a run of `stage`; it ends as FINISHED, FAILED with the last lines of the error, or KILLED.
 
     Raises:
         UserError: the tracking store cannot be used.
     """
     with ThreadPoolExecutor(1, "mlflow") as thread:
-        run = Run(thread, thread.submit(_Session, ws, params, stage, dagster_run_id))
+        run = Run(thread, thread.submit(_Session, ws, params, stage))
         try:
             yield run
-            run.close("FINISHED")
+            run.close()
         except BaseException as error:
             # The store may be what failed: the error itself matters more than that it was not recorded.
             interrupted = not isinstance(error, Exception)
@@ -49,14 +58,35 @@ def start(ws: Workspace, params: Params, stage: str, *, dagster_run_id: str | No
 
 
 def run_id(ws: Workspace, params: Params, stage: str) -> str | None:
-    """The id of the newest finished run of a stage; None where there is none.
+    """The id of the newest finished run that made what lies in the stage's folder; None where there is none.
 
     Raises:
         UserError: the tracking store cannot be used.
     """
-    client = _client(ws, params)
+    client = connect(ws, params)
     experiment = client.get_experiment_by_name(params.tracking.experiment)
-    return _newest(client, experiment.experiment_id, stage) if experiment else None
+    return _maker(client, experiment.experiment_id, ws, stage) if experiment else None
+
+
+def bury(ws: Workspace, params: Params, last_lines: Sequence[str] = ()) -> None:
+    """Mark as FAILED what is recorded as running here though its process is gone: killed, out of memory, power lost.
+
+    Raises:
+        UserError: the tracking store cannot be used.
+    """
+    client = connect(ws, params)
+    if experiment := client.get_experiment_by_name(params.tracking.experiment):
+        _bury(client, experiment.experiment_id, last_lines)
+
+
+def page(ws: Workspace, params: Params, stage: str) -> str | None:
+    """The address of the MLflow page of the run that made a stage's output, as `arrcoc ui` serves it."""
+    try:
+        note = json.loads(lineage.run_file(ws, stage).read_text(encoding="utf-8"))
+    except (OSError, ValueError):
+        return None
+    server = params.tracking.uri if (params.tracking.uri or "").startswith("http") else MLFLOW_PAGE
+    return f"{server}/#/experiments/{note['experiment_id']}/runs/{note['run_id']}"
 
 
 def tracking_uri(ws: Workspace, params: Params) -> str:
@@ -107,14 +137,14 @@ class Run:
         """Set a tag, for example `data_version`."""
         self._submit(_Session.tag, name, value)
 
-    def close(self, status: str) -> None:
-        """Send all there is and end the run.
+    def close(self) -> None:
+        """Send all there is and end the run as FINISHED; the stage's output lies in its place by now.
 
         Raises:
             UserError: the tracking store cannot be used.
         """
         self.flush()
-        self._submit(_Session.close, status)
+        self._submit(_Session.finish)
         for future in self._pending:
             future.result()
 
@@ -133,18 +163,24 @@ class Run:
 class _Session:
     """The MLflow side of a run; lives on the background thread."""
 
-    def __init__(self, ws: Workspace, params: Params, stage: str, dagster_run_id: str | None) -> None:
-        self.client = _client(ws, params)
-        experiment = _experiment(self.client, ws, params)
-        tags = _provenance(ws) | {"stage": stage, "mlflow.source.name": f"arrcoc stage {stage}"}
-        if dagster_run_id:
-            tags["dagster_run_id"] = dagster_run_id
-        for upstream in stages.stage(ws, stage).upstream:
-            if found := _newest(self.client, experiment, upstream):
-                tags[f"upstream.{upstream}"] = found
-        self.run_id: str = self.client.create_run(experiment, run_name=stage, tags=tags).info.run_id
+    def __init__(self, ws: Workspace, params: Params, stage: str) -> None:
+        self.ws, self.stage, self.client = ws, stages.stage(ws, stage), connect(ws, params)
+        self.experiment = _experiment(self.client, ws, params)
+        _bury(self.client, self.experiment, ())
+        self.made_from = _made_from(ws, params, self.stage)
+        tags = _provenance(ws) | {"stage": stage, "mlflow.source.name": f"arrcoc stage {stage}", "process": _process()}
+        tags |= _dagster() | self._upstream()
+        self.run_id: str = self.client.create_run(self.experiment, run_name=stage, tags=tags).info.run_id
         self._log_params(_flatten(_lineage_params(ws, params, stage)))
+        if diff := _diff(ws):
+            self.client.log_text(self.run_id, diff, "dirty.diff")
         self.monitor = _system_metrics(self.run_id, tracking_uri(ws, params))
+
+    def _upstream(self) -> dict[str, str]:
+        """The runs that made what the stage reads; the last of them is the parent."""
+        makers = {name: _maker(self.client, self.experiment, self.ws, name) for name in self.stage.upstream}
+        found = {f"upstream.{name}": run for name, run in makers.items() if run}
+        return found | ({"mlflow.parentRunId": list(found.values())[-1]} if found else {})
 
     def _log_params(self, values: Mapping[str, str]) -> None:
         from mlflow.entities import Param
@@ -177,6 +213,16 @@ class _Session:
     def tag(self, name: str, value: str) -> None:
         self.client.set_tag(self.run_id, name, value)
 
+    def finish(self) -> None:
+        """Record the output by its md5, and what it and all above it were made from."""
+        out = lineage.data_version(self.ws, self.ws.stage(self.stage.name))
+        line = lineage.above(self.ws, self.stage.upstream) | {self.stage.name: {**self.made_from, "out": out}}
+        self.client.log_text(self.run_id, json.dumps(line, indent=1), "lineage.json")
+        self.client.set_tag(self.run_id, "data_version", out or "none")
+        note = {"run_id": self.run_id, "experiment_id": self.experiment}
+        write_json(lineage.run_file(self.ws, self.stage.name), note)
+        self.close("FINISHED")
+
     def close(self, status: str) -> None:
         self.monitor.finish()
         self.client.set_terminated(self.run_id, status)
@@ -186,7 +232,12 @@ class _Session:
         self.close(status)
 
 
-def _client(ws: Workspace, params: Params) -> Any:
+def connect(ws: Workspace, params: Params) -> Any:
+    """An `MlflowClient` on the store of the params.
+
+    Raises:
+        UserError: the tracking store cannot be used.
+    """
     os.environ.update(MLFLOW_DISABLE_TELEMETRY="true", DO_NOT_TRACK="true")  # read when MLflow is imported
     from mlflow import MlflowClient
     from mlflow.exceptions import MlflowException
@@ -218,14 +269,44 @@ def _experiment(client: Any, ws: Workspace, params: Params) -> str:
     return str(client.create_experiment(name, (ws.root / "mlflow" / "artifacts").as_uri() if embedded else None))
 
 
-def _newest(client: Any, experiment: str, stage: str) -> str | None:
-    found = client.search_runs(
-        [experiment],
-        f"tags.stage = '{stage}' and attributes.status = 'FINISHED'",
-        max_results=1,
-        order_by=["attributes.start_time DESC"],
-    )
+def _maker(client: Any, experiment: str, ws: Workspace, stage: str) -> str | None:
+    """The newest finished run whose output is what lies in the stage's folder."""
+    version = lineage.data_version(ws, ws.stage(stage))
+    wanted = f"tags.stage = '{stage}' and tags.data_version = '{version}' and attributes.status = 'FINISHED'"
+    found = client.search_runs([experiment], wanted, max_results=1, order_by=["attributes.start_time DESC"])
     return str(found[0].info.run_id) if found else None
+
+
+def _bury(client: Any, experiment: str, last_lines: Sequence[str]) -> None:
+    for run in client.search_runs([experiment], "attributes.status = 'RUNNING'"):
+        host, pid, began = run.data.tags.get("process", "::").split(":")
+        if host == socket.gethostname() and not _alive(int(pid), began):
+            last = "\n".join([*last_lines[-ERROR_LINES:], f"process {pid} ended without a word"])
+            client.set_tag(run.info.run_id, "error", last)
+            client.set_terminated(run.info.run_id, "FAILED")
+
+
+def _process() -> str:
+    """Host, id and start of this process: an id alone is given again."""
+    return f"{socket.gethostname()}:{os.getpid()}:{psutil.Process().create_time():.2f}"
+
+
+def _alive(pid: int, began: str) -> bool:
+    try:
+        return f"{psutil.Process(pid).create_time():.2f}" == began
+    except psutil.Error:
+        return False
+
+
+def _dagster() -> dict[str, str]:
+    if not (run := os.environ.get(DAGSTER_RUN)):
+        return {}
+    return {"dagster_run_id": run, "mlflow.note.content": f"[Dagster run {run[:8]}]({DAGSTER_PAGE}/runs/{run})"}
+
+
+def _made_from(ws: Workspace, params: Params, stage: stages.Stage) -> lineage.Made:
+    deps = {path: lineage.data_version(ws, ws.root / path) for path in (*stage.code, *stage.data)}
+    return {"deps": deps, "params": stage.param_values(params), "files": stage.code_files(ws)}
 
 
 def _lineage_params(ws: Workspace, params: Params, stage: str) -> dict[str, Any]:
@@ -250,18 +331,25 @@ def _provenance(ws: Workspace) -> dict[str, str]:
     tags = {}
     if commit := _git(ws, "rev-parse", "HEAD"):
         tags = {"git_commit": commit, "mlflow.source.git.commit": commit}
-        tags["git_dirty"] = str(bool(_git(ws, "status", "--porcelain"))).lower()
+        tags["git_dirty"] = str(bool(_git(ws, "status", "--porcelain", "--", ".", ":!dvc.lock"))).lower()
     if (lock := ws.root / "dvc.lock").is_file():
         tags["dvc_lock_md5"] = file_md5(lock)
     return tags
 
 
-def _git(ws: Workspace, *arguments: str) -> str:
+def _diff(ws: Workspace) -> str:
+    """How the work tree differs from the commit: a patch, code that git does not know yet included."""
+    added = _git(ws, "ls-files", "--others", "--exclude-standard", "--", *UNTRACKED_CODE).splitlines()
+    news = [_git(ws, "diff", "--no-index", "--", os.devnull, name, codes=(0, 1)) for name in added]
+    return "\n".join(filter(None, [_git(ws, "diff", "HEAD", "--", ".", ":!dvc.lock"), *news]))
+
+
+def _git(ws: Workspace, *arguments: str, codes: Sequence[int] = (0,)) -> str:
     try:
         done = subprocess.run(["git", *arguments], cwd=ws.root, capture_output=True, text=True, timeout=20)
     except (OSError, subprocess.TimeoutExpired):  # no git here: the run simply has no commit
         return ""
-    return done.stdout.strip() if done.returncode == 0 else ""
+    return done.stdout.strip() if done.returncode in codes else ""
 
 
 def _system_metrics(run: str, uri: str) -> Any:

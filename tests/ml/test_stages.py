@@ -22,6 +22,7 @@ TELLING = {
     "ml",
     "ml.errors",
     "ml.keys",
+    "ml.lineage",
     "ml.params",
     "ml.pool",
     "ml.report",

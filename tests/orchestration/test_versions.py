@@ -6,9 +6,10 @@ from dvc_data.hashfile.db.local import LocalHashFileDB
 from dvc_objects.fs.local import LocalFileSystem
 
 from ml import stages
+from ml.lineage import data_version
 from ml.params import preset, validate
 from ml.workspace import Workspace
-from orchestration.versions import code_version, data_version, shard_version
+from orchestration.versions import code_version, shard_version
 
 
 @pytest.fixture

@@ -1,13 +1,17 @@
 """Runs as they stand in a real store."""
 
 import json
+import os
+import socket
 import subprocess
+import sys
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 import pytest
 
+from ml import lineage
 from ml.errors import UserError
 from ml.params import Params, load
 from ml.training import tracking
@@ -21,7 +25,7 @@ Make = Callable[..., Workspace]
 
 
 def stored(ws: Workspace, run_id: str) -> Any:
-    return tracking._client(ws, load(ws.params_file)).get_run(run_id)
+    return tracking.connect(ws, load(ws.params_file)).get_run(run_id)
 
 
 @pytest.fixture
@@ -30,30 +34,44 @@ def opened(workspace: Make) -> tuple[Workspace, Params]:
     return ws, load(ws.params_file)
 
 
-def test_a_finished_run(opened: tuple[Workspace, Params]) -> None:
+def write_output(ws: Workspace, stage: str, text: str = "weights") -> None:
+    ws.stage(stage).mkdir(parents=True, exist_ok=True)
+    (ws.stage(stage) / "model.safetensors").write_text(text)
+
+
+def artifact(ws: Workspace, run_id: str, name: str) -> Path:
+    return ws.root / "mlflow" / "artifacts" / run_id / "artifacts" / name
+
+
+def test_a_finished_run(opened: tuple[Workspace, Params], monkeypatch: pytest.MonkeyPatch) -> None:
     ws, params = opened
-    with tracking.start(ws, params, "mask_region_alignment", dagster_run_id="abc") as run:
+    monkeypatch.setenv(tracking.DAGSTER_RUN, "abc")
+    with tracking.start(ws, params, "mask_region_alignment") as run:
         for step in range(5):
             run.metrics({"loss": 5.0 - step, "lr": 0.1}, step)
         run.table("validation", [{"step": 1, "loss": 2.0}, {"step": 2}])
         run.picture("sheet", PNG)
         run.dataset("sa_000000.labels", "0123456789abcdef0123456789abcdef")
-        run.tag("data_version", "xyz")
+        run.tag("best_step", "3")
         run_id = run.id
+        write_output(ws, "mask_region_alignment")
     assert tracking.run_id(ws, params, "mask_region_alignment") == run_id
     found = stored(ws, run_id)
     assert found.info.status == "FINISHED"
     assert found.data.metrics == {"loss": 1.0, "lr": 0.1}
-    assert found.data.tags["data_version"] == "xyz"
+    assert found.data.tags["best_step"] == "3"
+    made = json.loads(artifact(ws, run_id, "lineage.json").read_text())["mask_region_alignment"]
+    assert made["out"] == found.data.tags["data_version"] == lineage.data_version(ws, ws.stage("mask_region_alignment"))
+    assert made["deps"]["data/backbones"] == lineage.data_version(ws, ws.stage("backbones"))
+    assert tracking.page(ws, params, "mask_region_alignment").endswith(f"/runs/{run_id}")
     assert found.data.tags["dagster_run_id"] == "abc"
     assert found.data.params["training.batch_size"] == "3"
     assert found.data.params["filter.predicted_iou"] == "0.88"  # of a stage above
     assert not any(name.startswith("relevance_learning") for name in found.data.params)  # of a stage below
     assert [item.dataset.digest for item in found.inputs.dataset_inputs] == ["0123456789abcdef0123456789abcdef"]
-    folder = ws.root / "mlflow" / "artifacts" / run_id / "artifacts"
-    assert (folder / "pictures" / "sheet.png").read_bytes() == PNG
-    assert json.loads((folder / "tables" / "validation.json").read_text())["columns"] == ["step", "loss"]
-    client = tracking._client(ws, params)
+    assert artifact(ws, run_id, "pictures/sheet.png").read_bytes() == PNG
+    assert json.loads(artifact(ws, run_id, "tables/validation.json").read_text())["columns"] == ["step", "loss"]
+    client = tracking.connect(ws, params)
     assert [metric.value for metric in client.get_metric_history(run_id, "loss")] == [5.0, 4.0, 3.0, 2.0, 1.0]
 
 
@@ -63,8 +81,49 @@ def test_a_run_names_the_runs_it_builds_on(opened: tuple[Workspace, Params]) -> 
     for stage in ("mask_region_alignment", "text_region_grounding"):
         with tracking.start(ws, params, stage) as run:
             ids[stage] = run.id
+            write_output(ws, stage)
     tags = stored(ws, ids["text_region_grounding"]).data.tags
-    assert tags["upstream.mask_region_alignment"] == ids["mask_region_alignment"]
+    assert tags["upstream.mask_region_alignment"] == tags["mlflow.parentRunId"] == ids["mask_region_alignment"]
+
+
+def test_a_run_is_found_by_the_bytes_it_made(opened: tuple[Workspace, Params]) -> None:
+    ws, params = opened
+    ids = []
+    for text in ("one", "two"):
+        with tracking.start(ws, params, "mask_region_alignment") as run:
+            ids.append(run.id)
+            write_output(ws, "mask_region_alignment", text)
+    assert tracking.run_id(ws, params, "mask_region_alignment") == ids[1]
+    write_output(ws, "mask_region_alignment", "one")
+    assert tracking.run_id(ws, params, "mask_region_alignment") == ids[0]
+    write_output(ws, "mask_region_alignment", "neither")
+    assert tracking.run_id(ws, params, "mask_region_alignment") is None
+
+
+def test_a_killed_process_leaves_nothing_running(opened: tuple[Workspace, Params]) -> None:
+    ws, params = opened
+    code = (
+        "import os, signal; from pathlib import Path; from ml.params import load; from ml.training import tracking\n"
+        f"from ml.workspace import Workspace; ws = Workspace(Path({str(ws.root)!r}))\n"
+        "with tracking.start(ws, load(ws.params_file), 'relevance_learning') as run:\n"
+        "    print(run.id, flush=True); os.kill(os.getpid(), signal.SIGKILL)"
+    )
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True)
+    run_id = done.stdout.strip()
+    assert stored(ws, run_id).info.status == "RUNNING"
+    with tracking.start(ws, params, "mask_region_alignment") as alive:  # which buries it, and not itself
+        assert stored(ws, alive.id).info.status == "RUNNING"
+    assert stored(ws, run_id).info.status == "FAILED"
+    assert "ended without a word" in stored(ws, run_id).data.tags["error"]
+
+
+def test_the_last_lines_of_a_killed_process_are_kept(opened: tuple[Workspace, Params]) -> None:
+    ws, params = opened
+    client = tracking.connect(ws, params)
+    dead = {"stage": "relevance_learning", "process": f"{socket.gethostname()}:{os.getpid()}:1.00"}
+    run_id = client.create_run(tracking._experiment(client, ws, params), tags=dead).info.run_id
+    tracking.bury(ws, params, ["step 3", "Killed"])
+    assert stored(ws, run_id).data.tags["error"].startswith("step 3\nKilled\n")
 
 
 def test_a_failed_run_says_why_and_is_not_found(opened: tuple[Workspace, Params]) -> None:
@@ -92,11 +151,16 @@ def test_git_and_dvc_lock_are_recorded(opened: tuple[Workspace, Params]) -> None
     for command in (["init", "-q"], ["add", "params.yaml"], ["commit", "-qm", "first"]):
         subprocess.run([*git, *command], cwd=ws.root, check=True)
     (ws.root / "dvc.lock").write_text("stages: {}\n")
+    ws.params_file.write_text(ws.params_file.read_text().replace("seed: 0", "seed: 7"))
+    (ws.root / "added.py").write_text("LATER = 1\n")
     with tracking.start(ws, params, "mask_region_alignment") as run:
         tags = stored(ws, run.id).data.tags
     head = subprocess.run([*git, "rev-parse", "HEAD"], cwd=ws.root, capture_output=True, text=True, check=True)
     assert tags["git_commit"] == head.stdout.strip()
+    diff = artifact(ws, run.id, "dirty.diff").read_text()
     assert tags["git_dirty"] == "true"
+    assert "-seed: 0" in diff and "+seed: 7" in diff
+    assert "+LATER = 1" in diff
     assert len(tags["dvc_lock_md5"]) == 32
 
 
@@ -110,8 +174,6 @@ def test_a_broken_store_is_named(opened: tuple[Workspace, Params]) -> None:
 
 
 def test_nothing_is_told_to_anyone(opened: tuple[Workspace, Params], monkeypatch: pytest.MonkeyPatch) -> None:
-    import os
-
     monkeypatch.delenv("MLFLOW_DISABLE_TELEMETRY", raising=False)
     tracking.run_id(*opened, "mask_region_alignment")
     assert os.environ["MLFLOW_DISABLE_TELEMETRY"] == os.environ["DO_NOT_TRACK"] == "true"
