@@ -119,6 +119,47 @@ def report(as_json: AsJson = False) -> None:
 
 
 @app.command()
+def trace(
+    subject: Annotated[str, typer.Argument(help="A score (refcoco/val/acc@0.5), an MLflow run id, or: model.")],
+    verify: Annotated[bool, typer.Option("--verify", help="Hash everything that is there again, and compare.")] = False,
+    as_json: AsJson = False,
+) -> None:
+    """Walk from a score, a run or the released model to what it was made from: runs, params, code, shards, rejects.
+
+    With --verify the exit code is 1 where bytes that are there are not the bytes that were used.
+    """
+    from ml.commands import trace as commands
+
+    ws, params = _workspace()
+    found = commands.trace(ws, params, subject, verify)
+    if as_json:
+        print(json.dumps(found))
+    else:
+        commands.show(found)
+    raise typer.Exit(1 if any(row["state"] == "differs" for row in found.get("verified", [])) else 0)
+
+
+@app.command()
+def compare(
+    a: Annotated[str, typer.Argument(help="An MLflow run id (its beginning is enough), a score, or: model.")],
+    b: Annotated[str, typer.Argument(help="Another run of the same stage.")],
+    as_json: AsJson = False,
+) -> None:
+    """Compare two runs: the knobs and code that differ, the scores with their differences, the stages they share.
+
+    Where both answered the same benchmark, a difference stands with its 95% interval (paired bootstrap over images).
+    """
+    from ml.commands import compare as commands
+
+    ws, params = _workspace()
+    found = commands.compare(ws, params, a, b)
+    if as_json:
+        print(json.dumps(found))
+    else:
+        commands.show(found)
+
+
+@app.command()
 def ui(
     host: Annotated[str, typer.Option(help="Address to bind to; the default is for this machine only.")] = "127.0.0.1",
     dagster_port: Annotated[int, typer.Option(help="Port of the Dagster page.")] = 3000,

@@ -56,6 +56,14 @@ def first(reasons: Sequence[str]) -> str:
     return "" if not reasons else reasons[0] + (f", and {len(reasons) - 1} more" if len(reasons) > 1 else "")
 
 
+def table(columns: Sequence[str], rows: Sequence[Sequence[str]]) -> Table:
+    """A plain table."""
+    shown = Table(*columns, box=None, header_style="dim", pad_edge=False)
+    for row in rows:
+        shown.add_row(*row)
+    return shown
+
+
 def stage_table(rows: Sequence[tuple[str, str, str, str]]) -> Table:
     """Rows of (stage, state, time, why)."""
     table = Table("stage", "state", "time", "why", box=None, header_style="dim", pad_edge=False)
