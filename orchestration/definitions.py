@@ -27,7 +27,15 @@ def build(ws: Workspace, params: Params) -> dg.Definitions:
         assets=assets(ws, params),
         asset_checks=checks.checks(ws, params),
         resources=resources(ws, params),
+        sensors=[hands_free()],
         executor=dg.in_process_executor,  # stages use the whole machine: one after the other
+    )
+
+
+def hands_free() -> dg.AutomationConditionSensorDefinition:
+    """Runs what has become stale, a new shard included, without being asked; off until switched on on the page."""
+    return dg.AutomationConditionSensorDefinition(
+        "hands_free", target="*", default_status=dg.DefaultSensorStatus.STOPPED, description=hands_free.__doc__
     )
 
 

@@ -24,6 +24,17 @@ from orchestration.versions import code_version
 for _category in (dg.BetaWarning, dg.PreviewWarning):  # of backfill_policy and Pipes; the version is pinned
     warnings.filterwarnings("ignore", category=_category)
 
+HANDS_FREE = (  # `any_deps_updated` would also fire where the rebuilt input is the same
+    (
+        dg.AutomationCondition.missing()
+        | dg.AutomationCondition.code_version_changed()
+        | dg.AutomationCondition.any_deps_match(dg.AutomationCondition.data_version_changed())
+    )
+    & ~dg.AutomationCondition.in_progress()
+    & ~dg.AutomationCondition.any_deps_missing()
+    & ~dg.AutomationCondition.any_deps_in_progress()
+)
+
 
 @dataclass(frozen=True)
 class Line:
@@ -100,6 +111,7 @@ class Line:
             "kinds": kinds,
             "deps": deps,
             "code_version": code_version(stage, self.ws, self.params),
+            "automation_condition": HANDS_FREE,
         }
 
 

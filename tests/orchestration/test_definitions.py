@@ -39,5 +39,19 @@ def test_every_asset_is_described_and_versioned():
         assert graph.get(key).code_version
 
 
+def test_hands_free_is_off_until_switched_on():
+    sensor = build(Workspace.find(), preset("toytown")).resolve_sensor_def("hands_free")
+    assert sensor.default_status == dg.DefaultSensorStatus.STOPPED
+
+
+def test_hands_free_asks_for_what_is_missing_and_waits_for_what_is_not_there_yet():
+    found = build(Workspace.find(), preset("smoke"))
+    with dg.DagsterInstance.ephemeral() as instance:
+        result = dg.evaluate_automation_conditions(found, instance)
+        keys = found.resolve_asset_graph().get_all_asset_keys()
+        asked = {key.to_user_string(): result.get_num_requested(key) for key in keys if result.get_num_requested(key)}
+    assert asked == {"sa1b_shards": 2, "mask_index": 2, "filtered_masks": 2, "backbones": 1, "benchmark_data": 1}
+
+
 if __name__ == "__main__":
     SNAPSHOT.write_text(described())
