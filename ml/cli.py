@@ -174,7 +174,7 @@ def ui(
 
 @app.command()
 def bench(
-    name: Annotated[str, typer.Argument(help="masks, index or filter.")],
+    name: Annotated[str, typer.Argument(help="masks, index, filter or evaluation.")],
     paths: Annotated[list[Path] | None, typer.Argument(help="A JSON of SA-1B; default: toytown at its size.")] = None,
     as_json: AsJson = False,
 ) -> None:

@@ -12,6 +12,7 @@ BENCHES = {
     "masks": "ml.bench.masks:bench",
     "index": "ml.bench.index:bench",
     "filter": "ml.bench.filter:bench",
+    "evaluation": "ml.bench.evaluation:bench",
 }
 
 
