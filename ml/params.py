@@ -107,6 +107,7 @@ class Features(Section):
 
 class TrainingSet(Section):
     validation_fraction: Fraction
+    decontaminate: bool  # leave out images that are copies of a benchmark's
 
 
 class Benchmarks(Section):

@@ -81,7 +81,7 @@ def shard_inputs(stage: str, ws: Workspace, params: Params, shard: str) -> list[
     """The files that one shard of a stage reads."""
     if stage == "training_set":
         members = group_shards(partitions("sa1b_shards", ws, params), params.shards.group_size)[shard]
-        return [
+        return [ws.stage("benchmark_data") / "hashes.parquet"] + [
             path
             for name in members
             for upstream in ("pseudo_labels", "image_features")
@@ -169,13 +169,14 @@ def image_features(ws: Workspace, params: Params, shard: str) -> Report:
 
 
 def training_set(ws: Workspace, params: Params, group: str) -> Report:
-    """A light manifest of a group of shards: md5s, split, statistics."""
+    """A light manifest of a group of shards: md5s, split, statistics, copies of benchmark images."""
     from ml.labeling.training_set import build_group
 
     shards = group_shards(partitions("sa1b_shards", ws, params), params.shards.group_size)[group]
     labels, features = ws.stage("pseudo_labels"), ws.stage("image_features")
+    hashes = ws.stage("benchmark_data") / "hashes.parquet"
     out = shard_outputs("training_set", ws, group)[0]
-    return build_group(group, shards, labels, features, out, params.training_set, params.seed)
+    return build_group(group, shards, labels, features, hashes, out, params.training_set, params.seed)
 
 
 # --- the stages that are one piece ----------------------------------------------------------------------------

@@ -4,6 +4,7 @@ What it writes, each file sorted and free of absolute paths:
 
     sources.json                 folder name -> path relative to this folder
     images.parquet               image (folder name / path in it), width, height, md5
+    hashes.parquet               image, mirrored, phash: what a copy of it in a training shard is known by
     queries/<benchmark>.parquet  query_id, split, image, text, kind; image is `<folder>/` where it is asked of all
     regions/<benchmark>.parquet  image, counts: masks that belong to the input
     truth/<benchmark>.parquet    query_id and the answer; truth/<benchmark>_regions.parquet of the given masks
@@ -21,7 +22,6 @@ from typing import Any
 
 import pyarrow as pa
 import pyarrow.parquet as pq
-from PIL import Image, UnidentifiedImageError
 
 from ml.atomic import write_json
 from ml.errors import UserError
@@ -33,6 +33,8 @@ from ml.evaluation.relevance import read_relevance
 from ml.keys import file_md5
 from ml.params import Params
 from ml.report import Report
+from ml.sa1b.phash import BYTES, mirrored_phash, phash
+from ml.sa1b.reader import decode
 
 READERS: dict[str, Callable[[Path], list[Benchmark]]] = {
     "refcoco": read_refcoco,
@@ -42,6 +44,7 @@ READERS: dict[str, Callable[[Path], list[Benchmark]]] = {
 }
 QUERIES = pa.schema([(name, pa.string()) for name in ("query_id", "split", "image", "text", "kind")])
 IMAGES = pa.schema([("image", pa.string()), ("width", pa.int32()), ("height", pa.int32()), ("md5", pa.string())])
+HASHES = pa.schema([("image", pa.string()), ("mirrored", pa.bool_()), ("phash", pa.binary(BYTES))])
 
 
 def build(folders: dict[str, Path], out: Path, params: Params) -> Report:
@@ -69,7 +72,10 @@ def build(folders: dict[str, Path], out: Path, params: Params) -> Report:
     sources = {name: os.path.relpath(folder.resolve(), out.resolve()) for name, folder in folders.items()}
     write_json(out / "sources.json", sources)
     write_json(out / "rejects.json", rejects)
-    _table(sorted(images, key=lambda row: row["image"]), out / "images.parquet", IMAGES)
+    images.sort(key=lambda row: row["image"])
+    _table([{name: row[name] for name in IMAGES.names} for row in images], out / "images.parquet", IMAGES)
+    hashes = [{"image": row["image"], **found} for row in images for found in row["hashes"]]
+    _table(hashes, out / "hashes.parquet", HASHES)
     report.numbers["images"] = len(images)
     report.rejected = dict(Counter(f"{row['benchmark']}: {row['reason']}" for row in rejects))
     return report
@@ -88,16 +94,17 @@ def _check_images(name: str, folder: Path, benchmarks: list[Benchmark]) -> tuple
     rows, unsound = [], {}
     for path, size in sorted(claimed.items()):
         try:
-            with Image.open(folder / path) as image:
-                width, height = image.size
-        except (OSError, UnidentifiedImageError, Image.DecompressionBombError) as error:
+            pixels = decode((folder / path).read_bytes())
+        except (OSError, UserError) as error:
             unsound[path] = f"not readable as an image ({type(error).__name__})"
             continue
+        height, width = pixels.shape[:2]
         if size is not None and size != (height, width):
             unsound[path] = f"is {width}x{height}, the annotations say {size[1]}x{size[0]}"
             continue
+        hashes = [{"mirrored": False, "phash": phash(pixels)}, {"mirrored": True, "phash": mirrored_phash(pixels)}]
         md5 = file_md5(folder / path)
-        rows.append({"image": f"{name}/{path}", "width": width, "height": height, "md5": md5})
+        rows.append({"image": f"{name}/{path}", "width": width, "height": height, "md5": md5, "hashes": hashes})
     return rows, unsound
 
 

@@ -16,6 +16,7 @@ from ml.labeling.crops import masked_crops
 from ml.labeling.kept import KeptImage, decoded
 from ml.labeling.relevance import Floats
 from ml.params import Labels
+from ml.sa1b.phash import phash
 
 Batch = list[tuple[KeptImage, NDArray[np.uint8]]]
 
@@ -46,9 +47,13 @@ class Captioner(Protocol):
 
 @dataclass(frozen=True)
 class Described:
-    """An image as CLIP and CoCa see it: its caption, a caption a mask, and f32 [N, e] embeddings of the crops."""
+    """An image as CLIP and CoCa see it: its caption, a caption a mask, and f32 [N, e] embeddings of the crops.
+
+    Its perceptual hash, too, since its pixels are at hand.
+    """
 
     kept: KeptImage
+    phash: bytes
     caption: str
     captions: list[str]
     embeddings: Floats
@@ -90,9 +95,9 @@ def embed_texts(texts: list[str], clip: Embedder, batch_size: int) -> Floats:
 def _describe(batch: Batch, clip: Embedder, captioner: Captioner, margin: float) -> Iterator[Described]:
     embeddings, captions = _seen(batch, clip, captioner, margin)
     ends = np.cumsum([len(kept.rows) for kept, _ in batch])
-    for number, (kept, _) in enumerate(batch):
+    for number, (kept, image) in enumerate(batch):
         own = slice(ends[number] - len(kept.rows), ends[number])
-        yield Described(kept, captions[ends[-1] + number], captions[own], embeddings[own])
+        yield Described(kept, phash(image), captions[ends[-1] + number], captions[own], embeddings[own])
 
 
 def _seen(batch: Batch, clip: Embedder, captioner: Captioner, margin: float) -> tuple[Floats, list[str]]:

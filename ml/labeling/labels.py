@@ -37,6 +37,7 @@ class Draft:
     """An image after the first pass: what was said of it; its embeddings lie in the shard's file from `start`."""
 
     kept: KeptImage
+    phash: bytes
     caption: str
     phrases: list[Phrase | None]
     start: int
@@ -89,7 +90,7 @@ def _drafts(described: Iterator[Described], embeddings: Array) -> Iterator[Draft
     for one in described:
         end = start + len(one.captions)
         embeddings[start:end] = one.embeddings
-        yield Draft(one.kept, one.caption, [parse(caption) for caption in one.captions], start)
+        yield Draft(one.kept, one.phash, one.caption, [parse(caption) for caption in one.captions], start)
         start = end
 
 
@@ -163,6 +164,7 @@ def _label(
     questions = ask(asker, clear, kept.levels, crops, words, params.questions, rng)
     return {
         **image_columns(kept),
+        "phash": draft.phash,
         "caption": image_caption(draft.caption, regions, geometry, crops, words),
         "phrases": [_spoken(phrase) for phrase in draft.phrases],
         "queries": [{"text": phrase_text(query, rng), "kind": query.kind, "target": query.target} for query in chosen],

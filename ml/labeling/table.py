@@ -13,6 +13,7 @@ from ml.atomic import atomic_path
 from ml.labeling.kept import KeptImage
 from ml.labeling.pictures import sample_sheet
 from ml.report import Report
+from ml.sa1b.phash import BYTES
 
 ROW_GROUP = 64  # images
 SHOWN = 3  # images on the sample sheet
@@ -26,6 +27,7 @@ SCHEMA = pa.schema(
         "height": pa.int32(),
         "jpeg_offset": pa.int64(),
         "jpeg_bytes": pa.int64(),
+        "phash": pa.binary(BYTES),
         "caption": pa.string(),
         "mask_ids": pa.list_(pa.int64()),
         "counts": pa.list_(pa.string()),

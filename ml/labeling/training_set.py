@@ -1,4 +1,4 @@
-"""The manifest of a group of shards: which bytes are trained on, how they split, and what they hold."""
+"""The manifest of a group of shards: which bytes are trained on, how they split, what they hold, what is left out."""
 
 import hashlib
 from collections import Counter
@@ -12,10 +12,11 @@ import pyarrow.parquet as pq
 from ml.atomic import write_json
 from ml.errors import UserError
 from ml.keys import file_md5
+from ml.labeling.contamination import benchmark_hashes, copies
 from ml.params import TrainingSet
 from ml.report import Report
 
-COLUMNS = ["image_id", "levels", "phrases", "queries", "questions"]
+COLUMNS = ["image_id", "phash", "levels", "phrases", "queries", "questions"]
 
 
 def build_group(
@@ -23,26 +24,43 @@ def build_group(
     shards: Sequence[str],
     labels_dir: Path,
     features_dir: Path,
+    hashes: Path,
     out: Path,
     params: TrainingSet,
     seed: int,
 ) -> Report:
-    """Write the manifest of a group: md5s and counts of its shards, the split, statistics.
+    """Write the manifest of a group: md5s and counts of its shards, the split, statistics, copies of benchmark images.
+
+    `copies` lists those that were found, `left_out` the ids of those that are not trained on: with
+    `params.decontaminate` all of them, else none. `hashes` is what `benchmark_data` wrote.
 
     Raises:
-        UserError: a shard's labels or features are missing.
+        UserError: a shard's labels or features, or the hashes, are missing.
     """
+    known = benchmark_hashes(hashes)
     statistics: Counter[str] = Counter()
-    members = [_shard(name, labels_dir, features_dir, params.validation_fraction, seed, statistics) for name in shards]
+    members: list[dict[str, Any]] = []
+    found: list[dict[str, Any]] = []
+    for name in shards:
+        rows = _rows(labels_dir / f"{name}.parquet")
+        same = copies(name, [row["image_id"] for row in rows], [row["phash"] for row in rows], known)
+        left_out = {copy["image_id"] for copy in same} if params.decontaminate else set()
+        members.append(_shard(name, rows, left_out, labels_dir, features_dir, params.validation_fraction, seed))
+        statistics.update(members[-1].pop("statistics"))
+        found += same
+    excluded = sorted(copy["image_id"] for copy in found) if params.decontaminate else []
+    statistics.update(benchmark_copies=len(found), left_out_images=len(excluded))
     manifest = {
         "group": group,
         "shards": members,
         "validation_fraction": params.validation_fraction,
         "seed": seed,
         "statistics": dict(statistics),
+        "copies": found,
+        "left_out": excluded,
     }
     write_json(out, manifest)
-    return Report(numbers=dict(sorted(statistics.items())), tables={"shards": members})
+    return Report(numbers=dict(sorted(statistics.items())), tables={"shards": members, "benchmark copies": found})
 
 
 def is_validation(seed: int, image_id: int, fraction: float) -> bool:
@@ -52,21 +70,27 @@ def is_validation(seed: int, image_id: int, fraction: float) -> bool:
 
 
 def _shard(
-    name: str, labels_dir: Path, features_dir: Path, fraction: float, seed: int, statistics: Counter[str]
+    name: str,
+    rows: list[dict[str, Any]],
+    left_out: set[int],
+    labels_dir: Path,
+    features_dir: Path,
+    fraction: float,
+    seed: int,
 ) -> dict[str, Any]:
-    """A shard's entry; what it holds is added to `statistics`."""
+    """A shard's entry, with the statistics of what it holds."""
     labels, embeddings = labels_dir / f"{name}.parquet", labels_dir / f"{name}.safetensors"
     features = features_dir / f"{name}.safetensors"
     held: Counter[str] = Counter()
-    for row in _rows(labels):
-        held.update(_statistics(row, fraction, seed))
-    statistics.update(held)
+    for row in rows:
+        held.update(_statistics(row, row["image_id"] in left_out, fraction, seed))
     return {
         "shard": name,
         "labels": _md5(labels, "pseudo_labels"),
         "embeddings": _md5(embeddings, "pseudo_labels"),
         "features": _md5(features, "image_features"),
         **{count: held[count] for count in ("images", "masks", "queries")},
+        "statistics": held,
     }
 
 
@@ -77,13 +101,14 @@ def _rows(labels: Path) -> list[dict[str, Any]]:
         raise UserError(f"{labels}: not readable as Parquet ({error}); run pseudo_labels for this shard") from error
 
 
-def _statistics(row: dict[str, Any], fraction: float, seed: int) -> Counter[str]:
+def _statistics(row: dict[str, Any], left_out: bool, fraction: float, seed: int) -> Counter[str]:
+    """What one image adds to a shard's counts; an image that is left out is neither trained on nor validated with."""
     validation = is_validation(seed, row["image_id"], fraction)
     return Counter(
         {
             "images": 1,
-            "validation_images": int(validation),
-            "train_images": int(not validation),
+            "validation_images": int(validation and not left_out),
+            "train_images": int(not validation and not left_out),
             "masks": len(row["levels"]),
             "described": sum(phrase != "" for phrase in row["phrases"]),
             "queries": len(row["queries"]),

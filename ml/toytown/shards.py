@@ -6,6 +6,7 @@ The files hold what SA-1B's hold and nothing of the truth: no kind, no colour, n
 import io
 import json
 import tarfile
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -36,6 +37,36 @@ def shard_scene(shard_index: int, index: int, params: Params) -> Scene:
     return scene(params.seed, index, shard_name(shard_index))
 
 
+def shard_drawing(shard_index: int, index: int, params: Params) -> Drawing:
+    """What image `index` of a shard shows.
+
+    The last of the first shard are copies of benchmark images, planted to be found: one as it is, one mirrored, one
+    made smaller and larger again.
+    """
+    place = index - params.toytown.images_per_shard + len(PLANTED)
+    if shard_index or place < 0:
+        return draw(shard_scene(shard_index, index, params))
+    benchmark, change = PLANTED[place]
+    return change(draw(scene(params.seed, 0, benchmark)))
+
+
+def _same(drawing: Drawing) -> Drawing:
+    return drawing
+
+
+def _mirrored(drawing: Drawing) -> Drawing:
+    return replace(drawing, image=drawing.image[:, ::-1], owner=drawing.owner[:, ::-1])
+
+
+def _coarser(drawing: Drawing) -> Drawing:
+    small = cv2.resize(drawing.image, (SIDE * 5 // 8, SIDE * 5 // 8), interpolation=cv2.INTER_AREA)
+    large = cv2.resize(small, (SIDE, SIDE), interpolation=cv2.INTER_LINEAR)
+    return replace(drawing, image=large.astype(np.uint8, copy=False))
+
+
+PLANTED = (("flickr30k/test", _same), ("lvis/val", _mirrored), ("relevance/val", _coarser))  # of each its first image
+
+
 def image_id(shard_index: int, index: int, params: Params) -> int:
     """Unique across shards, from 1."""
     return shard_index * params.toytown.images_per_shard + index + 1
@@ -47,7 +78,7 @@ def write_shard(shard_index: int, params: Params, path: Path) -> Report:
     with atomic_path(path) as tmp, tarfile.open(tmp, "w", format=tarfile.USTAR_FORMAT) as tar:
         for index in range(params.toytown.images_per_shard):
             number = image_id(shard_index, index, params)
-            drawing = draw(shard_scene(shard_index, index, params))
+            drawing = shard_drawing(shard_index, index, params)
             content = record(drawing, number)
             masks += len(content["annotations"])
             _add(tar, f"sa_{number}.jpg", jpeg(drawing.image))

@@ -7,9 +7,9 @@ import numpy as np
 
 from ml.masks import Masks
 from ml.params import Params
-from ml.toytown.draw import Drawing, draw
+from ml.toytown.draw import Drawing
 from ml.toytown.meaning import Meaning
-from ml.toytown.shards import shard_scene
+from ml.toytown.shards import shard_drawing
 
 
 @dataclass(frozen=True)
@@ -63,7 +63,7 @@ class Truth:
 
 def truth(shard_index: int, index: int, params: Params) -> Truth:
     """The truth of image `index` of a training shard."""
-    return Truth(draw(shard_scene(shard_index, index, params)))
+    return Truth(shard_drawing(shard_index, index, params))
 
 
 def truth_of_image(image_id: int, params: Params) -> Truth:
