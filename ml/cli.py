@@ -173,6 +173,24 @@ def ui(
 
 
 @app.command()
+def score(
+    predictions: Annotated[Path, typer.Argument(help="Parquet or JSONL: query_id, boxes (xywh), scores, counts, ...")],
+    benchmark: Annotated[str, typer.Argument(help="refcoco, refcoco+, refcocog, flickr30k, lvis or relevance.")],
+    as_json: AsJson = False,
+) -> None:
+    """Score the predictions of any model on a benchmark that the stage benchmark_data has indexed.
+
+    A row answers a question of data/benchmark_data/queries; one that is not answered counts as wrong.
+    """
+    from ml.commands import console
+    from ml.evaluation.foreign import score_file
+
+    ws, params = _workspace()
+    found = score_file(ws.stage("benchmark_data"), predictions, benchmark, params.milestones, params.seed)
+    print(json.dumps(found)) if as_json else console.stdout().print(console.score_table(found["scores"]))
+
+
+@app.command()
 def bench(
     name: Annotated[str, typer.Argument(help="masks, index, filter or evaluation.")],
     paths: Annotated[list[Path] | None, typer.Argument(help="A JSON of SA-1B; default: toytown at its size.")] = None,

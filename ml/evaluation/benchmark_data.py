@@ -8,6 +8,7 @@ What it writes, each file sorted and free of absolute paths:
     queries/<benchmark>.parquet  query_id, split, image, text, kind; image is `<folder>/` where it is asked of all
     regions/<benchmark>.parquet  image, counts: masks that belong to the input
     truth/<benchmark>.parquet    query_id and the answer; truth/<benchmark>_regions.parquet of the given masks
+    sets.json                    benchmark -> split -> its size, the published size, and whether it is complete
     rejects.json                 rows left out as broken, with the reason
 
 Predictions are made from images, queries and regions; only scores read truth.
@@ -28,6 +29,7 @@ from ml.errors import UserError
 from ml.evaluation.benchmark import Benchmark
 from ml.evaluation.flickr30k import read_flickr30k
 from ml.evaluation.lvis import read_lvis
+from ml.evaluation.published import lacking, splits
 from ml.evaluation.refcoco import read_refcoco
 from ml.evaluation.relevance import read_relevance
 from ml.keys import file_md5
@@ -42,6 +44,7 @@ READERS: dict[str, Callable[[Path], list[Benchmark]]] = {
     "lvis": read_lvis,
     "relevance": read_relevance,
 }
+TOYTOWN = "toytown"
 QUERIES = pa.schema([(name, pa.string()) for name in ("query_id", "split", "image", "text", "kind")])
 IMAGES = pa.schema([("image", pa.string()), ("width", pa.int32()), ("height", pa.int32()), ("md5", pa.string())])
 HASHES = pa.schema([("image", pa.string()), ("mirrored", pa.bool_()), ("phash", pa.binary(BYTES))])
@@ -56,6 +59,7 @@ def build(folders: dict[str, Path], out: Path, params: Params) -> Report:
     report = Report()
     images: list[dict[str, Any]] = []
     rejects: list[dict[str, str]] = []
+    sets: dict[str, dict[str, dict[str, Any]]] = {}
     out.mkdir(parents=True, exist_ok=True)
     for name, folder in sorted(folders.items()):
         if not folder.is_dir():
@@ -68,9 +72,11 @@ def build(folders: dict[str, Path], out: Path, params: Params) -> Report:
             _limit_rejects(benchmark, folder, params.quality.max_reject_fraction)
             _write(benchmark, name, out)
             rejects += [{"benchmark": benchmark.name, **vars(reject)} for reject in benchmark.rejected]
-            _tell(report, benchmark)
+            sets[benchmark.name] = _sets(benchmark, drawn=getattr(params.benchmarks, name) == TOYTOWN)
+            _tell(report, benchmark, sets[benchmark.name])
     sources = {name: os.path.relpath(folder.resolve(), out.resolve()) for name, folder in folders.items()}
     write_json(out / "sources.json", sources)
+    write_json(out / "sets.json", sets)
     write_json(out / "rejects.json", rejects)
     images.sort(key=lambda row: row["image"])
     _table([{name: row[name] for name in IMAGES.names} for row in images], out / "images.parquet", IMAGES)
@@ -160,9 +166,20 @@ def _table(rows: list[dict[str, Any]], path: Path, schema: pa.Schema | None = No
     pq.write_table(pa.Table.from_pylist(rows, schema), path, compression="zstd")
 
 
-def _tell(report: Report, benchmark: Benchmark) -> None:
-    splits = Counter(example.split for example in benchmark.examples)
-    rows = [{"benchmark": benchmark.name, "split": s, "queries": n} for s, n in sorted(splits.items())]
+def _sets(benchmark: Benchmark, drawn: bool) -> dict[str, dict[str, Any]]:
+    """The splits by name; the town's own are always complete."""
+    return {
+        name: {**vars(split), "complete": True, "published": {}}
+        if drawn
+        else {**vars(split), "complete": split.complete}
+        for name, split in splits(benchmark).items()
+    }
+
+
+def _tell(report: Report, benchmark: Benchmark, sets: dict[str, dict[str, Any]]) -> None:
+    rows = [{"benchmark": benchmark.name, "split": name, **row} for name, row in sets.items()]
     report.tables.setdefault("splits", []).extend(rows)
+    partial = lacking((f"{benchmark.name}/{name}", row) for name, row in sets.items())
+    report.tables.setdefault("partial", []).extend({"line": line} for line in partial)
     for reason, count in sorted(benchmark.left_out.items()):
         report.numbers[f"{benchmark.name}/left out: {reason}"] = count

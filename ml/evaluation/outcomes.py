@@ -32,6 +32,7 @@ class Outcome:
         map_iou, map_mask: likewise for the grounding map's own region.
         pointing: 1.0 where the map's peak lies in a true box.
         ceiling: best IoU over all proposals.
+        groups: what tables are broken down by beside the kind: size of the object, number of distractors.
     """
 
     query_id: str
@@ -47,6 +48,7 @@ class Outcome:
     map_mask: tuple[int, int] | None
     pointing: float
     ceiling: float
+    groups: tuple[str, ...]
 
 
 def outcomes(data: Path, predictions: Path, benchmark: str) -> list[Outcome]:
@@ -75,12 +77,14 @@ def image_sizes(data: Path) -> dict[str, tuple[int, int]]:
 
 
 def referring_scores(found: Sequence[Outcome]) -> dict[str, float]:
-    """REC: acc@IoU of the first box. RES, where masks are known: gIoU (mean IoU) and cIoU (summed I / summed U)."""
+    """REC: acc@IoU of the first box. RES, where masks are known: gIoU (mean IoU), cIoU (summed I / summed U), P@IoU."""
     scores = {f"acc@{t}": _mean(metrics.hit_within(o.ious, 1, t) for o in found) for t in (0.5, 0.7, 0.9)}
     overlaps = np.array([o.mask for o in found if o.mask is not None], float)
     if len(overlaps):
         scores["gIoU"] = float((overlaps[:, 0] / np.maximum(overlaps[:, 1], 1)).mean())
         scores["cIoU"] = float(overlaps[:, 0].sum() / overlaps[:, 1].sum())
+        ious = overlaps[:, 0] / np.maximum(overlaps[:, 1], 1)
+        scores |= {f"P@{t}": float((ious >= t).mean()) for t in (0.5, 0.6, 0.7, 0.8, 0.9)}
     return scores | {"ceiling": _mean(o.ceiling >= 0.5 for o in found)}
 
 
@@ -137,7 +141,16 @@ def _outcome(
         map_mask=overlaps[1],
         pointing=metrics.point_hit(predicted["point"], boxes),
         ceiling=float(metrics.best_iou(proposed.get(query["image"], []), boxes).max(initial=0.0)),
+        groups=_groups(truth, size),
     )
+
+
+def _groups(truth: Row, size: tuple[int, int]) -> tuple[str, ...]:
+    """Size by share of the image (below 1 %, below 10 %, above), and others of the same category: 0, 1, 2+."""
+    share = sum(w * h for _, _, w, h in truth["boxes"]) / (size[0] * size[1])
+    found = f"size: {'small' if share < 0.01 else 'medium' if share < 0.1 else 'large'}"
+    others = truth.get("distractors")
+    return (found,) if others is None else (found, f"distractors: {others if others < 2 else '2+'}")
 
 
 def _mean(values: Iterable[float]) -> float:

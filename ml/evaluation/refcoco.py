@@ -1,4 +1,4 @@
-"""RefCOCO, RefCOCO+ and RefCOCOg: `refs(<split_by>).p` with `instances.json`, or CSV exports of the official splits.
+"""RefCOCO, RefCOCO+ and RefCOCOg: `refs(<split_by>).p` with `instances.json`, or CSV or JSONL exports of the splits.
 
 Kazemzadeh et al., "ReferItGame", 2014; Yu et al., "Modeling Context in Referring Expressions", 2016. The pickles are
 read by an unpickler that knows plain types only: unpickling anything else runs code of the file's author.
@@ -7,6 +7,9 @@ read by an unpickler that knows plain types only: unpickling anything else runs 
 import csv
 import json
 import pickle
+import re
+from collections import Counter
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -15,8 +18,14 @@ from ml.evaluation.benchmark import Benchmark, Example, check_box, find_image, t
 from ml.evaluation.kinds import expression_kind
 
 NAMES = ("refcoco", "refcoco+", "refcocog")
-SPLIT_BYS = {"refcoco": ("unc", "google"), "refcoco+": ("unc",), "refcocog": ("umd", "google")}  # preferred first
+SPLIT_BYS = {
+    "refcoco": ("unc", "google"),
+    "refcoco+": ("unc",),
+    "refcocog": ("umd", "google"),
+}  # the usual first: it has the plain name
 IMAGE_FOLDERS = ("images/train2014", "images/mscoco/images/train2014", "train2014", "images", ".")
+COLUMNS = {"ref_id", "img_id", "sent_id", "sent", "bbox"}  # of an export
+OTHER_EDITION = re.compile(r"\d{12}\.jpg")
 MALFORMED = (
     pickle.UnpicklingError,
     EOFError,
@@ -61,27 +70,49 @@ def read_refcoco(folder: Path) -> list[Benchmark]:
     Raises:
         UserError: none of them is there, or a file is broken as a whole.
     """
-    found = [_read_pickled(folder, name) for name in NAMES if (folder / name).is_dir()]
-    exported = [_read_exported(folder, name) for name in NAMES if _exports(folder, name)]
+    found = [
+        _read_pickled(folder, name, split_by)
+        for name in NAMES
+        if (folder / name).is_dir()
+        for split_by in _split_bys(folder, name)
+    ]
+    exported = [
+        _read_exported(folder, name, split_by)
+        for name in NAMES
+        for split_by in SPLIT_BYS[name]
+        if _exports(folder, name, split_by)
+    ]
     if not found and not exported:
         raise UserError(
-            f"{folder}: no refcoco/refs(unc).p, refcoco+/refs(unc).p, refcocog/refs(umd).p or CSV export here; "
+            f"{folder}: no refcoco/refs(unc).p, refcoco+/refs(unc).p, refcocog/refs(umd).p or export here; "
             "point params.benchmarks.refcoco at the folder that holds them"
         )
     return found + exported
 
 
-def _read_pickled(folder: Path, name: str) -> Benchmark:
-    split_by = next((s for s in SPLIT_BYS[name] if (folder / name / f"refs({s}).p").is_file()), None)
-    if split_by is None:
-        raise UserError(f"{folder / name}: no refs({SPLIT_BYS[name][0]}).p; add it from the refer data")
+def benchmark_name(name: str, split_by: str) -> str:
+    """refcocog of umd is `refcocog`, of google `refcocog_google`: their splits differ, and so do their scores."""
+    return name if split_by == SPLIT_BYS[name][0] else f"{name}_{split_by}"
+
+
+def _split_bys(folder: Path, name: str) -> list[str]:
+    present = [split_by for split_by in SPLIT_BYS[name] if (folder / name / f"refs({split_by}).p").is_file()]
+    if not present:
+        wanted = " or ".join(f"refs({split_by}).p" for split_by in SPLIT_BYS[name])
+        found = ", ".join(sorted(path.name for path in (folder / name).glob("refs*.p"))) or "no refs"
+        raise UserError(f"{folder / name}: found {found}, expected {wanted}; add it from the refer data")
+    return present
+
+
+def _read_pickled(folder: Path, name: str, split_by: str) -> Benchmark:
     refs = load_plain_pickle(folder / name / f"refs({split_by}).p")
     if not isinstance(refs, list):
         raise UserError(f"{folder / name}/refs({split_by}).p: holds a {type(refs).__name__}; expected a list")
     images, annotations = _instances(folder / name / "instances.json")
-    benchmark = Benchmark(name)
+    alike = Counter((item.get("image_id"), item.get("category_id")) for item in annotations.values())
+    benchmark = Benchmark(benchmark_name(name, split_by))
     for ref in refs:
-        _add_ref(benchmark, folder, ref, images, annotations)
+        _add_ref(benchmark, folder, ref, images, annotations, alike)
     return benchmark
 
 
@@ -96,7 +127,14 @@ def _instances(path: Path) -> tuple[dict[int, Any], dict[int, Any]]:
         raise UserError(f"{path}: no COCO annotations ({type(error).__name__}: {error})") from error
 
 
-def _add_ref(benchmark: Benchmark, folder: Path, ref: Any, images: dict[int, Any], annotations: dict[int, Any]) -> None:
+def _add_ref(
+    benchmark: Benchmark,
+    folder: Path,
+    ref: Any,
+    images: dict[int, Any],
+    annotations: dict[int, Any],
+    alike: Counter[tuple[int, int]],
+) -> None:
     try:
         item, split = f"ref {ref['ref_id']}", str(ref["split"])
         sentences = [(int(s["sent_id"]), str(s["sent"]).strip(), s.get("kind")) for s in ref["sentences"]]
@@ -112,14 +150,17 @@ def _add_ref(benchmark: Benchmark, folder: Path, ref: Any, images: dict[int, Any
     name = image["file_name"]
     path = find_image(folder, [f"{place}/{name}".removeprefix("./") for place in IMAGE_FOLDERS])
     if path is None:
-        return benchmark.refuse(item, "file_name", name, "image is missing")
+        other = OTHER_EDITION.fullmatch(Path(name).name)
+        reason = "a name of COCO 2017; RefCOCO's images are of train2014" if other else "image is missing"
+        return benchmark.refuse(item, "file_name", name, reason)
     if problem := check_box(annotation.get("bbox"), size):
         return benchmark.refuse(item, "bbox", annotation.get("bbox"), problem)
     try:
         counts = [to_counts(annotation.get("segmentation"), size)]
     except ValueError as error:
         return benchmark.refuse(item, "segmentation", annotation.get("segmentation"), str(error))
-    truth = {"boxes": [[float(v) for v in annotation["bbox"]]], "counts": counts}
+    distractors = alike[annotation.get("image_id"), annotation.get("category_id")] - 1
+    truth = {"boxes": [[float(v) for v in annotation["bbox"]]], "counts": counts, "distractors": distractors}
     benchmark.images[path] = size
     for sent_id, text, kind in sentences:
         if not text:
@@ -131,29 +172,40 @@ def _add_ref(benchmark: Benchmark, folder: Path, ref: Any, images: dict[int, Any
     return None
 
 
-def _exports(folder: Path, name: str) -> list[tuple[str, Path]]:
-    """CSV exports of a benchmark as (split, path): `<name>_<split_by>_<split>.csv`."""
-    files = [(s, path) for s in SPLIT_BYS[name] for path in sorted(folder.glob(f"{name}_{s}_*.csv"))]
-    return [(path.stem.removeprefix(f"{name}_{split_by}_"), path) for split_by, path in files]
+def _exports(folder: Path, name: str, split_by: str) -> list[tuple[str, Path]]:
+    """Exports of a benchmark as (split, path): `<name>_<split_by>_<split>.csv` or `.jsonl`."""
+    start = f"{name}_{split_by}_"
+    files = [path for suffix in ("csv", "jsonl") for path in sorted(folder.glob(f"{start}*.{suffix}"))]
+    return [(path.stem.removeprefix(start), path) for path in files]
 
 
-def _read_exported(folder: Path, name: str) -> Benchmark:
-    benchmark = Benchmark(name)
-    for split, path in _exports(folder, name):
-        with path.open(encoding="utf-8", newline="") as file:
-            rows = csv.DictReader(file)
-            wanted = {"ref_id", "img_id", "sent_id", "sent", "bbox"}
-            if missing := sorted(wanted - set(rows.fieldnames or [])):
-                raise UserError(f"{path}: no column {missing[0]!r}; expected {', '.join(sorted(wanted))}")
-            for row in rows:
+def _read_exported(folder: Path, name: str, split_by: str) -> Benchmark:
+    benchmark = Benchmark(benchmark_name(name, split_by))
+    for split, path in _exports(folder, name, split_by):
+        for number, row in enumerate(_rows(path), 1):
+            if missing := sorted(COLUMNS - set(row)):
+                raise UserError(f"{path}: row {number}: no {missing[0]!r}; expected {', '.join(sorted(COLUMNS))}")
+            if split != "train":
                 _add_row(benchmark, folder, split, row)
     return benchmark
 
 
-def _add_row(benchmark: Benchmark, folder: Path, split: str, row: dict[str, str]) -> None:
+def _rows(path: Path) -> Iterator[dict[str, Any]]:
+    """The rows of a CSV or JSONL file; in JSONL a box may be a list."""
+    try:
+        with path.open(encoding="utf-8", newline="") as file:
+            if path.suffix == ".csv":
+                yield from csv.DictReader(file)
+            else:
+                yield from (dict(json.loads(line)) for line in file if line.strip())
+    except (OSError, ValueError, TypeError) as error:
+        raise UserError(f"{path}: not readable as {path.suffix[1:].upper()} ({error})") from error
+
+
+def _add_row(benchmark: Benchmark, folder: Path, split: str, row: dict[str, Any]) -> None:
     item = f"{row['ref_id']}_{row['sent_id']}"
     try:
-        box = [float(v) for v in json.loads(row["bbox"])]
+        box = [float(v) for v in (json.loads(row["bbox"]) if isinstance(row["bbox"], str) else row["bbox"])]
         name = f"COCO_train2014_{int(row['img_id']):012d}.jpg"
     except (ValueError, TypeError) as error:
         return benchmark.refuse(item, "row", row, f"malformed row ({error})")
@@ -162,7 +214,7 @@ def _add_row(benchmark: Benchmark, folder: Path, split: str, row: dict[str, str]
         return benchmark.refuse(item, "img_id", row["img_id"], "image is missing")
     if problem := check_box(box, None):
         return benchmark.refuse(item, "bbox", box, problem)
-    text = row["sent"].strip()
+    text = str(row["sent"]).strip()
     if not text:
         return benchmark.refuse(item, "sent", row["sent"], "empty expression")
     benchmark.images.setdefault(path, None)

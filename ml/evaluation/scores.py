@@ -4,6 +4,7 @@
 intervals (95%, bootstrap over images), breakdown by kind of expression, ceilings set by the proposals, protocols.
 """
 
+import json
 import math
 from collections import defaultdict
 from collections.abc import Callable, Sequence
@@ -27,6 +28,7 @@ from ml.evaluation.outcomes import (
     referring_scores,
 )
 from ml.evaluation.predictions import predict, read
+from ml.evaluation.published import label
 from ml.evaluation.relevance_scores import judge, level_accuracy, relevance_scores
 from ml.keys import file_md5
 from ml.params import Milestones, Params
@@ -35,7 +37,7 @@ from ml.training import tracking
 from ml.workspace import Workspace
 
 STAGE = "benchmark_scores"
-REFERRING = ("refcoco", "refcoco+", "refcocog")
+REFERRING = ("refcoco", "refcoco+", "refcocog", "refcoco_google", "refcocog_google")
 RAW = ("pearson", "spearman")  # all other scores are shown in percent
 GOALS = {  # milestone -> where its value stands
     "grounding": ("grounding/val", "acc@0.5"),
@@ -44,13 +46,15 @@ GOALS = {  # milestone -> where its value stands
     "flickr30k": ("flickr30k/test", "R@1"),
 }
 PROTOCOLS = {
-    "refcoco, refcoco+, refcocog": "REC acc@IoU of the best mask's box, over sentences; RES gIoU, cIoU of that mask",
+    "refcoco, refcoco+, refcocog": "REC acc@IoU of the best mask's box, over sentences; RES of that mask: "
+    "gIoU (mean IoU), cIoU (summed), P@IoU",
     "flickr30k": "R@k at IoU 0.5, AnyBox (any box of the entity counts); MergedBox beside it; pointing game of the map",
-    "lvis": "zero-shot, every category asked of every image; federated AP, standard: 300 detections an image; "
-    "box, and mask where named",
+    "lvis": "zero-shot, every category asked of every image; federated AP, standard: 300 detections an image, "
+    "fixed: 10,000 a category; box, and mask where named",
     "relevance": "threshold 0.5 over all (query, given mask) pairs; balanced and all-zero accuracy beside it; "
     "calibration error: 15 bins; consistency: 1 - |parent - most relevant child|",
     "grounding": "the grounding map alone on refcoco val: box of its largest region above 0.5",
+    "partial": "a name with -partial is of fewer questions than the benchmark has",
     "intervals": "95%, percentile bootstrap over images, 1000 draws",
     "ceiling": "the share of questions whose answer is among the proposals at IoU 0.5",
 }
@@ -100,23 +104,29 @@ def score(data: Path, predictions: Path, milestones: Milestones, seed: int) -> d
     scores: dict[str, dict[str, float]] = {}
     intervals: dict[str, dict[str, list[float]]] = {}
     breakdown: dict[str, dict[str, dict[str, float]]] = {}
+    named = labels(data)
     for name in REFERRING:
         for split, found in _splits(data, predictions, name).items():
-            key = f"{name}/{split}"
+            key = named[name, split]
             scores[key] = referring_scores(found)
-            intervals[key] = {"acc@0.5": _interval([o.ious[:1] for o in found], found, seed)}
+            accuracy = {"acc@0.5": _interval([o.ious[:1] for o in found], found, seed)}
+            intervals[key] = accuracy | _mask_intervals(found, seed)
             breakdown[key] = _by_kind(found, "acc@0.5", referring_scores)
             if key == "refcoco/val":
                 scores["grounding/val"] = map_scores(found)
                 intervals["grounding/val"] = {"acc@0.5": _interval([[o.map_iou] for o in found], found, seed)}
                 breakdown["grounding/val"] = _by_kind(found, "acc@0.5", map_scores)
     for split, found in _splits(data, predictions, "flickr30k").items():
-        key = f"flickr30k/{split}"
+        key = named["flickr30k", split]
         scores[key] = phrase_scores(found)
-        intervals[key] = {"R@1": _interval([o.ious[:1] for o in found], found, seed)}
+        intervals[key] = {
+            "R@1": _interval([o.ious[:1] for o in found], found, seed),
+            "R@1 MergedBox": _interval([[o.merged_iou] for o in found], found, seed),
+            "pointing": _interval([[o.pointing] for o in found], found, seed),
+        }
         breakdown[key] = _by_kind(found, "R@1", phrase_scores)
     if (predictions / "lvis.parquet").is_file():
-        scores["lvis/val"] = _lvis_scores(data, predictions)
+        scores[named["lvis", "val"]] = _lvis_scores(data, predictions)
     if (predictions / "relevance.parquet").is_file():
         key = "relevance/val"
         scores[key], intervals[key], breakdown[key] = _relevance_scores(data, predictions, seed)
@@ -128,6 +138,12 @@ def score(data: Path, predictions: Path, milestones: Milestones, seed: int) -> d
         "breakdown": breakdown,
         "protocols": PROTOCOLS,
     }
+
+
+def labels(data: Path) -> dict[tuple[str, str], str]:
+    """The name under which each split is scored: a partial set never goes by the full benchmark's."""
+    sets = json.loads((data / "sets.json").read_text(encoding="utf-8"))
+    return {(name, split): label(name, split, row) for name, splits in sets.items() for split, row in splits.items()}
 
 
 def reached(scores: dict[str, dict[str, float]], goals: Milestones) -> list[dict[str, Any]]:
@@ -165,11 +181,20 @@ def _lvis_scores(data: Path, predictions: Path) -> dict[str, float]:
             "score": worth,
         }
         for query_id, row in sorted(read(predictions / "lvis.parquet").items())
-        for box, counts, worth in zip(row["boxes"], row["counts"], row["scores"], strict=True)
+        for box, counts, worth in zip(
+            row["boxes"], row["counts"] or [""] * len(row["boxes"]), row["scores"], strict=True
+        )
     ]
-    boxes, masks = (lvis_ap(dataset, detections, kind) for kind in ("bbox", "segm"))
-    both = boxes | {f"mask {name}": value for name, value in masks.items()}
+    both = _both_protocols(dataset, detections, "bbox")
+    if all(detection["segmentation"]["counts"] for detection in detections):
+        masks = _both_protocols(dataset, detections, "segm")
+        both |= {f"mask {name}": value for name, value in masks.items()}
     return {name: value if value >= 0 else math.nan for name, value in both.items()}
+
+
+def _both_protocols(dataset: dict[str, Any], detections: list[dict[str, Any]], kind: str) -> dict[str, float]:
+    fixed = lvis_ap(dataset, detections, kind, "fixed")["AP"]
+    return lvis_ap(dataset, detections, kind) | {"fixed AP": fixed}
 
 
 def _relevance_scores(
@@ -195,12 +220,27 @@ def _interval(ious: Sequence[Sequence[float]], found: Sequence[Outcome], seed: i
     return [round(100 * low, 2), round(100 * high, 2)]
 
 
+def _mask_intervals(found: Sequence[Outcome], seed: int) -> dict[str, list[float]]:
+    """Of gIoU, a mean of ratios, and of cIoU, a ratio of sums."""
+    rows = [(o.image, *o.mask) for o in found if o.mask is not None]
+    if not rows:
+        return {}
+    images, common, either = zip(*rows, strict=True)
+    ratios = np.array(common) / np.maximum(either, 1)
+    bounds = {
+        "gIoU": metrics.bootstrap(ratios, np.ones(len(ratios)), images, seed),
+        "cIoU": metrics.bootstrap(common, either, images, seed),
+    }
+    return {name: [round(100 * low, 2), round(100 * high, 2)] for name, (low, high) in bounds.items()}
+
+
 def _by_kind(
     found: Sequence[Outcome], metric: str, scores: Callable[[Sequence[Outcome]], dict[str, float]]
 ) -> dict[str, dict[str, float]]:
     groups: dict[str, list[Outcome]] = defaultdict(list)
     for outcome in found:
-        groups[outcome.kind].append(outcome)
+        for group in (outcome.kind, *outcome.groups):
+            groups[group].append(outcome)
     return {
         kind: _percent({metric: scores(members)[metric]}) | {"questions": len(members)}
         for kind, members in sorted(groups.items())

@@ -32,6 +32,7 @@ TELLING = {
 
 # Files that several stages import for one thing, and that read a section for another.
 READ_BY = {
+    ("ml/evaluation/benchmark_data.py", "benchmarks"): "benchmark_data",
     ("ml/evaluation/benchmark_data.py", "quality"): "benchmark_data",
     ("ml/training/main.py", "mask_region_alignment"): "mask_region_alignment",
     ("ml/training/tasks.py", "mask_region_alignment"): "mask_region_alignment",

@@ -1,5 +1,6 @@
 """RefCOCO readers: pickles that run nothing, refs that do not fit, and the CSV exports."""
 
+import csv
 import json
 import os
 import pickle
@@ -110,3 +111,38 @@ def test_the_official_rows_are_read(samples: Path) -> None:
     assert not any(b.rejected for b in benchmarks.values())
     example = next(e for e in benchmarks["refcoco"].examples if e.text == "zebra in the middle")
     assert example.split == "testB" and example.truth["boxes"] == [[40.46, 192.98, 273.62, 139.17]]
+
+
+def test_both_splits_of_refcocog_are_read_under_two_names(folders: dict[str, Path]) -> None:
+    root = folders["refcoco"]
+    (root / "refcoco").rename(root / "refcocog")
+    pickled = root / "refcocog" / "refs(unc).p"
+    with pytest.raises(UserError, match=r"found refs\(unc\)\.p, expected refs\(umd\)\.p or refs\(google\)\.p"):
+        read_refcoco(root)
+    (root / "refcocog" / "refs(umd).p").write_bytes(pickled.read_bytes())
+    pickled.rename(root / "refcocog" / "refs(google).p")
+    assert [benchmark.name for benchmark in read_refcoco(root)] == ["refcocog", "refcocog_google"]
+
+
+def test_names_of_another_edition_are_told_from_missing_images(folders: dict[str, Path]) -> None:
+    path = folders["refcoco"] / "refcoco" / "instances.json"
+    instances = json.loads(path.read_text())
+    for image in instances["images"]:
+        image["file_name"] = image["file_name"].removeprefix("COCO_train2014_")
+    path.write_text(json.dumps(instances))
+    (benchmark,) = read_refcoco(folders["refcoco"])
+    assert {reject.reason for reject in benchmark.rejected} == {
+        "a name of COCO 2017; RefCOCO's images are of train2014"
+    }
+
+
+def test_a_jsonl_export_is_read_as_the_csv_is(samples: Path, tmp_path: Path) -> None:
+    for image in (samples / "refcoco").glob("*.jpg"):
+        (tmp_path / image.name).symlink_to(image)
+    source = samples / "refcoco" / "refcoco_unc_val.csv"
+    with source.open(newline="") as file:
+        rows = [{**row, "bbox": json.loads(row["bbox"])} for row in csv.DictReader(file)]
+    (tmp_path / "refcoco_unc_val.jsonl").write_text("".join(json.dumps(row) + "\n" for row in rows))
+    (ours,) = read_refcoco(tmp_path)
+    theirs = [e for e in read_refcoco(samples / "refcoco")[0].examples if e.split == "val"]
+    assert ours.examples == theirs and len(theirs) == 9
