@@ -70,7 +70,9 @@ class TrainingData:
     Attributes:
         image_ids: int64 [n].
         blocks: [n], which row group of which shard an image lies in; images of a block are cheap to read together.
+        left_out: bool [n], copies of benchmark images: neither trained on nor validated with.
         validation: bool [n].
+        train: bool [n], all others.
         digests: what the labels and features were when the training set was made, shard by shard.
     """
 
@@ -81,14 +83,16 @@ class TrainingData:
             UserError: a manifest, or a file that one names, is missing or broken.
         """
         self.ws = ws
-        self.names, self.digests, split = _read_manifests(ws.stage("training_set"))
+        self.names, self.digests, split, left_out = _read_manifests(ws.stage("training_set"))
         groups = [_row_groups(ws.shard_file("pseudo_labels", name, ".parquet")) for name in self.names]
         self._places = [(s, g) for s, ids in enumerate(groups) for g in range(len(ids))]
         sizes = [len(ids) for shard in groups for ids in shard]
         self.image_ids = np.concatenate([ids for shard in groups for ids in shard] or [np.empty(0, np.int64)])
         self.blocks = np.repeat(np.arange(len(sizes)), sizes)
         self._starts = np.concatenate([[0], np.cumsum(sizes)])
-        self.validation = np.array([split(int(image_id)) for image_id in self.image_ids], bool)
+        self.left_out = np.isin(self.image_ids, left_out)
+        self.validation = np.array([split(int(image_id)) for image_id in self.image_ids], bool) & ~self.left_out
+        self.train = ~self.validation & ~self.left_out
         self._check_split()
         self.labels = lru_cache(PARSED_IMAGES)(self._labels)
         self._row_group = lru_cache(ROW_GROUPS)(self._read_row_group)
@@ -169,7 +173,7 @@ class TrainingData:
         return _open(self.ws.shard_file("image_features", name, ".safetensors"), "image_features")
 
     def _check_split(self) -> None:
-        n, held = len(self), int(self.validation.sum())
+        n, held = int((~self.left_out).sum()), int(self.validation.sum())
         if held == 0 or held == n:
             raise UserError(
                 f"training_set.validation_fraction: it leaves {n - held} images to train on and {held} to validate, "
@@ -177,7 +181,7 @@ class TrainingData:
             )
 
 
-def _read_manifests(folder: Path) -> tuple[list[str], dict[str, str], Callable[[int], bool]]:
+def _read_manifests(folder: Path) -> tuple[list[str], dict[str, str], Callable[[int], bool], list[int]]:
     manifests = [_read_manifest(path) for path in sorted(folder.glob("*.json"))]
     if not manifests:
         raise UserError(f"{folder}: no group_*.json; materialize the stage `training_set` first")
@@ -185,7 +189,9 @@ def _read_manifests(folder: Path) -> tuple[list[str], dict[str, str], Callable[[
     kinds = ("labels", "features", "embeddings")
     digests = {f"{entry['shard']}.{kind}": str(entry[kind]) for entry in entries for kind in kinds}
     seed, fraction = manifests[0]["seed"], manifests[0]["validation_fraction"]
-    return [entry["shard"] for entry in entries], digests, lambda image_id: is_validation(seed, image_id, fraction)
+    left_out = [image_id for manifest in manifests for image_id in manifest["left_out"]]
+    names = [entry["shard"] for entry in entries]
+    return names, digests, lambda image_id: is_validation(seed, image_id, fraction), left_out
 
 
 def _read_manifest(path: Path) -> dict[str, Any]:

@@ -69,7 +69,7 @@ def train(run: Run) -> Progress:
 def training_batches(run: Run, start: int) -> Iterator[Batch]:
     """The batches of this process from optimizer step `start` on."""
     params = run.params.training
-    images = (~run.data.validation).nonzero()[0]
+    images = run.data.train.nonzero()[0]
     blocks = run.data.blocks[images]
     sampler = Sampler(images, blocks, run.params.seed, params.batch_size, run.world.rank, run.world.size)
     positions = sampler.batches(start * params.accumulation, run.steps * params.accumulation)

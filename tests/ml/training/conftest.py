@@ -159,7 +159,14 @@ def write_shards(ws: Workspace, names: list[str], images: int) -> None:
         save_file({"features": stacked, "image_ids": np.array([row["image_id"] for row in rows])}, features)
         files = {"labels": labels, "embeddings": labels.with_suffix(".safetensors"), "features": features}
         entries.append({"shard": name, **{kind: file_md5(file) for kind, file in files.items()}, "images": images})
-    manifest = {"group": "group_000", "shards": entries, "validation_fraction": 0.3, "seed": 0, "statistics": {}}
+    manifest = {
+        "group": "group_000",
+        "shards": entries,
+        "validation_fraction": 0.3,
+        "seed": 0,
+        "statistics": {},
+        "left_out": [],
+    }
     (ws.stage("training_set") / "group_000.json").write_text(json.dumps(manifest))
 
 

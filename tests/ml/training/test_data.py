@@ -98,3 +98,13 @@ def test_no_training_set(workspace: Make) -> None:
 def test_a_missing_view_is_named(workspace: Make) -> None:
     with pytest.raises(UserError, match="no view 2 of image 0"):
         TrainingData(workspace()).features(0, 2)
+
+
+def test_copies_of_benchmark_images_are_neither_trained_on_nor_validated_with(workspace: Make) -> None:
+    ws = workspace()
+    path = ws.stage("training_set") / "group_000.json"
+    image_id = int(TrainingData(ws).image_ids[0])
+    path.write_text(json.dumps({**json.loads(path.read_text()), "left_out": [image_id]}))
+    data = TrainingData(ws)
+    assert data.image_ids[data.left_out].tolist() == [image_id]
+    assert not (data.left_out & (data.train | data.validation)).any() and (data.train ^ data.validation)[1:].all()
