@@ -193,7 +193,7 @@ def score(
 @app.command()
 def bench(
     name: Annotated[str, typer.Argument(help="masks, index, filter or evaluation.")],
-    paths: Annotated[list[Path] | None, typer.Argument(help="A JSON of SA-1B; default: toytown at its size.")] = None,
+    paths: Annotated[list[Path] | None, typer.Argument(help="Files to measure on, if it takes any.")] = None,
     as_json: AsJson = False,
 ) -> None:
     """Measure what is claimed to be fast against a named peer, in one run; docs/benchmarks.md records it."""
