@@ -8,6 +8,7 @@ import pyarrow.parquet as pq
 import pytest
 from safetensors.numpy import load_file
 
+from ml.evaluation.benchmark_data import HASHES
 from ml.labeling.features import encode_shard
 from ml.labeling.hierarchy import assign
 from ml.labeling.labels import label_shard
@@ -45,7 +46,9 @@ def test_from_tar_to_training_set(tar: Path, clip: Clip, sam: Sam) -> None:
     wide = params.labels.model_copy(update={"similarity_midpoint": 0.0})  # a drawn world knows little of this one
     label_shard(kept, tar, *outputs, clip, clip, wide, 0)
     encode_shard(kept, tar, features / f"{NAME}.safetensors", sam, params.features)
-    build_group("group_000", [NAME], labels, features, folder / "group_000.json", params.training_set, 0)
+    hashes = folder / "hashes.parquet"  # of benchmarks without images
+    pq.write_table(HASHES.empty_table(), hashes)
+    build_group("group_000", [NAME], labels, features, hashes, folder / "group_000.json", params.training_set, 0)
     (row,) = pq.read_table(outputs[0]).to_pylist()
     n = pq.read_metadata(kept).num_rows
     assert (row["image_id"], row["width"], row["height"]) == (1, 1500, 2060)
