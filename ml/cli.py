@@ -4,6 +4,7 @@ import errno
 import json
 import os
 import sys
+from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -132,10 +133,7 @@ def trace(
 
     ws, params = _workspace()
     found = commands.trace(ws, params, subject, verify)
-    if as_json:
-        print(json.dumps(found))
-    else:
-        commands.show(found)
+    _show(as_json, found, commands.show)
     raise typer.Exit(1 if any(row["state"] == "differs" for row in found.get("verified", [])) else 0)
 
 
@@ -153,10 +151,7 @@ def compare(
 
     ws, params = _workspace()
     found = commands.compare(ws, params, a, b)
-    if as_json:
-        print(json.dumps(found))
-    else:
-        commands.show(found)
+    _show(as_json, found, commands.show)
 
 
 @app.command()
@@ -200,7 +195,7 @@ def bench(
     from ml.commands.bench import measure, print_table
 
     found = measure(name, paths or [])
-    print(json.dumps(found)) if as_json else print_table(found)
+    _show(as_json, found, print_table)
 
 
 @app.command()
@@ -276,6 +271,10 @@ def _workspace() -> "tuple[Workspace, Params]":
 
 def _print(as_json: bool, value: dict[str, Any], text: str) -> None:
     print(json.dumps(value) if as_json else text)
+
+
+def _show(as_json: bool, found: dict[str, Any], show: Callable[[dict[str, Any]], None]) -> None:
+    print(json.dumps(found)) if as_json else show(found)
 
 
 def _fail(message: str) -> None:

@@ -19,7 +19,7 @@ from pycocotools.cocoeval import COCOeval
 
 from ml.bench.measure import Row, result, times
 from ml.errors import UserError
-from ml.evaluation.average_precision import coco_ap, lvis_ap
+from ml.evaluation.average_precision import coco_ap, lvis_ap, of_kind
 
 IMAGES, SIZE = 5_000, (480, 640)
 INSTANCES, DETECTIONS = 12, 30  # an image
@@ -129,9 +129,3 @@ def official_lvis(dataset: Dataset, detections: list[Dataset], kind: str, most: 
     evaluation.run()
     found = {name.partition("@")[0]: float(value) for name, value in evaluation.results.items()}
     return {name: value for name, value in found.items() if name == "AR" or not name.startswith("AR")}
-
-
-def of_kind(detection: dict[str, Any], kind: str) -> dict[str, Any]:
-    """A detection as its files have it: of boxes, or of masks without a box."""
-    other = "segmentation" if kind == "bbox" else "bbox"
-    return {name: value for name, value in detection.items() if name != other}

@@ -8,6 +8,7 @@ from typing import Any
 from ml.commands import console, runs
 from ml.errors import UserError
 from ml.params import Params
+from ml.training.tracking import metric_name
 from ml.workspace import Workspace
 
 SCORES, DATA = "data/benchmark_scores", "data/benchmark_data"
@@ -114,10 +115,10 @@ def _answers(run: runs.Traced) -> Iterator[tuple[str, Hits]]:
             headline = "R@1" if benchmark == "flickr30k" else "acc@0.5"
             for split in {outcome.split for outcome in found}:
                 hits = {o.query_id: (hit_within(o.ious, 1), 1.0, o.image) for o in found if o.split == split}
-                yield _in_mlflow(f"{benchmark}/{split}/{headline}"), hits
+                yield metric_name(f"{benchmark}/{split}/{headline}"), hits
                 if (benchmark, split) == ("refcoco", "val"):
                     maps = {o.query_id: (hit_within([o.map_iou], 1), 1.0, o.image) for o in found if o.split == split}
-                    yield _in_mlflow("grounding/val/acc@0.5"), maps
+                    yield metric_name("grounding/val/acc@0.5"), maps
         if (predictions / "relevance.parquet").is_file():
             judged = enumerate(judge(data, predictions))
             right = {str(n): (float(j.correct.sum()), float(len(j.correct)), j.image) for n, j in judged}
@@ -129,10 +130,6 @@ def _link(ws: Workspace, path: str, version: str, folder: Path) -> None:
         if path != DATA or name.startswith(NEEDED):
             (folder / name).parent.mkdir(parents=True, exist_ok=True)
             (folder / name).symlink_to(file)
-
-
-def _in_mlflow(name: str) -> str:
-    return name.replace("+", "_plus").replace("@", "_at_")
 
 
 def _bounds(interval: list[float] | None) -> str:

@@ -148,7 +148,7 @@ def _best(detections: Sequence[Annotation], key: str, most: int) -> list[Annotat
 def _curves(dataset: dict[str, Any], detections: Sequence[Annotation], kind: str, most: int, federated: bool) -> Curves:
     """The curves of every category that has instances, each from the images that hold or are said to hold it."""
     truth = COCO({**dataset, "annotations": [dict(annotation) for annotation in dataset["annotations"]]})
-    found = truth.loadRes([_of_kind(detection, kind) for detection in detections])
+    found = truth.loadRes([of_kind(detection, kind) for detection in detections])
     present, claimed = _images_of(dataset["annotations"]), _images_of(detections)
     precision, recall = [np.zeros((10, 101, 0, 4))], [np.zeros((10, 0, 4))]
     for category in sorted(present):
@@ -165,7 +165,7 @@ def _curves(dataset: dict[str, Any], detections: Sequence[Annotation], kind: str
     return Curves(sorted(present), np.concatenate(precision, 2), np.concatenate(recall, 1))
 
 
-def _of_kind(detection: Annotation, kind: str) -> Annotation:
+def of_kind(detection: Annotation, kind: str) -> Annotation:
     """A detection without what belongs to the other kind: the size of a mask is its area, not its box's."""
     other = "segmentation" if kind == "bbox" else "bbox"
     return {name: value for name, value in detection.items() if name != other}

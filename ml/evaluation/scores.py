@@ -273,7 +273,7 @@ def _track(run: tracking.Run, report: Report, data: Path, checkpoint: Path) -> N
     """One MLflow run with all scores, tables and pictures; MLflow's names have no +."""
     for name, file in (("benchmark_data", data / "images.parquet"), ("checkpoint", checkpoint / "model.safetensors")):
         run.dataset(name, file_md5(file))
-    run.metrics({name.replace("+", "_plus"): float(value) for name, value in report.numbers.items()})
+    run.metrics({name: float(value) for name, value in report.numbers.items()})
     for name, rows in report.tables.items():
         run.table(name, [{key: str(value) for key, value in row.items()} for row in rows])
     for name, picture in report.pictures.items():

@@ -94,6 +94,11 @@ def tracking_uri(ws: Workspace, params: Params) -> str:
     return params.tracking.uri or f"sqlite:///{ws.root / 'mlflow' / 'mlflow.db'}"
 
 
+def metric_name(name: str) -> str:
+    """A score's name as MLflow takes it, without + and @: `refcoco+/val/acc@0.5` is `refcoco_plus/val/acc_at_0.5`."""
+    return name.replace("+", "_plus").replace("@", "_at_")
+
+
 class Run:
     """An open run. Every method returns at once; metrics are sent together every few seconds."""
 
@@ -109,9 +114,9 @@ class Run:
         return self._session.result().run_id
 
     def metrics(self, values: Mapping[str, float], step: int = 0) -> None:
-        """Record numbers at a step; `acc@0.5` becomes `acc_at_0.5`, since MLflow's names have no @."""
+        """Record numbers at a step, under their `metric_name`."""
         now = int(time.time() * 1000)
-        self._buffer += [(name.replace("@", "_at_"), float(value), now, step) for name, value in values.items()]
+        self._buffer += [(metric_name(name), float(value), now, step) for name, value in values.items()]
         if time.monotonic() - self._flushed > FLUSH_SECONDS:
             self.flush()
 
