@@ -9,9 +9,11 @@ from torch import Tensor
 
 from ml.masks import Frame
 from ml.params import Augment
+from ml.sa1b.frames import padded, shown
 
 _SIDES = {"left": "right", "right": "left", "leftmost": "rightmost", "rightmost": "leftmost"}
 _SIDE = re.compile(r"\b(left|right|leftmost|rightmost)\b", re.IGNORECASE)
+YIQ = np.array([[0.299, 0.587, 0.114], [0.5959, -0.2746, -0.3213], [0.2115, -0.5227, 0.3112]])  # NTSC
 ASPECT = (3 / 4, 4 / 3)  # of a random crop, as in Inception
 
 
@@ -51,23 +53,31 @@ def plain_view(side: int) -> View:
     return View(Frame(None, False, side), None)
 
 
-def render(image: np.ndarray, view: View) -> np.ndarray:
-    """An RGB image uint8 [H, W, 3] as `view` shows it, cut, mirrored and coloured, at its own scale: [h, w, 3]."""
-    x0, y0, x1, y1 = (int(edge) for edge in view.frame.region(image.shape[:2]))
-    cut = image[y0:y1, x0:x1]
-    cut = np.ascontiguousarray(cut[:, ::-1] if view.frame.flip else cut)
-    if view.color is None:
-        return cut
-    return _recolored(torch.from_numpy(cut).permute(2, 0, 1), view.color).permute(1, 2, 0).contiguous().numpy()
+def render(image: np.ndarray, view: View, size: tuple[int, int]) -> Tensor:
+    """An RGB image as `view` shows it in SAM's frame: uint8 [3, S, S].
+
+    `image`: uint8 [H, W, 3] of an image of `size` (height, width), maybe decoded smaller. Colours change last, on the
+    fewest pixels, and before the padding, which stays SAM's mean colour.
+    """
+    pixels = shown(image, view.frame, size)
+    return padded(pixels if view.color is None else recolored(pixels, view.color), view.frame.out)
 
 
-def _recolored(image: Tensor, color: tuple[float, float, float, float]) -> Tensor:
-    from torchvision.transforms.v2 import functional
+def recolored(image: Tensor, color: tuple[float, float, float, float]) -> Tensor:
+    """Change brightness, contrast, saturation and hue of an RGB image uint8 [3, h, w] by one matrix.
 
-    image = functional.adjust_brightness(image, color[0])
-    image = functional.adjust_contrast(image, color[1])
-    image = functional.adjust_saturation(image, color[2])
-    return functional.adjust_hue(image, color[3])
+    Factors and turn mean what torchvision's ColorJitter means by them, except that hue turns in the YIQ plane, which
+    keeps the luminance, and that nothing is cut off in between; in HSV the turn alone would take longer than the JPEG.
+    """
+    brightness, contrast, saturation, hue = color
+    angle = -2 * np.pi * hue  # in YIQ red lies above yellow
+    turn = saturation * np.array([[np.cos(angle), -np.sin(angle)], [np.sin(angle), np.cos(angle)]])
+    chroma = np.linalg.inv(YIQ) @ np.block([[np.ones((1, 1)), np.zeros((1, 2))], [np.zeros((2, 1)), turn]]) @ YIQ
+    pixels = image.flatten(1).float()
+    grey = brightness * float(torch.tensor(YIQ[0], dtype=torch.float32) @ pixels.mean(1))
+    matrix = torch.tensor(contrast * brightness * chroma, dtype=torch.float32)
+    changed = torch.addmm(torch.full((3, 1), (1 - contrast) * grey), matrix, pixels)
+    return changed.round_().clamp_(0, 255).to(torch.uint8).view(image.shape)
 
 
 def _random_crop(

@@ -14,6 +14,8 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from ml.params import Training
+from ml.sa1b.frames import least_size
+from ml.sa1b.reader import decode, read_jpeg
 from ml.training.augment import View, cached_view, plain_view, random_view, render
 from ml.training.data import Labels, Query, Question, TrainingData
 
@@ -137,11 +139,9 @@ class Examples(torch.utils.data.Dataset):
     def _pixels(self, index: int, labels: Labels, view: View) -> np.ndarray:
         if self.params.cached_features:
             return self.data.features(index, int(view.frame.flip))
-        from ml.models.sam import to_frame
-        from ml.sa1b.reader import decode, read_jpeg
-
-        tar = self.data.ws.shard_file("sa1b_shards", labels.shard, ".tar")
-        return to_frame(render(decode(read_jpeg(tar, *labels.jpeg)), view), self.side)
+        tar, size = self.data.ws.shard_file("sa1b_shards", labels.shard, ".tar"), labels.masks.size
+        image = decode(read_jpeg(tar, *labels.jpeg), least_size(view.frame, size))
+        return render(image, view, size).numpy()
 
     def _assemble(
         self,

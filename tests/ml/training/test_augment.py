@@ -1,11 +1,14 @@
 import numpy as np
 import pytest
+import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from torchvision.transforms.v2 import functional
 
 from ml.masks import Frame
 from ml.params import Augment
-from ml.training.augment import View, cached_view, mirrored, plain_view, random_view, render
+from ml.sa1b.frames import MEAN_COLOUR
+from ml.training.augment import YIQ, View, cached_view, mirrored, plain_view, random_view, recolored, render
 
 AUGMENT = Augment(flip=0.5, crop_scale=[0.5, 1.0], color_jitter=[0.4, 0.4, 0.4, 0.1])
 
@@ -52,14 +55,44 @@ def test_a_crop_lies_inside_and_is_as_large_as_asked(seed: int, height: int, wid
 
 def test_render_cuts_and_mirrors() -> None:
     image = np.random.default_rng(0).integers(0, 256, (40, 60, 3), np.uint8)
-    view = View(Frame((10, 5, 50, 25), True, 64), None)
-    assert np.array_equal(render(image, view), image[5:25, 10:50][:, ::-1])
-    assert np.array_equal(render(image, plain_view(64)), image)
+    frame = render(image, View(Frame((10, 5, 50, 25), True, 40), None), (40, 60)).numpy()
+    assert np.array_equal(frame[:, :20], image[5:25, 10:50][:, ::-1].transpose(2, 0, 1))
+    assert (frame[:, 20:] == np.array(MEAN_COLOUR)[:, None, None]).all()
+    assert np.array_equal(render(image, plain_view(60), (40, 60))[:, :40].numpy(), image.transpose(2, 0, 1))
 
 
-def test_render_changes_colours_only() -> None:
-    image = np.full((8, 8, 3), 100, np.uint8)
-    brighter = render(image, View(Frame(None, False, 64), (1.2, 1.0, 1.0, 0.0)))
-    assert np.array_equal(brighter, np.full((8, 8, 3), 120, np.uint8))
-    same = render(image, View(Frame(None, False, 64), (1.0, 1.0, 1.0, 0.0)))
-    assert np.array_equal(same, image)
+def test_render_changes_colours_but_not_the_padding() -> None:
+    image = np.full((4, 8, 3), 100, np.uint8)
+    frame = render(image, View(Frame(None, False, 8), (1.2, 1.0, 1.0, 0.0)), (4, 8))
+    assert (frame[:, :4] == 120).all()
+    assert (frame[:, 4:, 0] == torch.tensor(MEAN_COLOUR)[:, None]).all()
+
+
+MUTED = torch.from_numpy(np.random.default_rng(0).integers(90, 150, (3, 16, 24), np.uint8))  # no jitter cuts it off
+
+
+@pytest.mark.parametrize(
+    "color", [(1.0, 1.0, 1.0), (1.2, 1.0, 1.0), (1.0, 0.8, 1.0), (1.0, 1.0, 1.3), (0.9, 1.2, 0.7), (1.1, 0.9, 1.1)]
+)
+def test_colours_change_as_torchvision_changes_them(color: tuple[float, float, float]) -> None:
+    wanted = functional.adjust_brightness(MUTED, color[0])
+    wanted = functional.adjust_saturation(functional.adjust_contrast(wanted, color[1]), color[2])
+    assert (recolored(MUTED, (*color, 0.0)).int() - wanted.int()).abs().max() <= 3  # torchvision cuts decimals thrice
+
+
+@pytest.mark.parametrize("hue", [-0.05, 0.05, 0.2])
+def test_a_turn_of_the_hue_keeps_greys_and_luminance(hue: float) -> None:
+    grey = torch.full((3, 4, 4), 77, dtype=torch.uint8)
+    assert torch.equal(recolored(grey, (1.0, 1.0, 1.0, hue)), grey)
+    luminance = torch.tensor(YIQ[0], dtype=torch.float32)
+    before, after = (luminance @ image.flatten(1).float() for image in (MUTED, recolored(MUTED, (1, 1, 1, hue))))
+    assert (before - after).abs().max() <= 1
+    assert (recolored(MUTED, (1.0, 1.0, 1.0, 1.0)).int() - MUTED.int()).abs().max() <= 1  # a whole turn
+
+
+def test_hue_turns_the_way_torchvision_turns_it() -> None:
+    def move(image: torch.Tensor) -> torch.Tensor:
+        return (image.float() - MUTED.float()).flatten()
+
+    ours, theirs = move(recolored(MUTED, (1, 1, 1, 0.05))), move(functional.adjust_hue(MUTED, 0.05))
+    assert torch.nn.functional.cosine_similarity(ours, theirs, dim=0) > 0.5

@@ -5,10 +5,13 @@ from collections.abc import Callable
 from typing import Any
 
 import numpy as np
+import pyarrow as pa
+import pyarrow.parquet as pq
 import pytest
+import simplejpeg
 import torch
 
-from ml.masks import Frame
+from ml.masks import Frame, Masks
 from ml.params import Params, load
 from ml.training.augment import View, mirrored
 from ml.training.batches import Examples, balanced, collate, grounding_targets, painted, visible
@@ -154,9 +157,6 @@ def test_grounding_targets(workspace: Make) -> None:
 
 
 def test_an_image_without_masks_or_queries_is_padding(workspace: Make) -> None:
-    import pyarrow as pa
-    import pyarrow.parquet as pq
-
     ws = workspace()
     path = ws.shard_file("pseudo_labels", "sa_000001", ".parquet")
     table = pq.read_table(path)
@@ -170,3 +170,54 @@ def test_an_image_without_masks_or_queries_is_padding(workspace: Make) -> None:
     assert batch.queries[1] == batch.queries[2] == [""] * len(batch.queries[0])
     assert batch.valid.any(1).tolist() == [True, True, False]
     assert torch.isfinite(grounding_targets(batch)).all()
+
+
+def write_images(ws: Workspace) -> None:
+    """A tar's worth of JPEGs, each image white where its first mask lies, and where they lie into the labels."""
+    for name in ("sa_000000", "sa_000001"):
+        path = ws.shard_file("pseudo_labels", name, ".parquet")
+        table = pq.read_table(path)
+        rows = table.to_pylist()
+        masks = [Masks.parse(row["counts"], (row["height"], row["width"])) for row in rows]
+        pictures = [np.repeat(mask.dense(0)[..., None] * np.uint8(255), 3, 2) for mask in masks]
+        jpegs = [simplejpeg.encode_jpeg(picture, 100, colorsubsampling="444") for picture in pictures]
+        ends = np.cumsum([len(data) for data in jpegs])
+        for row, data, end in zip(rows, jpegs, ends, strict=True):
+            row.update(jpeg_offset=int(end) - len(data), jpeg_bytes=len(data))
+        pq.write_table(pa.Table.from_pylist(rows, schema=table.schema), path, row_group_size=4)
+        tar = ws.shard_file("sa1b_shards", name, ".tar")
+        tar.parent.mkdir(exist_ok=True)
+        tar.write_bytes(b"".join(jpegs))
+
+
+def test_pixels_read_from_the_tars_agree_with_the_coverage(workspace: Make) -> None:
+    ws = workspace()
+    write_images(ws)
+    augment = load(ws.params_file).training.augment.model_copy(update={"color_jitter": [0, 0, 0, 0]})
+    made, _ = examples(ws, cached_features=False, augment=augment, regions_per_image=100)
+    seen = 0
+    for index in range(len(made.data)):
+        example = made.example(0, index)
+        assert (example.pixels.shape, example.pixels.dtype) == ((3, SIDE, SIDE), np.uint8)
+        frame = made._view(np.random.default_rng([0, 0, example.image_id]), made.data.labels(index)).frame
+        height, width = (edge // 4 for edge in frame.resized((48, 64)))
+        if not example.valid[0] or len(example.valid) < len(made.data.labels(index).masks):
+            continue
+        bright = (example.pixels[0] / 255).reshape(16, 4, 16, 4).mean((1, 3))[:height, :width]
+        assert np.abs(bright - example.fine[0, :height, :width]).max() < 0.2
+        seen += 1
+    assert seen > 10
+
+
+def test_workers_make_the_same_batches(workspace: Make) -> None:
+    ws = workspace()
+    write_images(ws)
+    made, _ = examples(ws, cached_features=False)
+    positions = [[(epoch, index) for index in range(first, first + 4)] for epoch in (0, 1) for first in (0, 8, 16)]
+    loader = torch.utils.data.DataLoader(
+        made, batch_size=None, sampler=positions, num_workers=2, multiprocessing_context="forkserver"
+    )
+    for batch, position in zip(loader, positions, strict=True):
+        alone = made[position]
+        assert (batch.queries, batch.answers) == (alone.queries, alone.answers)
+        assert all(torch.equal(getattr(batch, name), getattr(alone, name)) for name in ("pixels", "fine", "embeddings"))
