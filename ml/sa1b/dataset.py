@@ -1,9 +1,9 @@
 """The ARR-COC sample: an image, its masks, a text, and the relevance of each mask to it."""
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from functools import lru_cache
 from pathlib import Path
-from typing import Any, NamedTuple, TypedDict
+from typing import Any, NamedTuple, NotRequired, TypedDict
 
 import numpy as np
 import pyarrow as pa
@@ -12,7 +12,8 @@ import torch
 from torch.utils.data import Dataset
 
 from ml.errors import UserError
-from ml.masks import Masks
+from ml.masks import Frame, Masks
+from ml.sa1b.frames import CELL, least_size, padded, shown
 from ml.sa1b.reader import decode, read_jpeg
 
 COLUMNS = (
@@ -28,11 +29,14 @@ COLUMNS = (
     "queries",
     "relevance",
 )
-OPEN_SHARDS = 4  # label tables kept in memory
+OPEN_SHARDS, ROW_GROUPS = 16, 8  # label files kept open, and parts of them kept in memory
 
 
-class LazyMasks(Sequence[torch.Tensor]):
-    """Masks that stay run lengths until asked: `self[i]` is bool [H, W]; `runs` serves coverage, IoU and areas."""
+class LazyMasks:
+    """Masks that stay run lengths until asked: `self[i]` is bool [H, W]; `runs` serves coverage, IoU and areas.
+
+    Not a `collections.abc.Sequence`: of those torch's DataLoader makes a new one of all the items, decoded.
+    """
 
     def __init__(self, runs: Masks) -> None:
         self.runs = runs
@@ -45,15 +49,21 @@ class LazyMasks(Sequence[torch.Tensor]):
             return [self[i] for i in range(*index.indices(len(self)))]
         return torch.from_numpy(np.ascontiguousarray(self.runs.dense(range(len(self))[index])))
 
+    def __iter__(self) -> Iterator[torch.Tensor]:
+        return (self[i] for i in range(len(self)))
+
 
 class ARRCOCSample(TypedDict):
     """One (image, query) of the training data.
 
-    image: uint8 [3, H, W] RGB; masks: N lazy bool [H, W]; text: the query; relevance: float32 [N] in [0, 1];
-    metadata: image_id, mask_ids, predicted_ious, stability_scores (lists of N), and the query's kind and target.
+    image: uint8 [3, H, W] RGB, as stored or in SAM's frame; coverage, with a frame only: float32 [N, S/16, S/16], the
+    covered fraction of each cell of the feature grid; masks: N lazy bool [H, W] of the image as stored; text: the
+    query; relevance: float32 [N] in [0, 1]; metadata: image_id, mask_ids, predicted_ious, stability_scores (lists of
+    N), and the query's kind and target.
     """
 
     image: torch.Tensor
+    coverage: NotRequired[torch.Tensor]
     masks: LazyMasks
     text: str
     relevance: torch.Tensor
@@ -69,26 +79,29 @@ class Position(NamedTuple):
 
 
 class ARRCOCDataset(Dataset[ARRCOCSample]):
-    """All (image, query) pairs of labelled shards, in order, by random access; images are read inside the tars."""
+    """All (image, query) pairs of labelled shards, in order, by random access; images are read inside the tars.
 
-    def __init__(self, labels: Sequence[Path], tars: Sequence[Path]) -> None:
+    Of the data only a number an image is held, and a few parts of label files: a thousand shards take megabytes.
+    """
+
+    def __init__(self, labels: Sequence[Path], tars: Sequence[Path | str], side: int | None = None) -> None:
         """Args:
             labels: the shards' `pseudo_labels` Parquet files.
-            tars: their tars, in the same order.
+            tars: their tars in the same order, each a path or an address like s3://bucket/sa_000000.tar.
+            side: of SAM's frame, for images and coverage as training sees them; None: the image as stored.
 
         Raises:
             UserError: a label file can't be read.
         """
-        self.labels, self.tars = list(labels), list(tars)
+        self.labels, self.tars, self.side = list(labels), list(tars), side
         if len(self.labels) != len(self.tars):
             raise UserError(f"{len(self.labels)} label files for {len(self.tars)} tars; one of each a shard is wanted")
-        counts = [_queries(path) for path in self.labels]
-        self._shard = np.repeat(np.arange(len(counts)), [count.sum() for count in counts])
-        self._row = np.concatenate([np.repeat(np.arange(len(count)), count) for count in [*counts, _NONE]])
-        self._query = np.concatenate([np.arange(n) for count in counts for n in count] + [_NONE])
+        queries = [_queries(path) for path in self.labels]
+        self._images = np.cumsum([0, *map(len, queries)])  # before each shard
+        self._samples = np.cumsum(np.concatenate([np.zeros(1, np.int64), *queries]))  # before each image
 
     def __len__(self) -> int:
-        return len(self._shard)
+        return int(self._samples[-1])
 
     def position(self, index: int) -> Position:
         """The shard, row and query of a sample.
@@ -96,43 +109,76 @@ class ARRCOCDataset(Dataset[ARRCOCSample]):
         Raises:
             IndexError: no such sample.
         """
-        return Position(int(self._shard[index]), int(self._row[index]), int(self._query[index]))
+        place = range(len(self))[index]
+        image = int(np.searchsorted(self._samples, place, "right")) - 1
+        shard = int(np.searchsorted(self._images, image, "right")) - 1
+        return Position(shard, int(image - self._images[shard]), int(place - self._samples[image]))
 
     def __getitem__(self, index: int) -> ARRCOCSample:
         shard, row, query = self.position(index)
-        return sample(_table(self.labels[shard]).slice(row, 1).to_pylist()[0], query, self.tars[shard])
+        return sample(_row(self.labels[shard], row), query, self.tars[shard], self.side)
 
 
-def sample(row: dict[str, Any], query: int, tar: Path) -> ARRCOCSample:
+def sample(row: dict[str, Any], query: int, tar: Path | str, side: int | None = None) -> ARRCOCSample:
     """The sample of one query of a row of `pseudo_labels`."""
-    image = decode(read_jpeg(tar, row["jpeg_offset"], row["jpeg_bytes"]))
+    data = _read(tar, row["jpeg_offset"], row["jpeg_bytes"])
+    masks = Masks.parse(row["counts"], (row["height"], row["width"]))
+    frame = None if side is None else Frame(None, False, side)
     asked = row["queries"][query]
     kept = ("image_id", "mask_ids", "predicted_ious", "stability_scores")
-    return {
-        "image": torch.from_numpy(image).permute(2, 0, 1).contiguous(),
-        "masks": LazyMasks(Masks.parse(row["counts"], (row["height"], row["width"]))),
+    made: ARRCOCSample = {
+        "image": _stored(data) if frame is None else _framed(data, frame, masks.size),
+        "masks": LazyMasks(masks),
         "text": asked["text"],
         "relevance": torch.tensor(row["relevance"][query], dtype=torch.float32),
         "metadata": {**{name: row[name] for name in kept}, "kind": asked["kind"], "target": asked["target"]},
     }
+    if frame is not None:
+        made["coverage"] = torch.from_numpy(masks.coverage((frame.out // CELL, frame.out // CELL), frame))
+    return made
 
 
-_NONE = np.empty(0, np.int64)
+def _stored(data: bytes) -> torch.Tensor:
+    return torch.from_numpy(decode(data)).permute(2, 0, 1).contiguous()
+
+
+def _framed(data: bytes, frame: Frame, size: tuple[int, int]) -> torch.Tensor:
+    return padded(shown(decode(data, least_size(frame, size)), frame, size), frame.out)
+
+
+def _read(tar: Path | str, offset: int, nbytes: int) -> bytes:
+    if not isinstance(tar, str) or not tar.startswith("s3://"):
+        return read_jpeg(Path(tar), offset, nbytes)
+    from ml.sa1b.s3 import read_range
+
+    return read_range(tar, offset, nbytes)
 
 
 def _queries(path: Path) -> np.ndarray:
-    """The number of queries of each image of a label file."""
-    lists = _read(path, ["queries"])["queries"]
-    return np.array([len(queries) for queries in lists.to_pylist()], np.int64)
+    """The number of queries of each image of a label file: int64, from one leaf of its column."""
+    file, _ = _open(path)
+    lists = file.read(columns=["queries.list.element.target"]).column(0)
+    return np.concatenate([np.zeros(0, np.int64), *(chunk.value_lengths().to_numpy() for chunk in lists.chunks)])
+
+
+def _row(path: Path, row: int) -> dict[str, Any]:
+    _, starts = _open(path)
+    group = int(np.searchsorted(starts, row, "right")) - 1
+    return _group(path, group).slice(int(row - starts[group]), 1).to_pylist()[0]
+
+
+@lru_cache(maxsize=ROW_GROUPS)
+def _group(path: Path, group: int) -> pa.Table:
+    file, _ = _open(path)
+    return file.read_row_group(group, columns=list(COLUMNS), use_threads=False)
 
 
 @lru_cache(maxsize=OPEN_SHARDS)
-def _table(path: Path) -> pa.Table:
-    return _read(path, list(COLUMNS))
-
-
-def _read(path: Path, columns: list[str]) -> pa.Table:
+def _open(path: Path) -> tuple[pq.ParquetFile, np.ndarray]:
+    """A label file, and the first row of each of its row groups."""
     try:
-        return pq.read_table(path, columns=columns)
+        file = pq.ParquetFile(path, memory_map=True)
     except (OSError, pa.ArrowInvalid) as error:
         raise UserError(f"{path}: not readable as Parquet ({error}); run pseudo_labels for it again") from error
+    rows = [file.metadata.row_group(group).num_rows for group in range(file.num_row_groups)]
+    return file, np.cumsum([0, *rows])

@@ -13,6 +13,7 @@ from torch import Tensor
 
 from ml.masks import Frame
 
+CELL = 16  # pixels of a frame a side of the feature grid's cells, in every SAM
 MEAN_COLOUR = (124, 116, 104)  # SAM's pixel_mean, rounded; zero once it is normalised
 
 

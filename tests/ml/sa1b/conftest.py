@@ -1,9 +1,15 @@
 """Fixtures, and the folder on the path so that tests can import `tiny_shards`."""
 
 import sys
+from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
+import boto3
 import pytest
+from moto.server import ThreadedMotoServer
+
+from ml.sa1b import s3
 
 sys.path.insert(0, str(Path(__file__).parent))
 
@@ -14,3 +20,29 @@ from tiny_shards import pair, write_tar
 def shard(tmp_path: Path) -> Path:
     """A good shard of three images with three masks each."""
     return write_tar(tmp_path / "sa_000000.tar", [member for i in (1, 2, 3) for member in pair(i)])
+
+
+@pytest.fixture(scope="session")
+def server() -> Iterator[str]:
+    """A real S3 server on this machine."""
+    moto = ThreadedMotoServer(ip_address="127.0.0.1", port=0)
+    moto.start()
+    host, port = moto.get_host_and_port()
+    yield f"http://{host}:{port}"
+    moto.stop()
+
+
+@pytest.fixture
+def bucket(server: str, monkeypatch: pytest.MonkeyPatch) -> Any:
+    s3._client.cache_clear()  # of an earlier server
+    for name, value in {
+        "AWS_ENDPOINT_URL": server,
+        "AWS_ACCESS_KEY_ID": "test",
+        "AWS_SECRET_ACCESS_KEY": "test",
+        "AWS_DEFAULT_REGION": "us-east-1",
+    }.items():
+        monkeypatch.setenv(name, value)
+    bucket = boto3.resource("s3").create_bucket(Bucket="sa1b")
+    yield bucket
+    bucket.objects.all().delete()
+    bucket.delete()

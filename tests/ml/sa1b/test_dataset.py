@@ -1,6 +1,7 @@
 """The ARR-COC sample, read from a real shard and label rows."""
 
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pyarrow as pa
@@ -12,7 +13,8 @@ from tiny_shards import jpeg, rectangle
 from ml.errors import UserError
 from ml.masks import Frame
 from ml.params import Quality
-from ml.sa1b.dataset import ARRCOCDataset
+from ml.sa1b.dataset import ARRCOCDataset, LazyMasks
+from ml.sa1b.frames import padded, shown
 from ml.sa1b.index import build_index
 from ml.sa1b.reader import decode
 
@@ -21,7 +23,7 @@ QUERIES = {1: ["the left one", "the right one"], 2: [], 3: ["something"]}
 
 @pytest.fixture
 def labels(shard: Path) -> Path:
-    """Label rows of a shard, with as many queries as QUERIES says."""
+    """Label rows of a shard in two row groups, with as many queries as QUERIES says."""
     build_index(shard, shard.with_name("i.parquet"), shard.with_name("r.parquet"), Quality(max_reject_fraction=0))
     index = pq.read_table(shard.with_name("i.parquet")).to_pylist()
     out = []
@@ -38,7 +40,7 @@ def labels(shard: Path) -> Path:
         }
         out.append({**shared, **lists})
     path = shard.with_name("labels.parquet")
-    pq.write_table(pa.Table.from_pylist(out), path)
+    pq.write_table(pa.Table.from_pylist(out), path, row_group_size=2)
     return path
 
 
@@ -81,6 +83,36 @@ def test_no_labels(tmp_path: Path, shard: Path) -> None:
         ARRCOCDataset([tmp_path / "none.parquet"], [])
 
 
-def test_workers_read_the_same(labels: Path, shard: Path) -> None:
-    loader = torch.utils.data.DataLoader(ARRCOCDataset([labels], [shard]), batch_size=None, num_workers=1)
-    assert [sample["text"] for sample in loader] == ["the left one", "the right one", "something"]
+def test_in_sams_frame(labels: Path, shard: Path) -> None:
+    """32 x 48 in a frame of 96: enlarged twice, padded below."""
+    plain, framed = ARRCOCDataset([labels], [shard])[2], ARRCOCDataset([labels], [shard], side=96)[2]
+    assert (framed["image"].shape, framed["image"].dtype) == ((3, 96, 96), torch.uint8)
+    assert torch.equal(framed["image"], padded(shown(decode(jpeg(3)), Frame(None, False, 96), (32, 48)), 96))
+    dense = torch.zeros(3, 48, 48)
+    dense[:, :32] = torch.stack([mask.float() for mask in framed["masks"]])
+    assert torch.allclose(framed["coverage"], torch.nn.functional.avg_pool2d(dense, 8), atol=1e-6)
+    assert "coverage" not in plain
+    assert torch.equal(plain["relevance"], framed["relevance"]) and plain["metadata"] == framed["metadata"]
+
+
+@pytest.mark.parametrize("workers", [1, 2])
+def test_workers_read_the_same_bytes(labels: Path, shard: Path, workers: int) -> None:
+    dataset = ARRCOCDataset([labels, labels], [shard, shard], side=64)
+    read = torch.utils.data.DataLoader(dataset, batch_size=None, num_workers=workers)
+    for ours, alone in zip(read, (dataset[i] for i in range(len(dataset))), strict=True):
+        assert (ours["text"], ours["metadata"]) == (alone["text"], alone["metadata"])
+        assert all(torch.equal(ours[name], alone[name]) for name in ("image", "coverage", "relevance"))
+        assert isinstance(ours["masks"], LazyMasks)  # not decoded on the way
+        assert all(torch.equal(a, b) for a, b in zip(ours["masks"], alone["masks"], strict=True))
+
+
+def test_the_tar_may_lie_in_s3(labels: Path, shard: Path, bucket: Any) -> None:
+    bucket.upload_file(str(shard), "v1/sa_000000.tar")
+    local, remote = (ARRCOCDataset([labels], [tar]) for tar in (shard, "s3://sa1b/v1/sa_000000.tar"))
+    for i in range(len(local)):
+        assert torch.equal(local[i]["image"], remote[i]["image"])
+        assert local[i]["metadata"] == remote[i]["metadata"]
+    forked = torch.utils.data.DataLoader(remote, batch_size=None, num_workers=2)
+    assert all(torch.equal(a["image"], local[i]["image"]) for i, a in enumerate(forked))
+    with pytest.raises(UserError, match=r"none\.tar: bytes=\d+-\d+ can't be read"):
+        ARRCOCDataset([labels], ["s3://sa1b/none.tar"])[0]

@@ -1,43 +1,21 @@
 """Shards in a real S3 server on this machine."""
 
 from collections.abc import Iterator
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
+from threading import Thread
 from typing import Any
 
 import boto3
 import pytest
-from moto.server import ThreadedMotoServer
 
 from ml.errors import UserError
 from ml.params import Params, preset
+from ml.sa1b import s3
 from ml.sa1b.download import Version, download
-from ml.sa1b.s3 import list_tars, open_object
+from ml.sa1b.s3 import list_tars, open_object, read_range
 from ml.sa1b.sources import fetch, list_shards
 from ml.workspace import Workspace
-
-
-@pytest.fixture(scope="module")
-def server() -> Iterator[str]:
-    moto = ThreadedMotoServer(ip_address="127.0.0.1", port=0)
-    moto.start()
-    host, port = moto.get_host_and_port()
-    yield f"http://{host}:{port}"
-    moto.stop()
-
-
-@pytest.fixture
-def bucket(server: str, monkeypatch: pytest.MonkeyPatch) -> Any:
-    for name, value in {
-        "AWS_ENDPOINT_URL": server,
-        "AWS_ACCESS_KEY_ID": "test",
-        "AWS_SECRET_ACCESS_KEY": "test",
-        "AWS_DEFAULT_REGION": "us-east-1",
-    }.items():
-        monkeypatch.setenv(name, value)
-    bucket = boto3.resource("s3").create_bucket(Bucket="sa1b")
-    yield bucket
-    bucket.objects.all().delete()
-    bucket.delete()
 
 
 def params(source: str) -> Params:
@@ -82,3 +60,53 @@ def test_what_is_not_there(bucket: Any, tmp_path: Path) -> None:
     with pytest.raises(UserError, match=r"check shards\.source"):
         download(lambda: "s3://sa1b/none.tar", tmp_path / "a.tar", 0, lambda path: "")
     assert list(tmp_path.iterdir()) == []
+
+
+def test_a_range_of_an_object(bucket: Any) -> None:
+    bucket.put_object(Key="a.tar", Body=b"0123456789")
+    assert [read_range("s3://sa1b/a.tar", at, 3) for at in (0, 4, 7)] == [b"012", b"456", b"789"]
+    with pytest.raises(UserError, match="2 bytes at 8, 3 wanted; run mask_index"):
+        read_range("s3://sa1b/a.tar", 8, 3)
+    with pytest.raises(UserError, match="bytes=10-12 can't be read"):
+        read_range("s3://sa1b/a.tar", 10, 3)
+    with pytest.raises(UserError, match="check the AWS variables"):
+        read_range("s3://sa1b/none.tar", 0, 1)
+
+
+@pytest.fixture
+def breaking(monkeypatch: pytest.MonkeyPatch) -> Iterator[list[str]]:
+    """A server of b"0123456789" that breaks off in the middle of an answer while this list holds anything."""
+    script: list[str] = []
+
+    class Handler(BaseHTTPRequestHandler):
+        def do_GET(self) -> None:
+            first, last = map(int, self.headers["Range"].removeprefix("bytes=").split("-"))
+            body = b"0123456789"[first : last + 1]
+            self.send_response(206)
+            self.send_header("Content-Length", str(len(body)))
+            self.end_headers()
+            self.wfile.write(body[: len(body) // 2] if script and script.pop() else body)
+
+        def log_message(self, *args: object) -> None:
+            """Quiet."""
+
+    httpd = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
+    Thread(target=httpd.serve_forever, daemon=True).start()
+    for name, value in {"ENDPOINT_URL": f"http://127.0.0.1:{httpd.server_port}", "DEFAULT_REGION": "us-east-1"}.items():
+        monkeypatch.setenv(f"AWS_{name}", value)
+    for name in ("AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY"):
+        monkeypatch.setenv(name, "test")
+    s3._client.cache_clear()
+    yield script
+    s3._client.cache_clear()
+    httpd.shutdown()
+    httpd.server_close()
+
+
+def test_an_answer_that_breaks_off_is_asked_for_again(breaking: list[str]) -> None:
+    breaking[:] = ["cut"] * (s3.ATTEMPTS - 1)
+    assert read_range("s3://sa1b/a.tar", 4, 3) == b"456"
+    breaking[:] = ["cut"] * (s3.ATTEMPTS + 1)
+    with pytest.raises(UserError, match="bytes=4-6 can't be read"):
+        read_range("s3://sa1b/a.tar", 4, 3)
+    assert breaking == ["cut"]
