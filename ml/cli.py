@@ -187,7 +187,7 @@ def score(
 
 @app.command()
 def bench(
-    name: Annotated[str, typer.Argument(help="masks, index, filter or evaluation.")],
+    name: Annotated[str, typer.Argument(help="masks, index, filter, evaluation or loader.")],
     paths: Annotated[list[Path] | None, typer.Argument(help="Files to measure on, if it takes any.")] = None,
     as_json: AsJson = False,
 ) -> None:

@@ -13,6 +13,7 @@ BENCHES = {
     "index": "ml.bench.index:bench",
     "filter": "ml.bench.filter:bench",
     "evaluation": "ml.bench.evaluation:bench",
+    "loader": "ml.bench.loader:bench",
 }
 
 
