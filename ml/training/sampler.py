@@ -39,11 +39,19 @@ class Sampler:
             yield batch
 
     def order(self, epoch: int) -> np.ndarray:
-        """The images of an epoch in order: int64 [n], each once."""
+        """The images of an epoch in order: int64 [n], each once. One sort: eleven million take seconds."""
         rng = np.random.default_rng([self.seed, epoch])
-        blocks = rng.permutation(np.unique(self.blocks))
+        by_block = np.argsort(self.blocks, kind="stable")
+        starts = np.flatnonzero(np.diff(self.blocks[by_block], prepend=-1))
+        members = np.split(by_block, starts[1:])
+        blocks = rng.permutation(len(members))
         windows = [blocks[i : i + WINDOW] for i in range(0, len(blocks), WINDOW)]
-        return np.concatenate([rng.permutation(self.images[np.isin(self.blocks, window)]) for window in windows])
+        return np.concatenate([rng.permutation(self.images[_together(members, window)]) for window in windows])
+
+
+def _together(members: list[np.ndarray], blocks: np.ndarray) -> np.ndarray:
+    """The positions of all images of some blocks, ascending."""
+    return np.sort(np.concatenate([members[block] for block in blocks]))
 
 
 def validation_batches(images: np.ndarray, batch_size: int, rank: int, world_size: int) -> list[list[tuple[int, int]]]:
