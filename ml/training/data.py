@@ -24,6 +24,11 @@ from ml.workspace import Workspace
 OPEN_SHARDS = 8
 ROW_GROUPS = 8
 PARSED_IMAGES = 1024
+MASKS = "mask_ids.list.element"  # a number a mask
+COLUMNS = (
+    *("image_id", "width", "height", "jpeg_offset", "jpeg_bytes", "counts", "boxes"),
+    *("caption", "phrases", "queries", "relevance", "questions"),
+)
 
 
 class Query(NamedTuple):
@@ -64,8 +69,17 @@ class Labels:
     questions: list[Question]
 
 
+class RowGroup(NamedTuple):
+    """A row group of a shard's labels: its number in the file, and where its first image and mask come in the shard."""
+
+    shard: int
+    number: int
+    first_image: int
+    first_mask: int
+
+
 class TrainingData:
-    """All images of the training set; an index is an image.
+    """All images of the training set; an index is an image. A copy for another process holds what reading needs only.
 
     Attributes:
         image_ids: int64 [n].
@@ -84,28 +98,35 @@ class TrainingData:
         """
         self.ws = ws
         self.names, self.digests, split, left_out = _read_manifests(ws.stage("training_set"))
-        groups = [_row_groups(ws.shard_file("pseudo_labels", name, ".parquet")) for name in self.names]
-        self._places = [(s, g) for s, ids in enumerate(groups) for g in range(len(ids))]
-        sizes = [len(ids) for shard in groups for ids in shard]
-        self.image_ids = np.concatenate([ids for shard in groups for ids in shard] or [np.empty(0, np.int64)])
-        self.blocks = np.repeat(np.arange(len(sizes)), sizes)
-        self._starts = np.concatenate([[0], np.cumsum(sizes)])
+        paths = [ws.shard_file("pseudo_labels", name, ".parquet") for name in self.names]
+        read = [_read_groups(shard, path) for shard, path in enumerate(paths)]
+        self._groups = [group for groups, _ in read for group in groups]
+        self.image_ids = np.concatenate([ids for _, ids in read] or [np.empty(0, np.int64)])
+        shard_starts = np.cumsum([0, *(len(ids) for _, ids in read)])
+        self._starts = np.array([shard_starts[group.shard] + group.first_image for group in self._groups], np.int64)
+        self.blocks = np.repeat(np.arange(len(self._groups)), np.diff(self._starts, append=len(self.image_ids)))
         self.left_out = np.isin(self.image_ids, left_out)
         self.validation = np.array([split(int(image_id)) for image_id in self.image_ids], bool) & ~self.left_out
         self.train = ~self.validation & ~self.left_out
         self._check_split()
-        self.labels = lru_cache(PARSED_IMAGES)(self._labels)
-        self._row_group = lru_cache(ROW_GROUPS)(self._read_row_group)
-        self._first_masks = lru_cache(OPEN_SHARDS)(self._count_masks)
-        self._feature_rows = lru_cache(OPEN_SHARDS)(self._read_feature_rows)
-        self._embeddings = lru_cache(OPEN_SHARDS)(self._open_embeddings)
-        self._features = lru_cache(OPEN_SHARDS)(self._open_features)
+        self._make_caches()
 
     def __len__(self) -> int:
         return len(self.image_ids)
 
-    def __reduce__(self) -> tuple[Any, ...]:  # loader workers open their own files
-        return TrainingData, (self.ws,)
+    def __getstate__(self) -> dict[str, Any]:  # loader workers open their own files, and know no split
+        return {name: getattr(self, name) for name in ("ws", "names", "_groups", "_starts")}
+
+    def __setstate__(self, state: dict[str, Any]) -> None:
+        self.__dict__.update(state)
+        self._make_caches()
+
+    def _make_caches(self) -> None:
+        self.labels = lru_cache(PARSED_IMAGES)(self._labels)
+        self._row_group = lru_cache(ROW_GROUPS)(self._read_row_group)
+        self._feature_rows = lru_cache(OPEN_SHARDS)(self._read_feature_rows)
+        self._embeddings = lru_cache(OPEN_SHARDS)(self._open_embeddings)
+        self._features = lru_cache(OPEN_SHARDS)(self._open_features)
 
     def feature_shape(self) -> tuple[int, ...]:
         """Views, channels, height and width of the cached features."""
@@ -133,14 +154,14 @@ class TrainingData:
         return stored[labels.first_mask : labels.first_mask + len(labels.masks)].astype(np.float32)
 
     def _labels(self, index: int) -> Labels:
-        shard, group = self._places[self.blocks[index]]
-        name, inside = self.names[shard], int(index - self._starts[self.blocks[index]])
-        row = self._row_group(shard, group).slice(inside, 1).to_pylist()[0]
-        in_shard = int(index - self._starts[self._places.index((shard, 0))])
+        place = int(np.searchsorted(self._starts, index, "right")) - 1
+        group, inside = self._groups[place], int(index - self._starts[place])
+        table, masks_before = self._row_group(group)
+        row = table.slice(inside, 1).to_pylist()[0]
         return Labels(
             image_id=row["image_id"],
-            shard=name,
-            first_mask=int(self._first_masks(name)[in_shard]),
+            shard=self.names[group.shard],
+            first_mask=group.first_mask + int(masks_before[inside]),
             jpeg=(row["jpeg_offset"], row["jpeg_bytes"]),
             masks=Masks.parse(row["counts"], (row["height"], row["width"])),
             boxes=np.array(row["boxes"], np.float32).reshape(-1, 4),
@@ -151,15 +172,13 @@ class TrainingData:
             questions=[Question(item["question"], item["answer"], item["evidence"]) for item in row["questions"]],
         )
 
-    def _read_row_group(self, shard: int, group: int) -> pa.Table:
-        path = self.ws.shard_file("pseudo_labels", self.names[shard], ".parquet")
-        return pq.ParquetFile(path, memory_map=True).read_row_group(group)
-
-    def _count_masks(self, name: str) -> np.ndarray:
-        """The row of each image's first mask among a shard's masks."""
-        path = self.ws.shard_file("pseudo_labels", name, ".parquet")
-        ids = pq.read_table(path, columns=["mask_ids"], memory_map=True).column(0).combine_chunks()
-        return np.concatenate([[0], np.cumsum(ids.value_lengths().to_numpy())])
+    def _read_row_group(self, group: RowGroup) -> tuple[pa.Table, np.ndarray]:
+        """The rows of a group, and how many masks in it come before each."""
+        path = self.ws.shard_file("pseudo_labels", self.names[group.shard], ".parquet")
+        file = pq.ParquetFile(path, memory_map=True)
+        table = file.read_row_group(group.number, columns=list(COLUMNS), use_threads=False)
+        masks = table["counts"].combine_chunks().value_lengths().to_numpy()
+        return table, np.cumsum([0, *masks])
 
     def _read_feature_rows(self, name: str) -> dict[int, int]:
         """The row of each image among a shard's features."""
@@ -201,13 +220,18 @@ def _read_manifest(path: Path) -> dict[str, Any]:
         raise UserError(f"{path}: not readable as JSON ({error}); materialize `training_set` again") from error
 
 
-def _row_groups(path: Path) -> list[np.ndarray]:
-    """The image ids of each row group."""
+def _read_groups(shard: int, path: Path) -> tuple[list[RowGroup], np.ndarray]:
+    """The row groups of a shard's labels and its image ids; how many masks a group has, its statistics say."""
     try:
         file = pq.ParquetFile(path, memory_map=True)
-        return [file.read_row_group(i, columns=["image_id"]).column(0).to_numpy() for i in range(file.num_row_groups)]
+        ids = file.read(columns=["image_id"]).column(0).to_numpy()
     except (OSError, pa.ArrowException) as error:
         raise UserError(f"{path}: not readable as Parquet ({error}); materialize `pseudo_labels` again") from error
+    parts = [file.metadata.row_group(number) for number in range(file.num_row_groups)]
+    names = [parts[0].column(i).path_in_schema for i in range(parts[0].num_columns)] if parts else []
+    images = np.cumsum([0, *(part.num_rows for part in parts)]).tolist()
+    masks = np.cumsum([0, *(part.column(names.index(MASKS)).statistics.num_values for part in parts)]).tolist()
+    return [RowGroup(shard, number, images[number], masks[number]) for number in range(len(parts))], ids
 
 
 def _open(path: Path, stage: str) -> Any:

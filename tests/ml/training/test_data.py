@@ -1,9 +1,11 @@
 """The training set read back against the files it lies in."""
 
 import json
+import pickle
 from collections.abc import Callable
 
 import numpy as np
+import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 from safetensors.numpy import load_file
@@ -38,6 +40,31 @@ def test_every_image_is_read_as_written(workspace: Make) -> None:
             for view in (0, 1):
                 assert np.array_equal(data.features(index, view), features[view, place])
             start, index = start + n, index + 1
+
+
+def test_a_copy_for_another_process_reads_the_same_and_is_small(workspace: Make) -> None:
+    data = TrainingData(workspace())
+    copied = pickle.dumps(data)
+    assert len(copied) < 2000  # a few numbers a row group, none an image
+    other = pickle.loads(copied)
+    for index in range(len(data)):
+        ours, theirs = data.labels(index), other.labels(index)
+        assert (ours.image_id, ours.first_mask, ours.queries) == (theirs.image_id, theirs.first_mask, theirs.queries)
+        assert np.array_equal(data.embeddings(index), other.embeddings(index))
+        assert np.array_equal(data.features(index, 1), other.features(index, 1))
+
+
+def test_images_without_masks_do_not_shift_the_embeddings(workspace: Make) -> None:
+    ws = workspace()
+    path = ws.shard_file("pseudo_labels", "sa_000000", ".parquet")
+    table = pq.read_table(path)
+    rows = table.to_pylist()
+    for row in (rows[1], rows[4], rows[5]):
+        row.update({key: [] for key in ("mask_ids", "counts", "boxes", "phrases", "queries", "relevance", "questions")})
+    pq.write_table(pa.Table.from_pylist(rows, schema=table.schema), path, row_group_size=4)
+    data = TrainingData(ws)
+    masks = np.cumsum([0, *(len(row["mask_ids"]) for row in rows)])
+    assert [data.labels(index).first_mask for index in range(10)] == masks[:-1].tolist()
 
 
 def test_features_are_found_by_image_not_by_place(workspace: Make) -> None:
