@@ -1,5 +1,8 @@
 """Both sides of the benchmark yield the same tensors, on an image of SA-1B's size."""
 
+import os
+import subprocess
+import sys
 from pathlib import Path
 
 import pytest
@@ -35,3 +38,33 @@ def test_the_same_tensors(pair: Pair, tmp_path: Path) -> None:
 def test_decoded_as_stored_pixels_differ_by_a_level_at_most(pair: Pair) -> None:
     full = padded(shown(decode(pair.jpeg), FRAME, pair.size), FRAME.out)
     assert (full.int() - plain_frame(pair.jpeg).int()).abs().max() <= 2  # two decoders, two resizes
+
+
+MEASURE = """
+import re, sys
+from pathlib import Path
+from ml.sa1b.dataset import ARRCOCDataset
+
+def peak():
+    return int(re.search(r"VmHWM:\\s+(\\d+) kB", Path("/proc/self/status").read_text())[1]) / 1024
+
+dataset = ARRCOCDataset([Path(sys.argv[1])], [Path(sys.argv[2])], 1024)
+before = peak()
+masks = len(dataset[0]["masks"])
+one = peak()
+for index in range(1, len(dataset), 6):
+    dataset[index]
+print(masks, one - before, peak() - one)
+"""
+
+
+@pytest.mark.skipif(not Path("/proc/self/status").is_file(), reason="peak memory is read from Linux's /proc")
+def test_memory_is_flat_however_many_images_are_read(pair: Pair, tmp_path: Path) -> None:
+    """Peak memory of a process of its own, in MiB: one image takes less than its masks at full size, 24 take no more."""
+    sources = write(tmp_path, pair, len(pair.counts))
+    child = [sys.executable, "-c", MEASURE, str(sources.labels), str(sources.tar)]
+    done = subprocess.run(child, capture_output=True, text=True, check=True, env={**os.environ, "OMP_NUM_THREADS": "1"})
+    masks, one, more = map(float, done.stdout.split())
+    dense = masks * pair.size[0] * pair.size[1] / 2**20
+    assert one < 0.8 * dense  # libraries that load on the first read included
+    assert more < 0.2 * dense
