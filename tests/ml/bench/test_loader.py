@@ -60,7 +60,7 @@ print(masks, one - before, peak() - one)
 
 @pytest.mark.skipif(not Path("/proc/self/status").is_file(), reason="peak memory is read from Linux's /proc")
 def test_memory_is_flat_however_many_images_are_read(pair: Pair, tmp_path: Path) -> None:
-    """Peak memory of a process of its own, in MiB: one image takes less than its masks at full size, 24 take no more."""
+    """Peak memory of a process of its own, in MiB: less than an image's masks at full size, and the same for 24."""
     sources = write(tmp_path, pair, len(pair.counts))
     child = [sys.executable, "-c", MEASURE, str(sources.labels), str(sources.tar)]
     done = subprocess.run(child, capture_output=True, text=True, check=True, env={**os.environ, "OMP_NUM_THREADS": "1"})

@@ -10,6 +10,7 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
+import simplejpeg
 import yaml
 from safetensors.numpy import save_file
 
@@ -141,12 +142,13 @@ def write_models(ws: Workspace) -> None:
 def write_shards(ws: Workspace, names: list[str], images: int) -> None:
     """Images of 48 x 64 pixels with up to four coloured rectangles; features hold the colours, cell by cell."""
     rng = np.random.default_rng(0)
-    for folder in ("pseudo_labels", "image_features", "training_set"):
+    for folder in ("sa1b_shards", "pseudo_labels", "image_features", "training_set"):
         ws.stage(folder).mkdir()
     entries = []
     for shard, name in enumerate(names):
         drawn = [draw(rng, 100 * shard + i) for i in range(images)]
         rows = [row for row, _ in drawn]
+        write_images(ws.shard_file("sa1b_shards", name, ".tar"), rows)
         labels, features = (
             ws.shard_file(stage, name, suffix)
             for stage, suffix in (("pseudo_labels", ".parquet"), ("image_features", ".safetensors"))
@@ -168,6 +170,16 @@ def write_shards(ws: Workspace, names: list[str], images: int) -> None:
         "left_out": [],
     }
     (ws.stage("training_set") / "group_000.json").write_text(json.dumps(manifest))
+
+
+def write_images(tar: Path, rows: list[dict[str, Any]]) -> None:
+    """Each image white where its first mask lies, its JPEG behind the one before; the rows learn where."""
+    with tar.open("wb") as file:
+        for row in rows:
+            mask = Masks.parse(row["counts"], (row["height"], row["width"])).dense(0)
+            pixels = np.repeat(mask[..., None] * np.uint8(255), 3, axis=2)
+            row["jpeg_offset"] = file.tell()
+            row["jpeg_bytes"] = file.write(simplejpeg.encode_jpeg(pixels, 100, colorsubsampling="444"))
 
 
 SCHEMA = pa.schema(

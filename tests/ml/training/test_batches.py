@@ -8,10 +8,9 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
-import simplejpeg
 import torch
 
-from ml.masks import Frame, Masks
+from ml.masks import Frame
 from ml.params import Params, load
 from ml.training.augment import View, mirrored
 from ml.training.batches import Examples, balanced, collate, grounding_targets, painted, visible
@@ -172,27 +171,8 @@ def test_an_image_without_masks_or_queries_is_padding(workspace: Make) -> None:
     assert torch.isfinite(grounding_targets(batch)).all()
 
 
-def write_images(ws: Workspace) -> None:
-    """A tar's worth of JPEGs, each image white where its first mask lies, and where they lie into the labels."""
-    for name in ("sa_000000", "sa_000001"):
-        path = ws.shard_file("pseudo_labels", name, ".parquet")
-        table = pq.read_table(path)
-        rows = table.to_pylist()
-        masks = [Masks.parse(row["counts"], (row["height"], row["width"])) for row in rows]
-        pictures = [np.repeat(mask.dense(0)[..., None] * np.uint8(255), 3, 2) for mask in masks]
-        jpegs = [simplejpeg.encode_jpeg(picture, 100, colorsubsampling="444") for picture in pictures]
-        ends = np.cumsum([len(data) for data in jpegs])
-        for row, data, end in zip(rows, jpegs, ends, strict=True):
-            row.update(jpeg_offset=int(end) - len(data), jpeg_bytes=len(data))
-        pq.write_table(pa.Table.from_pylist(rows, schema=table.schema), path, row_group_size=4)
-        tar = ws.shard_file("sa1b_shards", name, ".tar")
-        tar.parent.mkdir(exist_ok=True)
-        tar.write_bytes(b"".join(jpegs))
-
-
 def test_pixels_read_from_the_tars_agree_with_the_coverage(workspace: Make) -> None:
     ws = workspace()
-    write_images(ws)
     augment = load(ws.params_file).training.augment.model_copy(update={"color_jitter": [0, 0, 0, 0]})
     made, _ = examples(ws, cached_features=False, augment=augment, regions_per_image=100)
     seen = 0
@@ -211,7 +191,6 @@ def test_pixels_read_from_the_tars_agree_with_the_coverage(workspace: Make) -> N
 
 def test_workers_make_the_same_batches(workspace: Make) -> None:
     ws = workspace()
-    write_images(ws)
     made, _ = examples(ws, cached_features=False)
     positions = [[(epoch, index) for index in range(first, first + 4)] for epoch in (0, 1) for first in (0, 8, 16)]
     loader = torch.utils.data.DataLoader(

@@ -25,8 +25,9 @@ WORLD = World(0, 1, torch.device("cpu"))
         {},
         {"precision": "bf16", "zero_stage": 2, "accumulation": 2, "schedule": "plateau"},
         {"zero_stage": 3, "loader_workers": 1},
+        {"cached_features": False, "loader_workers": 2},
     ],
-    ids=["plain", "bf16", "zero3"],
+    ids=["plain", "bf16", "zero3", "pixels"],
 )
 def test_resumed_is_the_same_to_the_bit(
     workspace: Make, train: Callable[..., Any], interrupted: type[Exception], training: dict[str, Any]
