@@ -4,6 +4,7 @@ import io
 import json
 from collections.abc import Iterator
 from contextlib import contextmanager
+from functools import lru_cache
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Any, NamedTuple
@@ -29,7 +30,7 @@ FRAME = Frame(None, False, 1024)
 IMAGES = 4
 QUERIES = 36  # an image with preset sa1b: a phrase for each of 20 masks, and 16 spatial ones
 KEPT = 20  # masks an image with preset sa1b
-FAST, SLOW = 5, 2  # repeats
+FAST, SLOW = 15, 3  # repeats
 PLAIN = "Dataset of extracted files: PIL, json, pycocotools mask by mask, area weights as matrix products"
 
 
@@ -171,6 +172,7 @@ def plain_frame(data: bytes) -> Tensor:
     return torch.from_numpy(np.array(frame)).permute(2, 0, 1).contiguous()
 
 
+@lru_cache(maxsize=16)
 def weights(height: int, width: int) -> tuple[Tensor, Tensor]:
     """The share of each cell that each column and each row of pixels fills: float32 [grid, W], [grid, H]."""
     rows, columns = FRAME.resized((height, width))
