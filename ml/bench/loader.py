@@ -4,7 +4,8 @@ import io
 import json
 from collections.abc import Iterator
 from contextlib import contextmanager
-from functools import lru_cache
+from functools import lru_cache, partial
+from math import ceil
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Any, NamedTuple
@@ -12,24 +13,30 @@ from typing import Any, NamedTuple
 import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
+import simplejpeg
 import torch
 from PIL import Image
 from pycocotools import mask as coco
 from torch import Tensor
 from torch.utils.data import Dataset
+from torchvision.transforms.v2 import functional
 
 from ml.bench.files import Pair, read_pair, write_shard
-from ml.bench.measure import Row, rates, result, seconds
+from ml.bench.measure import Row, in_turns, rates, result, times
 from ml.masks import Frame
 from ml.sa1b.dataset import ARRCOCDataset
 from ml.sa1b.frames import CELL, MEAN_COLOUR, least_size, padded, shown
 from ml.sa1b.reader import decode
 from ml.sa1b.tar import walk
+from ml.training.augment import recolored
+from ml.training.sampler import WINDOW, Sampler
 
 FRAME = Frame(None, False, 1024)
 IMAGES = 4
 QUERIES = 36  # an image with preset sa1b: a phrase for each of 20 masks, and 16 spatial ones
 KEPT = 20  # masks an image with preset sa1b
+EPOCH, BLOCK = 50_000, 64  # images in all, and in a row group of labels
+JITTER = (1.1, 0.9, 1.1, 0.05)  # brightness, contrast, saturation, hue
 FAST, SLOW = 15, 3  # repeats
 PLAIN = "Dataset of extracted files: PIL, json, pycocotools mask by mask, area weights as matrix products"
 
@@ -50,7 +57,8 @@ def bench(path: Path | None = None) -> dict[str, Any]:
     """
     pair = read_pair(path)
     with one_thread():
-        return result("loader", [*_samples(pair), _image(pair), *_decoding(pair)])
+        rows = [*_samples(pair), _image(pair), *_decoding(pair), _odd_scale(pair), _colours(pair), _order()]
+        return result("loader", rows)
 
 
 @contextmanager
@@ -75,36 +83,77 @@ def _sampling(pair: Pair, masks: int) -> Row:
         sources = write(Path(folder), pair, masks)
         ours = ARRCOCDataset([sources.labels], [sources.tar], FRAME.out)
         peer = PlainDataset(sources.extracted, IMAGES)
-        mine = IMAGES / seconds(lambda: [ours[i * QUERIES] for i in range(IMAGES)], FAST)
-        plain = IMAGES / seconds(lambda: [peer[i] for i in range(IMAGES)], SLOW)
+        mine, plain = in_turns(
+            lambda: [ours[i * QUERIES] for i in range(IMAGES)], lambda: [peer[i] for i in range(IMAGES)], SLOW
+        )
     case = f"sample with {masks} masks of {_size(pair)} on a grid of {FRAME.out // CELL}"
-    return rates(case, mine, plain, PLAIN, "samples/s")
+    return rates(case, IMAGES / mine, IMAGES / plain, PLAIN, "samples/s")
 
 
 def _image(pair: Pair) -> Row:
     """The image alone in the frame: what is left when masks cost nothing."""
 
     def ours() -> Tensor:
-        return padded(shown(decode(pair.jpeg, least_size(FRAME, pair.size)), FRAME, pair.size), FRAME.out)
+        return padded(_shown(pair), FRAME.out)
 
-    mine, plain = 1 / seconds(ours, FAST), 1 / seconds(lambda: plain_frame(pair.jpeg), FAST)
-    return rates(f"image of {_size(pair)} in the frame, no masks", mine, plain, "PIL", "images/s")
+    mine, plain = in_turns(ours, lambda: plain_frame(pair.jpeg), FAST)
+    return rates(f"image of {_size(pair)} in the frame, no masks", 1 / mine, 1 / plain, "PIL", "images/s")
 
 
-def _decoding(pair: Pair) -> list[Row]:
+def _decoding(pair: Pair) -> Iterator[Row]:
     """Where the JPEG's own limit lies: at any scale its Huffman codes have to be read."""
-    plain = 1 / seconds(lambda: np.array(Image.open(io.BytesIO(pair.jpeg)).convert("RGB")), FAST)
-    sizes = {divisor: tuple(-(-edge // divisor) for edge in pair.size) for divisor in (1, 2, 4, 8)}
-    return [
-        rates(
-            f"JPEG alone, {len(pair.jpeg) / 1e6:.1f} MB, at 1/{divisor}",
-            1 / seconds(lambda size=size: decode(pair.jpeg, size), FAST),  # type: ignore[misc]
-            plain,
-            "PIL at 1/1",
-            "images/s",
-        )
-        for divisor, size in sizes.items()
-    ]
+
+    def plain() -> np.ndarray:
+        return np.array(Image.open(io.BytesIO(pair.jpeg)).convert("RGB"))
+
+    for divisor in (1, 2, 4, 8):
+        size = _size_at(pair, divisor)
+        mine, other = in_turns(partial(decode, pair.jpeg, size), plain, FAST)
+        case = f"JPEG alone, {len(pair.jpeg) / 1e6:.1f} MB, at 1/{divisor}"
+        yield rates(case, 1 / mine, 1 / other, "PIL at 1/1", "images/s")
+
+
+def _odd_scale(pair: Pair) -> Row:
+    """Why scales without SIMD are left out."""
+    height, width = _size_at(pair, 8 / 5)
+    odd = partial(simplejpeg.decode_jpeg, pair.jpeg, "RGB", min_height=height, min_width=width)
+    mine, other = in_turns(partial(decode, pair.jpeg), odd, FAST)
+    return times("JPEG alone, where 5/8 would do", mine * 1e3, other * 1e3, "libjpeg-turbo at 5/8", "ms")
+
+
+def _colours(pair: Pair) -> Row:
+    """Brightness, contrast, saturation and hue of what the frame shows."""
+    image, (brightness, contrast, saturation, hue) = _shown(pair), JITTER
+
+    def peer() -> Tensor:
+        changed = functional.adjust_contrast(functional.adjust_brightness(image, brightness), contrast)
+        return functional.adjust_hue(functional.adjust_saturation(changed, saturation), hue)
+
+    mine, other = in_turns(lambda: recolored(image, JITTER), peer, FAST)
+    size = f"{image.shape[1]} x {image.shape[2]}"
+    return times(f"colour jitter of {size}", mine * 1e3, other * 1e3, "torchvision's four steps", "ms")
+
+
+def _order() -> Row:
+    """The shuffle of an epoch, against searching all images for each window of blocks."""
+    sampler = Sampler(np.arange(EPOCH), np.arange(EPOCH) // BLOCK, 0, 4)
+    blocks = np.random.default_rng(0).permutation(EPOCH // BLOCK)
+    windows = np.array_split(blocks, len(blocks) // WINDOW)
+
+    def peer() -> list[np.ndarray]:
+        return [sampler.images[np.isin(sampler.blocks, window)] for window in windows]
+
+    mine, other = in_turns(lambda: sampler.order(0), peer, SLOW)
+    case = f"order of an epoch, {EPOCH} images in blocks of {BLOCK}"
+    return times(case, mine * 1e3, other * 1e3, "numpy isin, window by window", "ms")
+
+
+def _shown(pair: Pair) -> Tensor:
+    return shown(decode(pair.jpeg, least_size(FRAME, pair.size)), FRAME, pair.size)
+
+
+def _size_at(pair: Pair, divisor: float) -> tuple[int, int]:
+    return ceil(pair.size[0] / divisor), ceil(pair.size[1] / divisor)
 
 
 def write(folder: Path, pair: Pair, masks: int) -> Sources:

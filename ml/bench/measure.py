@@ -15,6 +15,13 @@ def seconds(work: Callable[[], object], repeats: int = 5) -> float:
     return min(_timed(work) for _ in range(repeats))
 
 
+def in_turns(ours: Callable[[], object], peer: Callable[[], object], repeats: int = 5) -> tuple[float, float]:
+    """As `seconds`, of two that take turns: what else runs on the machine then meets both."""
+    ours(), peer()
+    pairs = [(_timed(ours), _timed(peer)) for _ in range(repeats)]
+    return min(mine for mine, _ in pairs), min(other for _, other in pairs)
+
+
 def times(case: str, ours: float, peer: float, peer_name: str, unit: str) -> Row:
     """A row of two times, less is better; `ratio`: how many times faster ours is."""
     return _row(case, ours, peer, peer_name, unit, peer / ours)

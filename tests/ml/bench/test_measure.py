@@ -2,7 +2,7 @@
 
 import json
 
-from ml.bench.measure import rates, result, seconds, times
+from ml.bench.measure import in_turns, rates, result, seconds, times
 
 
 def test_a_ratio_above_one_means_that_ours_is_better() -> None:
@@ -23,3 +23,9 @@ def test_work_is_called_once_more_than_it_is_timed() -> None:
     calls: list[int] = []
     assert seconds(lambda: calls.append(1), 3) >= 0
     assert len(calls) == 4
+
+
+def test_two_take_turns() -> None:
+    calls: list[str] = []
+    assert min(in_turns(lambda: calls.append("ours"), lambda: calls.append("peer"), 2)) >= 0
+    assert calls == ["ours", "peer"] * 3
