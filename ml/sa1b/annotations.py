@@ -8,7 +8,6 @@ from typing import Any
 from pydantic_core import from_json
 
 from ml.masks import MaskError, Masks
-from ml.sa1b.scan import Scan, scan
 
 MAX_BYTES = 1 << 26  # of one JSON; real ones have 10 to 500 kB
 SHOWN = 80  # characters of a refused value
@@ -29,7 +28,7 @@ class Reject:
 
 @dataclass
 class Image:
-    """An image's checked values and its masks: as a `Scan`, or as rows (mask_id ... crop_box, the index's schema)."""
+    """An image's checked values, its masks as rows (mask_id ... crop_box, the index's schema), and what was refused."""
 
     image_id: int
     width: int
@@ -38,20 +37,6 @@ class Image:
     rows: list[dict[str, Any]] = field(default_factory=list)
     rejects: list[Reject] = field(default_factory=list)
     present: int = 0  # masks in the JSON, kept or rejected
-    scanned: Scan | None = None
-
-    @property
-    def kept(self) -> int:
-        """How many masks it has."""
-        return len(self.rows if self.scanned is None else self.scanned)
-
-
-def read(data: bytes, member: str) -> Image | Reject:
-    """One JSON, scanned where it is as SA-1B writes it, else parsed; what both give is the same."""
-    found = scan(data)
-    if found is None:
-        return parse(data, member)
-    return Image(found.image_id, found.width, found.height, found.file_name, present=len(found), scanned=found)
 
 
 def parse(data: bytes, member: str) -> Image | Reject:

@@ -4,7 +4,6 @@ import os
 from collections import Counter
 from collections.abc import Iterator, Sequence
 from dataclasses import asdict, dataclass, field
-from itertools import groupby
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -19,8 +18,10 @@ from ml.report import Report
 from ml.sa1b import annotations, jpeg
 from ml.sa1b.annotations import Image, Reject
 from ml.sa1b.pictures import histograms
+from ml.sa1b.scan import Columns, Texts, scan
 from ml.sa1b.tar import Member, walk
 
+BATCH = 1 << 22  # bytes of JSON that are read and scanned at once
 ROW_GROUP = 20_000  # masks; an image's never straddle two
 SCHEMA = pa.schema(
     [
@@ -72,11 +73,11 @@ class Tally:
         return {"images": (lost, lost + self.images), "masks": (self.masks_rejected, self.masks_present)}
 
 
-class Indexed(NamedTuple):
-    """An image with where its JPEG lies."""
+class Pair(NamedTuple):
+    """The members of an image."""
 
-    image: Image
-    jpeg: Member
+    picture: Member
+    text: Member
 
 
 def build_index(tar: Path, out: Path, rejects: Path, quality: Quality) -> Report:
@@ -101,74 +102,21 @@ def write_masks(path: Path, tar: Path, tally: Tally) -> None:
     Raises:
         UserError: the tar can't be read.
     """
-    pending: list[Indexed] = []
-    # Run lengths do not repeat: a dictionary of them, or their least and greatest, would only cost time.
-    columns = [name for name in SCHEMA.names if name != "counts"]
+    pending = [SCHEMA.empty_table()]
+    # Only what all masks of an image share repeats, and only by that are rows ever looked for.
+    columns = SCHEMA.names[: SCHEMA.names.index("mask_id")]
     options: dict[str, Any] = {"compression": "zstd", "use_dictionary": columns, "write_statistics": columns}
     with pq.ParquetWriter(path, SCHEMA, **options) as writer:
-        for image in read_images(tar, tally):
-            pending.append(image)
-            if sum(item.image.kept for item in pending) >= ROW_GROUP:
-                writer.write_table(as_table(pending))
-                pending = []
-        writer.write_table(as_table(pending))
+        for table in read_tables(tar, tally):
+            pending.append(table)
+            if sum(map(len, pending)) >= ROW_GROUP:
+                writer.write_table(pa.concat_tables(pending))
+                pending = [SCHEMA.empty_table()]
+        writer.write_table(pa.concat_tables(pending))
 
 
-def as_table(images: Sequence[Indexed]) -> pa.Table:
-    """The index rows of images, in their order."""
-    tables = [SCHEMA.empty_table()]
-    for scanned, group in groupby(images, lambda item: item.image.scanned is not None):
-        build = _scanned_table if scanned else _parsed_table
-        tables.append(build(list(group)))
-    return pa.concat_tables(tables).combine_chunks()
-
-
-def _parsed_table(images: Sequence[Indexed]) -> pa.Table:
-    rows = [{**_shared(item), **row} for item in images for row in item.image.rows]
-    return pa.Table.from_pylist(rows, SCHEMA)
-
-
-def _scanned_table(images: Sequence[Indexed]) -> pa.Table:
-    scans = [item.image.scanned for item in images if item.image.scanned is not None]
-    numbers = np.concatenate([scan.numbers for scan in scans])
-    sizes = [len(scan) for scan in scans]
-    text_ends = _running([scan.text_ends for scan in scans]).astype(np.int32)
-    text = np.concatenate([scan.text for scan in scans])
-    points = np.concatenate([scan.points for scan in scans])
-    columns: dict[str, Any] = {
-        name: np.repeat(np.array([_shared(item)[name] for item in images]), sizes)
-        for name in SCHEMA.names[: SCHEMA.names.index("mask_id")]
-    }
-    columns |= {
-        "mask_id": np.concatenate([scan.ids for scan in scans]),
-        "counts": pa.StringArray.from_buffers(len(numbers), pa.py_buffer(text_ends), pa.py_buffer(text)),
-        "bbox": _lists(numbers[:, :4]),
-        "area": numbers[:, 8].astype(np.int64),
-        "predicted_iou": numbers[:, 9],
-        "stability_score": numbers[:, 10],
-        "point_coords": pa.ListArray.from_arrays(
-            _running([scan.point_ends for scan in scans]).astype(np.int32), _lists(points)
-        ),
-        "crop_box": _lists(numbers[:, 4:8]),
-    }
-    return pa.table([pa.array(columns[field.name], field.type) for field in SCHEMA], SCHEMA)
-
-
-def _running(ends: Sequence[np.ndarray]) -> np.ndarray:
-    """Ends within each image -> offsets [n + 1] over all of them."""
-    starts = np.cumsum([0, *(int(end[-1]) if len(end) else 0 for end in ends)])
-    shifted = [end + start for end, start in zip(ends, starts[:-1], strict=True)]
-    return np.concatenate([[0], *shifted])
-
-
-def _lists(rows: np.ndarray) -> pa.ListArray:
-    """float64 [n, k] as n lists of k."""
-    n, k = rows.shape
-    return pa.ListArray.from_arrays(np.arange(n + 1, dtype=np.int32) * k, np.ascontiguousarray(rows).reshape(-1))
-
-
-def read_images(tar: Path, tally: Tally) -> Iterator[Indexed]:
-    """The images of a shard, in the order in which their pairs are complete.
+def read_tables(tar: Path, tally: Tally) -> Iterator[pa.Table]:
+    """The index rows of a shard, a batch of images at a time, in the order in which their pairs are complete.
 
     Raises:
         UserError: the tar can't be read.
@@ -176,29 +124,115 @@ def read_images(tar: Path, tally: Tally) -> Iterator[Indexed]:
     try:
         with tar.open("rb", buffering=0) as file:
             seen: set[int] = set()
-            for picture, text in _pairs(tar, tally):
-                image = _read_image(file.fileno(), picture, text, seen)
-                if isinstance(image, Reject):
-                    tally.rejects.append(image)
-                    continue
-                seen.add(image.image_id)
-                tally.images += 1
-                tally.masks_present += image.present
-                tally.masks += image.kept
-                tally.rejects += image.rejects
-                yield Indexed(image, picture)
+            for pairs in _batches(_pairs(tar, tally), tally):
+                texts = _read_texts(file.fileno(), pairs)
+                found = scan(texts)
+                images = [
+                    _read_image(file.fileno(), pair, image or annotations.parse(texts[number], pair.text.name), seen)
+                    for number, (pair, image) in enumerate(zip(pairs, _scanned(texts, found), strict=True))
+                ]
+                _count(images, found, tally)
+                yield _table(pairs, images, found)
     except OSError as error:
         raise UserError(f"{tar}: not readable ({error.strerror}); run sa1b_shards again") from error
 
 
-def _shared(item: Indexed) -> dict[str, Any]:
-    """What all rows of an image have in common."""
-    image, where = item.image, {"jpeg_offset": item.jpeg.offset, "jpeg_bytes": item.jpeg.size}
+def _batches(pairs: Iterator[Pair], tally: Tally) -> Iterator[list[Pair]]:
+    """Pairs with up to BATCH bytes of JSON, or one with more; a JSON that is far too large is rejected."""
+    batch, size = list[Pair](), 0
+    for pair in pairs:
+        if pair.text.size > annotations.MAX_BYTES:
+            reason = f"a JSON of more than {annotations.MAX_BYTES} bytes"
+            tally.rejects.append(Reject(pair.text.name, reason, value=str(pair.text.size)))
+            continue
+        if batch and size + pair.text.size > BATCH:
+            yield batch
+            batch, size = [], 0
+        batch.append(pair)
+        size += pair.text.size
+    if batch:
+        yield batch
+
+
+def _read_texts(fd: int, pairs: Sequence[Pair]) -> Texts:
+    bounds = np.cumsum([1, *(pair.text.size + 1 for pair in pairs)], dtype=np.uint64)
+    data = np.zeros(int(bounds[-1]), np.uint8)
+    for pair, start in zip(pairs, bounds.tolist(), strict=False):
+        os.preadv(fd, [data[start : start + pair.text.size].data], pair.text.offset)
+    return Texts(data, bounds)
+
+
+def _scanned(texts: Texts, found: Columns) -> list[Image | None]:
+    """What the scan has read of each image; None: it is left to the careful parser."""
+    names = [texts.data[start:end].tobytes().decode("ascii") for start, end in found.names.tolist()]
+    images = zip(found.heads.tolist(), names, np.diff(found.rows).tolist(), found.understood.tolist(), strict=True)
+    return [
+        Image(image_id, width, height, name, present=count) if understood else None
+        for (image_id, width, height), name, count, understood in images
+    ]
+
+
+def _count(images: Sequence[Image | Reject], found: Columns, tally: Tally) -> None:
+    for image, understood in zip(images, found.understood.tolist(), strict=True):
+        if isinstance(image, Reject):
+            tally.rejects.append(image)
+            continue
+        tally.images += 1
+        tally.masks_present += image.present
+        tally.masks += image.present if understood else len(image.rows)
+        tally.rejects += image.rejects
+
+
+def _table(pairs: Sequence[Pair], images: Sequence[Image | Reject], found: Columns) -> pa.Table:
+    """The rows of a batch: usually those of the scan, as they are."""
+    scanned = _scanned_table(pairs, found)
+    if found.understood.all() and not any(isinstance(image, Reject) for image in images):
+        return scanned
+    pieces = [SCHEMA.empty_table()]
+    for number, (pair, image) in enumerate(zip(pairs, images, strict=True)):
+        if isinstance(image, Image) and found.understood[number]:
+            pieces.append(scanned.slice(found.rows[number], image.present))
+        elif isinstance(image, Image):
+            pieces.append(_parsed_table(pair, image))
+    return pa.concat_tables(pieces).combine_chunks()
+
+
+def _parsed_table(pair: Pair, image: Image) -> pa.Table:
+    where = {"jpeg_offset": pair.picture.offset, "jpeg_bytes": pair.picture.size}
     size = {"file_name": image.file_name, "width": image.width, "height": image.height}
-    return {"image_id": image.image_id, **size, **where}
+    shared = {"image_id": image.image_id, **size, **where}
+    return pa.Table.from_pylist([{**shared, **row} for row in image.rows], SCHEMA)
 
 
-def _pairs(tar: Path, tally: Tally) -> Iterator[tuple[Member, Member]]:
+def _scanned_table(pairs: Sequence[Pair], found: Columns) -> pa.Table:
+    image = np.repeat(np.arange(len(pairs)), np.diff(found.rows))
+    pictures = [pair.picture for pair in pairs]
+    points = pa.ListArray.from_arrays(found.point_ends, _lists(found.points, 2))
+    columns = {
+        "image_id": found.heads[image, 0],
+        "file_name": pa.array([picture.name.rpartition("/")[2] for picture in pictures], pa.string()).take(image),
+        "width": found.heads[image, 1],
+        "height": found.heads[image, 2],
+        "jpeg_offset": np.array([picture.offset for picture in pictures], np.int64)[image],
+        "jpeg_bytes": np.array([picture.size for picture in pictures], np.int64)[image],
+        "mask_id": found.ids,
+        "counts": pa.StringArray.from_buffers(len(image), pa.py_buffer(found.text_ends), pa.py_buffer(found.text)),
+        "bbox": _lists(found.boxes, 4),
+        "area": found.areas,
+        "predicted_iou": found.ious,
+        "stability_score": found.stabilities,
+        "point_coords": points,
+        "crop_box": _lists(found.crops, 4),
+    }
+    return pa.table([pa.array(columns[field.name], field.type) for field in SCHEMA], SCHEMA)
+
+
+def _lists(values: np.ndarray, length: int) -> pa.ListArray:
+    """float64 [n * length] as n lists."""
+    return pa.ListArray.from_arrays(np.arange(0, len(values) + 1, length, dtype=np.int32), values)
+
+
+def _pairs(tar: Path, tally: Tally) -> Iterator[Pair]:
     """JPEG and JSON members of one name; whatever has no partner, or is neither, is rejected."""
     waiting: dict[tuple[str, str], Member] = {}
     names: set[str] = set()
@@ -215,7 +249,7 @@ def _pairs(tar: Path, tally: Tally) -> Iterator[tuple[Member, Member]]:
         if partner is None:
             waiting[stem, suffix] = member
         else:
-            yield (member, partner) if suffix == "jpg" else (partner, member)
+            yield Pair(member, partner) if suffix == "jpg" else Pair(partner, member)
     for (_, suffix), member in waiting.items():
         partner_suffix = ".json" if suffix == "jpg" else ".jpg"
         tally.rejects.append(Reject(member.name, f"no {partner_suffix} of this name in the archive"))
@@ -227,13 +261,11 @@ def _member_fault(member: Member, suffix: str, names: set[str]) -> str:
     return "" if suffix in ("jpg", "json") else "neither .jpg nor .json"
 
 
-def _read_image(fd: int, picture: Member, text: Member, seen: set[int]) -> Image | Reject:
-    """One image's annotations, checked against its JPEG's header."""
-    if text.size > annotations.MAX_BYTES:
-        return Reject(text.name, f"a JSON of more than {annotations.MAX_BYTES} bytes", value=str(text.size))
-    image = annotations.read(os.pread(fd, text.size, text.offset), text.name)
+def _read_image(fd: int, pair: Pair, image: Image | Reject, seen: set[int]) -> Image | Reject:
+    """One image, checked against its JPEG's header and against those `seen` before, which it joins."""
     if isinstance(image, Reject):
         return image
+    picture, text = pair
     if image.image_id in seen:
         return Reject(text.name, "a second image with this id", "image.image_id", str(image.image_id))
     name = picture.name.rpartition("/")[2]
@@ -245,6 +277,7 @@ def _read_image(fd: int, picture: Member, text: Member, seen: set[int]) -> Image
     if (header.width, header.height) != (image.width, image.height):
         found = f"{image.width} x {image.height}, JPEG {header.width} x {header.height}"
         return Reject(text.name, "not the JPEG's width and height", "image.width", found, image.image_id)
+    seen.add(image.image_id)
     return image
 
 

@@ -7,6 +7,7 @@ MAX_PIXELS = 1 << 28  # 16384 x 16384; the largest SA-1B image has 2250 x 4500
 START_OF_FRAME = {*range(0xC0, 0xD0)} - {0xC4, 0xC8, 0xCC}
 START_OF_SCAN, END = 0xDA, b"\xff\xd9"
 STANDALONE = {0x01, *range(0xD0, 0xD9)}
+HEAD = 4096  # bytes that hold the frame header, if no long comment or thumbnail comes before it
 TAIL = 1024  # bytes after the end marker that some cameras leave
 
 
@@ -25,13 +26,14 @@ def read_header(read: Callable[[int, int], bytes], size: int) -> Header | str:
         read: (position, length) -> bytes of the JPEG.
         size: of the JPEG in bytes.
     """
-    if read(0, 2) != b"\xff\xd8":
+    head = read(0, min(size, HEAD))
+    if head[:2] != b"\xff\xd8":
         return "not a JPEG"
     if END not in read(max(0, size - TAIL), min(size, TAIL)):
         return "the JPEG is cut: no end marker"
     position = 2
     while position + 4 <= size:
-        marker = read(position, 10)
+        marker = head[position : position + 10] if position + 10 <= len(head) else read(position, 10)
         if marker[0] != 0xFF:
             break
         if marker[1] == 0xFF or marker[1] in STANDALONE:  # fill byte, or a marker without a segment

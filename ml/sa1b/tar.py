@@ -6,8 +6,8 @@ paths that leave the archive) comes out as a member with a fault.
 
 import os
 from collections.abc import Iterator
-from dataclasses import dataclass
-from pathlib import Path, PurePosixPath
+from pathlib import Path
+from typing import NamedTuple
 
 BLOCK = 512
 MAX_EXTENSION = 1 << 20  # bytes of a long name or a pax header; real ones have a few hundred
@@ -16,8 +16,7 @@ LONG_NAME, LONG_LINK, PAX, PAX_GLOBAL = b"L", b"K", b"x", b"g"
 KINDS = {b"1": "a hard link", b"2": "a symbolic link", b"3": "a device", b"4": "a device", b"6": "a pipe"}
 
 
-@dataclass(frozen=True)
-class Member:
+class Member(NamedTuple):
     """A file of an archive. `offset` and `size`: its bytes; `fault`: why it must not be read ("": it may)."""
 
     name: str
@@ -92,7 +91,8 @@ def _header(fd: int, position: int, end: int) -> bytes | None:
     if not any(header):
         return None
     stored = _number(header[148:156], position)
-    if stored != sum(header) - sum(header[148:156]) + 8 * ord(" "):
+    letters = (header[:148] + header[156:]).replace(b"\0", b"")  # most are none, and add nothing
+    if stored != sum(letters) + 8 * ord(" "):
         raise _BrokenError("a tar header with a wrong checksum")
     return header
 
@@ -112,7 +112,7 @@ _UNSAFE = "a path that is absolute or leaves the archive"
 
 
 def _is_safe(name: str) -> bool:
-    return bool(name) and name.isprintable() and not name.startswith("/") and ".." not in PurePosixPath(name).parts
+    return bool(name) and name.isprintable() and not name.startswith("/") and ".." not in name.split("/")
 
 
 def _name(header: bytes) -> str:

@@ -5,6 +5,7 @@ import random
 from pathlib import Path
 from typing import Any
 
+import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 from tiny_shards import annotation, jpeg, pair, record, rectangle, write_tar
@@ -12,8 +13,10 @@ from tiny_shards import annotation, jpeg, pair, record, rectangle, write_tar
 from ml.errors import UserError
 from ml.params import Quality
 from ml.report import Report
-from ml.sa1b.index import REJECTS, SCHEMA, Tally, build_index, read_images
+from ml.sa1b import index as index_module
+from ml.sa1b.index import REJECTS, SCHEMA, Tally, build_index, read_tables
 from ml.sa1b.reader import decode, read_jpeg
+from ml.sa1b.scan import Columns, Texts, scan
 
 SAMPLE = Path(__file__).resolve().parents[4] / "shared/samples/sa1b"
 LENIENT = Quality(max_reject_fraction=1.0)
@@ -158,6 +161,42 @@ def test_real_sample(tmp_path: Path) -> None:
     assert rows[0]["file_name"] == "sa_1.jpg"
 
 
+def read(tar: Path) -> tuple[pa.Table, Tally]:
+    tally = Tally()
+    return pa.concat_tables([SCHEMA.empty_table(), *read_tables(tar, tally)]), tally
+
+
+def nothing_understood(texts: Texts) -> Columns:
+    return scan(Texts.join([b""] * len(texts)))
+
+
+@pytest.mark.parametrize("batch", [1, 2000, 1 << 22])
+def test_scanned_or_parsed_the_index_is_the_same(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, batch: int) -> None:
+    """Also where a batch holds both kinds, and images whose masks or JPEGs are refused."""
+    monkeypatch.setattr(index_module, "BATCH", batch)
+    rng, changes = random.Random(3), (lambda raw: None, *BREAKS)
+    members = [member for i in range(1, 40) for member in pair(i, rng.choice(changes))]
+    members[10] = (members[10][0], b"no JPEG")
+    members[21] = (members[21][0], members[21][1][:-9])
+    tar = write_tar(tmp_path / "a.tar", members)
+    rows, tally = read(tar)
+    monkeypatch.setattr(index_module, "scan", nothing_understood)
+    assert read(tar) == (rows, tally)
+    assert 39 > tally.images > 20
+    assert 0 < len(rows) == tally.masks < tally.masks_present
+
+
+BREAKS = (
+    lambda raw: raw.update(extra=1),  # valid, but not as SA-1B writes it
+    lambda raw: raw.update(annotations=[]),
+    lambda raw: raw["annotations"][1].update(id=raw["annotations"][0]["id"]),
+    lambda raw: raw["annotations"][2].update(area=7),
+    lambda raw: raw["annotations"][0].update(stability_score=float("inf")),
+    lambda raw: raw["image"].update(file_name="else.jpg"),
+    lambda raw: raw["image"].update(image_id=1),
+)
+
+
 def mutate(data: bytes, rng: random.Random) -> bytes:
     """Flip, cut, repeat or blank a stretch."""
     at, length = rng.randrange(len(data)), rng.choice([1, 2, 8, 100, 600])
@@ -179,7 +218,7 @@ def test_no_mutation_crashes_or_loses_a_mask(tmp_path: Path, shard: Path, tries:
     for _ in range(tries):
         mutated.write_bytes(mutate(data, rng))
         tally = Tally()
-        kept = sum(item.image.kept for item in read_images(mutated, tally))
+        kept = sum(map(len, read_tables(mutated, tally)))
         assert kept == tally.masks
         assert kept + sum(reject.mask_id is not None or reject.image_id is not None for reject in tally.rejects) >= (
             tally.masks_present
