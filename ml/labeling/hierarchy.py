@@ -49,12 +49,14 @@ def by_containment(masks: Masks, parents: np.ndarray) -> list[str]:
     areas, boxes = masks.areas(), masks.boxes()
     spans = spans_image(masks)
     levels = ["object"] * len(masks)
-    for i in np.argsort(-areas, kind="stable"):
+    by_parent = np.argsort(parents, kind="stable")
+    ends = np.searchsorted(parents[by_parent], np.arange(-1, len(masks)), side="right")
+    for i in np.argsort(-areas, kind="stable").tolist():
         above = levels[parents[i]] if parents[i] >= 0 else "scene"
-        members = np.flatnonzero(parents == i)
+        members = by_parent[ends[i] : ends[i + 1]]
         if above in ("object", "part"):
             levels[i] = "part"
-        elif is_group(areas[i], areas[members], boxes[members]):
+        elif len(members) > 1 and is_group(areas[i], areas[members], boxes[members]):
             levels[i] = "group"
         elif above == "scene" and spans[i]:
             levels[i] = "scene"

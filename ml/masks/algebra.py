@@ -19,6 +19,18 @@ def areas(counts, offsets):  # type: ignore[no-untyped-def]
 
 
 @compiled
+def take(counts, offsets, indices):  # type: ignore[no-untyped-def]
+    """Counts and offsets of the masks at `indices` int64 [k]."""
+    out_offsets = np.zeros(len(indices) + 1, np.int64)
+    for k in range(len(indices)):
+        out_offsets[k + 1] = out_offsets[k] + offsets[indices[k] + 1] - offsets[indices[k]]
+    out = np.empty(out_offsets[-1], np.uint32)
+    for k in range(len(indices)):
+        out[out_offsets[k] : out_offsets[k + 1]] = counts[offsets[indices[k]] : offsets[indices[k] + 1]]
+    return out, out_offsets
+
+
+@compiled
 def extents(counts, offsets, height):  # type: ignore[no-untyped-def]
     """First and last column and row of each mask: int64 [n, 4] as xmin, ymin, xmax, ymax; empty: 0, 0, -1, -1."""
     n = len(offsets) - 1

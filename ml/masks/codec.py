@@ -38,7 +38,7 @@ def decode(texts: Sequence[object], pixels: int) -> tuple[np.ndarray, np.ndarray
     clean = [str(text) if not reason else "" for text, reason in zip(texts, reasons, strict=True)]
     ends = np.cumsum([0, *map(len, clean)], dtype=np.int64)
     data = np.frombuffer("".join(clean).encode("ascii"), dtype=np.uint8)
-    counts, offsets, status = _decode(data, ends, pixels)
+    counts, offsets, status = decode_text(data, ends[:-1], ends[1:], pixels)
     reasons = [reason or REASONS[code] for reason, code in zip(reasons, status, strict=True)]
     return counts, offsets, reasons
 
@@ -57,14 +57,19 @@ def _text_fault(text: object) -> str:
 
 
 @compiled
-def _decode(data, ends, pixels):  # type: ignore[no-untyped-def]
-    n = len(ends) - 1
-    counts = np.empty(len(data), np.uint32)
+def decode_text(data, starts, ends, pixels):  # type: ignore[no-untyped-def]
+    """Decode and validate the strings data[starts[i]:ends[i]], uint8.
+
+    Returns:
+        counts uint32 [runs] of the valid masks, offsets int64 [valid + 1], and which of REASONS holds: int8 [n].
+    """
+    n = len(ends)
+    counts = np.empty((ends - starts).sum(), np.uint32)
     offsets = np.zeros(n + 1, np.int64)
     status = np.zeros(n, np.int8)
     valid = 0
     for i in range(n):
-        filled, status[i] = _decode_one(data, ends[i], ends[i + 1], pixels, counts, offsets[valid])
+        filled, status[i] = _decode_one(data, starts[i], ends[i], pixels, counts, offsets[valid])
         if status[i] == 0:
             valid += 1
             offsets[valid] = filled

@@ -58,6 +58,20 @@ class Masks:
         return cls((height, width), runs, offsets), reasons
 
     @classmethod
+    def from_text(cls, text: np.ndarray, starts: np.ndarray, ends: np.ndarray, size: Sequence[Any]) -> "Masks":
+        """Decode compressed strings that lie at `starts` to `ends`, int64 [n], in `text` uint8, as `parse` does.
+
+        Raises:
+            MaskError: the size, or the first string that does not describe a mask of this size.
+        """
+        height, width = checked_size(size)
+        runs, offsets, status = codec.decode_text(text, starts, ends, height * width)
+        if status.any():
+            index = int(status.astype(bool).argmax())
+            raise MaskError(index, codec.REASONS[status[index]])
+        return cls((height, width), runs, offsets)
+
+    @classmethod
     def from_dense(cls, array: np.ndarray) -> "Masks":
         """Encode dense masks, bool [n, h, w]."""
         n, height, width = array.shape
@@ -107,9 +121,7 @@ class Masks:
     def select(self, indices: Any) -> "Masks":
         """The masks at `indices` (integers or a bool [n]), in that order."""
         chosen = np.arange(len(self))[np.asarray(indices, dtype=None if len(indices) else np.int64)]
-        pieces = [self.counts[self.offsets[i] : self.offsets[i + 1]] for i in chosen]
-        offsets = np.cumsum([0, *map(len, pieces)], dtype=np.int64)
-        return Masks(self.size, np.concatenate([*pieces, self.counts[:0]]), offsets)
+        return Masks(self.size, *algebra.take(self.counts, self.offsets, chosen))
 
     def areas(self) -> np.ndarray:
         """Pixels of each mask: int64 [n]."""
