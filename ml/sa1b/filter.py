@@ -18,8 +18,8 @@ from ml.masks import Masks
 from ml.masks.compiled import compiled
 from ml.params import Filter
 from ml.report import Report
-from ml.sa1b.index import SCHEMA
 from ml.sa1b.pictures import histograms
+from ml.sa1b.table import SCHEMA
 
 KEPT_SCHEMA = SCHEMA.append(pa.field("level", pa.string())).append(pa.field("parent_mask_id", pa.int64()))
 Assign = Callable[[Masks, Filter], tuple[list[str], np.ndarray]]

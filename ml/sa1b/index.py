@@ -19,38 +19,11 @@ from ml.sa1b import annotations, jpeg
 from ml.sa1b.annotations import Image, Reject
 from ml.sa1b.pictures import histograms
 from ml.sa1b.scan import Columns, Texts, scan
+from ml.sa1b.table import REJECTS, SCHEMA
 from ml.sa1b.tar import Member, walk
 
 BATCH = 1 << 22  # bytes of JSON that are read and scanned at once
 ROW_GROUP = 20_000  # masks; an image's never straddle two
-SCHEMA = pa.schema(
-    [
-        ("image_id", pa.int64()),
-        ("file_name", pa.string()),
-        ("width", pa.int32()),
-        ("height", pa.int32()),
-        ("jpeg_offset", pa.int64()),
-        ("jpeg_bytes", pa.int64()),
-        ("mask_id", pa.int64()),
-        ("counts", pa.string()),
-        ("bbox", pa.list_(pa.float64())),
-        ("area", pa.int64()),
-        ("predicted_iou", pa.float64()),
-        ("stability_score", pa.float64()),
-        ("point_coords", pa.list_(pa.list_(pa.float64()))),
-        ("crop_box", pa.list_(pa.float64())),
-    ]
-)
-REJECTS = pa.schema(
-    [
-        ("member", pa.string()),
-        ("image_id", pa.int64()),
-        ("mask_id", pa.int64()),
-        ("field", pa.string()),
-        ("value", pa.string()),
-        ("reason", pa.string()),
-    ]
-)
 SHOWN_REJECTS = 50
 
 

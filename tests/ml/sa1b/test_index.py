@@ -14,9 +14,10 @@ from ml.errors import UserError
 from ml.params import Quality
 from ml.report import Report
 from ml.sa1b import index as index_module
-from ml.sa1b.index import REJECTS, SCHEMA, Tally, build_index, read_tables
+from ml.sa1b.index import Tally, build_index, read_tables
 from ml.sa1b.reader import decode, read_jpeg
 from ml.sa1b.scan import Columns, Texts, scan
+from ml.sa1b.table import REJECTS, SCHEMA
 
 SAMPLE = Path(__file__).resolve().parents[4] / "shared/samples/sa1b"
 LENIENT = Quality(max_reject_fraction=1.0)
