@@ -1,6 +1,7 @@
 """The mask index: one pass over a shard's headers and JSON members, a Parquet row a mask, and the rejects."""
 
 import os
+import re
 from collections import Counter
 from collections.abc import Iterator, Sequence
 from dataclasses import asdict, dataclass, field
@@ -25,6 +26,7 @@ from ml.sa1b.tar import Member, walk
 BATCH = 1 << 22  # bytes of JSON that are read and scanned at once
 ROW_GROUP = 20_000  # masks; an image's never straddle two
 SHOWN_REJECTS = 50
+NUMBERED = re.compile(r"sa_([0-9]{1,18})\.jpg")  # SA-1B's own names; others may have any number
 
 
 @dataclass
@@ -244,6 +246,9 @@ def _read_image(fd: int, pair: Pair, image: Image | Reject, seen: set[int]) -> I
     name = picture.name.rpartition("/")[2]
     if image.file_name != name:
         return Reject(text.name, f"not the member's name {name}", "image.file_name", image.file_name, image.image_id)
+    if (number := NUMBERED.fullmatch(name)) and int(number[1]) != image.image_id:
+        found = str(image.image_id)
+        return Reject(text.name, f"not the number in {name}", "image.image_id", found, image.image_id)
     header = jpeg.read_header(lambda at, length: os.pread(fd, length, picture.offset + at), picture.size)
     if isinstance(header, str):
         return Reject(picture.name, header, image_id=image.image_id)
