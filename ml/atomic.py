@@ -4,6 +4,7 @@ import errno
 import json
 import os
 import shutil
+import socket
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -20,7 +21,7 @@ def atomic_path(path: Path) -> Iterator[Path]:
         UserError: the disk is full.
     """
     path.parent.mkdir(parents=True, exist_ok=True)
-    tmp = path.with_name(f".{path.name}.{os.getpid()}.tmp")
+    tmp = _beside(path)
     try:
         yield tmp
         with tmp.open("rb") as file:
@@ -42,7 +43,7 @@ def atomic_dir(path: Path) -> Iterator[Path]:
         UserError: the disk is full.
     """
     path.parent.mkdir(parents=True, exist_ok=True)
-    tmp = path.with_name(f".{path.name}.{os.getpid()}.tmp")
+    tmp = _beside(path)
     shutil.rmtree(tmp, ignore_errors=True)
     tmp.mkdir()
     try:
@@ -55,6 +56,11 @@ def atomic_dir(path: Path) -> Iterator[Path]:
         raise
     finally:
         shutil.rmtree(tmp, ignore_errors=True)
+
+
+def _beside(path: Path) -> Path:
+    """A name of this process alone, also where machines share the disk."""
+    return path.with_name(f".{path.name}.{socket.gethostname()}.{os.getpid()}.tmp")
 
 
 def write_json(path: Path, value: Any) -> None:

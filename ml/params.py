@@ -31,6 +31,7 @@ class Shards(Section):
     group_size: Annotated[int, Field(ge=1, le=99)]  # Dagster compares data versions of at most 99 upstream partitions
     workers: Positive
     retries: Annotated[int, Field(ge=0)]
+    pool: Literal["local", "ray"]  # `local`: processes of this machine; where RAY_ADDRESS is set, Ray in any case
 
 
 class Toytown(Section):

@@ -5,6 +5,7 @@ Dagster all call.
 """
 
 from collections.abc import Callable, Sequence
+from contextlib import closing
 from functools import lru_cache, partial
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -13,7 +14,7 @@ from ml import keys, stages
 from ml.atomic import atomic_dir
 from ml.errors import UserError
 from ml.params import Params
-from ml.pool import ShardPool
+from ml.pool import open_pool
 from ml.report import Report
 from ml.workspace import Workspace
 
@@ -25,7 +26,7 @@ TOYTOWN = "toytown"
 
 
 def run(stage: str, ws: Workspace, params: Params, shard: str | None = None) -> Report:
-    """Run a stage: one shard or group of it, or all of them in a process pool.
+    """Run a stage: one shard or group of it, or all of them in a pool.
 
     Raises:
         UserError: no such stage or shard, or the stage's input is wrong.
@@ -39,9 +40,9 @@ def run(stage: str, ws: Workspace, params: Params, shard: str | None = None) -> 
         raise UserError(f"{stage}: no shard {shard!r}; there are {known[0]} to {known[-1]}")
     if shard is not None:
         return run_shard(stage, ws, params, shard)
-    with ShardPool(params.shards.workers) as pool:
+    with closing(open_pool(params.shards)) as pool:
         work = partial(run_shard, stage, ws, params)
-        return merge([report for _, report in sorted(pool.map(work, known))])
+        return merge([report for _, report in sorted(pool.map(work, known, stage in ON_GPU))])
 
 
 def run_shard(stage: str, ws: Workspace, params: Params, shard: str) -> Report:
@@ -248,6 +249,7 @@ SUFFIXES = {
     "image_features": [".safetensors"],
     "training_set": [".json"],
 }
+ON_GPU = {"pseudo_labels", "image_features"}  # a shard of these takes a GPU, where there is one
 TRAINING = (
     "mask_region_alignment",
     "text_region_grounding",

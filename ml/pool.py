@@ -1,12 +1,42 @@
-"""Shard work on this machine: a pool of processes that outlives a stage, so that heavy imports are paid once."""
+"""Work on many shards behind one call: on this machine a pool of processes, on a cluster Ray.
+
+A pool outlives a stage, so that heavy imports are paid once.
+"""
 
 import multiprocessing
 import os
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ProcessPoolExecutor, as_completed
-from typing import TypeVar
+from typing import Protocol, TypeVar
+
+from ml.params import Shards
 
 Result = TypeVar("Result")
+
+
+class Pool(Protocol):
+    """Whoever does work on shards, wherever that is."""
+
+    def map(
+        self, function: Callable[[str], Result], shards: Sequence[str], gpu: bool = False
+    ) -> Iterator[tuple[str, Result]]:
+        """Yield (shard, result) as each is done. `function` must pickle; its exception ends the iteration.
+
+        `gpu`: the work takes a GPU, where there are any to hand out.
+        """
+        ...
+
+    def close(self) -> None:
+        """Let go of the processes."""
+
+
+def open_pool(params: Shards) -> Pool:
+    """Ray where the params ask for it or `RAY_ADDRESS` names a cluster, else processes of this machine."""
+    if params.pool == "ray" or os.environ.get("RAY_ADDRESS"):
+        from ml.ray_pool import RayPool
+
+        return RayPool(params.retries)
+    return ShardPool(params.workers)
 
 
 class ShardPool:
@@ -16,8 +46,10 @@ class ShardPool:
         self.workers = workers
         self._executor: ProcessPoolExecutor | None = None
 
-    def map(self, function: Callable[[str], Result], shards: Sequence[str]) -> Iterator[tuple[str, Result]]:
-        """Yield (shard, result) as each is done. `function` must pickle; its exception ends the iteration."""
+    def map(
+        self, function: Callable[[str], Result], shards: Sequence[str], gpu: bool = False
+    ) -> Iterator[tuple[str, Result]]:
+        """As `Pool.map`; the processes share the machine's GPUs."""
         if self.workers == 1 or len(shards) == 1:
             yield from ((shard, function(shard)) for shard in shards)
             return

@@ -11,7 +11,7 @@ import dagster as dg
 from ml import pipeline, stages
 from ml.lineage import data_version
 from ml.params import Params
-from ml.pool import ShardPool
+from ml.pool import Pool
 from ml.stages import Stage
 from ml.training import tracking
 from ml.workspace import Workspace
@@ -63,12 +63,13 @@ class Line:
             context: dg.AssetExecutionContext,
             workspace: dg.ResourceParam[Workspace],
             params: dg.ResourceParam[Params],
-            pool: dg.ResourceParam[ShardPool],
+            pool: dg.ResourceParam[Pool],
             ledger: dg.ResourceParam[Ledger],
         ) -> None:
             with exclusive(workspace), recorded(name, workspace, params):
                 work = partial(pipeline.run_shard, name, workspace, params)
-                for done, (shard, report) in enumerate(pool.map(work, context.partition_keys), 1):
+                found = pool.map(work, context.partition_keys, name in pipeline.ON_GPU)
+                for done, (shard, report) in enumerate(found, 1):
                     ledger.add(name, shard, report)
                     ledger.tell(name, shard, done, len(context.partition_keys))
             ledger.close(name)

@@ -8,7 +8,7 @@ from pathlib import Path
 import dagster as dg
 
 from ml.params import Params
-from ml.pool import ShardPool
+from ml.pool import open_pool
 from ml.report import Report
 from ml.training.launch import launch
 from ml.workspace import Workspace
@@ -71,7 +71,7 @@ def resources(ws: Workspace, params: Params) -> dict[str, object]:
     return {
         "workspace": ws,
         "params": params,
-        "pool": ShardPool(params.shards.workers),
+        "pool": open_pool(params.shards),
         "launcher": Launcher(),
         "ledger": Ledger(ws, params),
     }

@@ -4,7 +4,7 @@ import os
 import re
 import time
 from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import closing, contextmanager
 from dataclasses import dataclass, field
 from typing import Any, Protocol
 
@@ -14,7 +14,7 @@ from dagster._core.storage.tags import ASSET_PARTITION_RANGE_END_TAG, ASSET_PART
 from ml import stages
 from ml.errors import UserError
 from ml.params import Params
-from ml.pool import ShardPool
+from ml.pool import Pool, open_pool
 from ml.workspace import Workspace
 from orchestration import provenance
 from orchestration.checks import checks
@@ -82,7 +82,7 @@ def run(ws: Workspace, params: Params, select: str | None, watcher: Watcher) -> 
     Raises:
         UserError: the selection names no stage, or another run is under way.
     """
-    with exclusive(ws), instance(ws) as found, ShardPool(params.shards.workers) as pool:
+    with exclusive(ws), instance(ws) as found, closing(open_pool(params.shards)) as pool:
         worker = _Worker(ws, params, found, pool, watcher)
         for name in selection(worker.assets, ws, select):
             if not worker.outcome.interrupted:
@@ -113,7 +113,7 @@ class _Worker:
     """Takes one stage after the other."""
 
     def __init__(
-        self, ws: Workspace, params: Params, found: dg.DagsterInstance, pool: ShardPool, watcher: Watcher
+        self, ws: Workspace, params: Params, found: dg.DagsterInstance, pool: Pool, watcher: Watcher
     ) -> None:
         self.ws, self.params, self.instance, self.watcher = ws, params, found, watcher
         self.assets, self.checks = assets(ws, params), checks(ws, params)

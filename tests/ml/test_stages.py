@@ -25,6 +25,7 @@ TELLING = {
     "ml.lineage",
     "ml.params",
     "ml.pool",
+    "ml.ray_pool",
     "ml.report",
     "ml.stages",
     "ml.training.tracking",
