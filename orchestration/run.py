@@ -112,9 +112,7 @@ def selection(line: Sequence[dg.AssetsDefinition], ws: Workspace, select: str | 
 class _Worker:
     """Takes one stage after the other."""
 
-    def __init__(
-        self, ws: Workspace, params: Params, found: dg.DagsterInstance, pool: Pool, watcher: Watcher
-    ) -> None:
+    def __init__(self, ws: Workspace, params: Params, found: dg.DagsterInstance, pool: Pool, watcher: Watcher) -> None:
         self.ws, self.params, self.instance, self.watcher = ws, params, found, watcher
         self.assets, self.checks = assets(ws, params), checks(ws, params)
         ledger = Ledger(ws, params, commit=False, tell=watcher.shard)

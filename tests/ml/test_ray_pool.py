@@ -7,6 +7,7 @@ import sys
 import tempfile
 import time
 from collections.abc import Iterator
+from contextlib import closing
 from functools import partial
 from pathlib import Path
 
@@ -62,17 +63,21 @@ def cluster() -> Iterator[object]:
     """A head without cores, so that all work is done on the nodes that a test adds."""
     from ray.cluster_utils import Cluster
 
-    folder = tempfile.mkdtemp(prefix="ray")  # short: the paths of its sockets have 107 characters
-    head = {"num_cpus": 0, "include_dashboard": False, "object_store_memory": MEGABYTES_80, "temp_dir": folder}
-    before = os.environ.copy()
-    os.environ["RAY_USAGE_STATS_ENABLED"] = "0"
-    found = Cluster(initialize_head=True, head_node_args=head)
-    os.environ["RAY_ADDRESS"] = found.address
-    yield found
-    found.shutdown()
-    os.environ.clear()
-    os.environ.update(before)
-    shutil.rmtree(folder, ignore_errors=True)
+    with (
+        tempfile.TemporaryDirectory(
+            prefix="ray", ignore_cleanup_errors=True
+        ) as folder,  # sockets' paths: 107 characters
+        pytest.MonkeyPatch.context() as patch,
+    ):
+        patch.setenv("RAY_USAGE_STATS_ENABLED", "0")
+        head = {"num_cpus": 0, "include_dashboard": False, "object_store_memory": MEGABYTES_80, "temp_dir": folder}
+        head["_system_config"] = {"health_check_period_ms": 300, "health_check_failure_threshold": 3}
+        found = Cluster(initialize_head=True, head_node_args=head)
+        patch.setenv("RAY_ADDRESS", found.address)
+        try:
+            yield found
+        finally:
+            found.shutdown()
 
 
 def index_shard(ws: Workspace, params: Params, notes: Path, shard: str) -> Report:
@@ -115,14 +120,14 @@ def test_a_node_that_dies_costs_only_what_it_had_not_finished(cluster, drawn, tm
     for _ in range(2):
         node = cluster.add_node(num_cpus=1, object_store_memory=MEGABYTES_80)
     shards = pipeline.partitions("mask_index", ws, params)
-    pool, finished = RayPool(params.shards.retries), []
-    for shard, report in pool.map(partial(index_shard, ws, params, notes), shards):
-        finished.append((shard, report))
-        if len(finished) == 1:
-            caught = _busy(notes, node.node_id)
-            cluster.remove_node(node, allow_graceful=False)
-    pool.close()
-    assert sorted(shard for shard, _ in finished) == shards
+    finished: list[str] = []
+    with closing(RayPool(params.shards.retries)) as pool:
+        for shard, _ in pool.map(partial(index_shard, ws, params, notes), shards):
+            finished.append(shard)
+            if len(finished) == 1:
+                caught = _busy(notes, node.node_id)
+                cluster.remove_node(node, allow_graceful=False)
+    assert sorted(finished) == shards
 
     here("mask_index", alone, params)
     assert listing(ws, ws.stage("mask_index")) == listing(alone, alone.stage("mask_index"))
@@ -150,7 +155,7 @@ def test_the_line_runs_on_ray_and_an_error_of_a_shard_is_its_own_words(cluster, 
     assert report.skipped or report.numbers["images"] == 2 * SHARDS
     assert pipeline.run("mask_index", ws, params).skipped
     ws.shard_file("sa1b_shards", "sa_000001", ".tar").write_bytes(b"no tar")
-    with pytest.raises(UserError, match="sa_000001.tar") as error:
+    with pytest.raises(UserError, match=r"sa_000001\.tar") as error:
         pipeline.run("mask_index", ws, params)
     assert len(str(error.value).splitlines()) == 1
     cluster.remove_node(node)
