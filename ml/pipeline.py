@@ -85,7 +85,7 @@ def shard_inputs(stage: str, ws: Workspace, params: Params, shard: str) -> list[
         return [ws.stage("benchmark_data") / "hashes.parquet"] + [
             path
             for name in members
-            for upstream in ("pseudo_labels", "image_features")
+            for upstream in ("sa1b_shards", "mask_index", "filtered_masks", "pseudo_labels", "image_features")
             for path in shard_outputs(upstream, ws, name)
         ]
     upstream = stages.stage(ws, stage).upstream
@@ -170,14 +170,17 @@ def image_features(ws: Workspace, params: Params, shard: str) -> Report:
 
 
 def training_set(ws: Workspace, params: Params, group: str) -> Report:
-    """A light manifest of a group of shards: md5s, split, statistics, copies of benchmark images."""
+    """A light manifest of a group of shards (md5s, split, statistics, copies of benchmark images) and its data card."""
+    from ml.labeling.data_card import write_card
     from ml.labeling.training_set import build_group
 
     shards = group_shards(partitions("sa1b_shards", ws, params), params.shards.group_size)[group]
     labels, features = ws.stage("pseudo_labels"), ws.stage("image_features")
     hashes = ws.stage("benchmark_data") / "hashes.parquet"
     out = shard_outputs("training_set", ws, group)[0]
-    return build_group(group, shards, labels, features, hashes, out, params.training_set, params.seed)
+    report = build_group(group, shards, labels, features, hashes, out, params.training_set, params.seed)
+    shown = write_card(out, ws.stage("sa1b_shards"), ws.stage("mask_index"), ws.stage("filtered_masks"), labels)
+    return Report(report.numbers, report.tables | shown.tables, shown.pictures)
 
 
 # --- the stages that are one piece ----------------------------------------------------------------------------
@@ -247,7 +250,7 @@ SUFFIXES = {
     "filtered_masks": [".parquet"],
     "pseudo_labels": [".parquet", ".safetensors"],
     "image_features": [".safetensors"],
-    "training_set": [".json"],
+    "training_set": [".json", ".card.md", ".histograms.png", ".samples.png"],
 }
 ON_GPU = {"pseudo_labels", "image_features"}  # a shard of these takes a GPU, where there is one
 TRAINING = (

@@ -33,6 +33,7 @@ FLUSH_SECONDS = 3.0
 SAMPLING_SECONDS = 5.0  # of the system metrics
 BATCH = 1000  # metrics, the most that MLflow takes at once
 ERROR_LINES = 20
+DATA = "training_set"  # the stage whose output is kept with every run that reads it
 DAGSTER_RUN = "ARRCOC_DAGSTER_RUN"  # names the Dagster run that a stage belongs to, to it and to its processes
 DAGSTER_PAGE, MLFLOW_PAGE = "http://127.0.0.1:3000", "http://127.0.0.1:5000"  # where `arrcoc ui` serves them
 UNTRACKED_CODE = ("*.py", "*.yaml")  # files that git does not know and that go into the diff of a dirty work tree
@@ -179,6 +180,8 @@ class _Session:
         self._log_params(_flatten(_lineage_params(ws, params, stage)))
         if diff := _diff(ws):
             self.client.log_text(self.run_id, diff, "dirty.diff")
+        if DATA in self.stage.upstream and ws.stage(DATA).is_dir():  # manifests and data cards
+            self.client.log_artifacts(self.run_id, str(ws.stage(DATA)), DATA)
         self.monitor = _system_metrics(self.run_id, tracking_uri(ws, params))
 
     def _upstream(self) -> dict[str, str]:

@@ -75,6 +75,18 @@ def test_a_finished_run(opened: tuple[Workspace, Params], monkeypatch: pytest.Mo
     assert [metric.value for metric in client.get_metric_history(run_id, "loss")] == [5.0, 4.0, 3.0, 2.0, 1.0]
 
 
+def test_the_data_card_is_kept_with_a_run_that_reads_the_training_set(opened: tuple[Workspace, Params]) -> None:
+    ws, params = opened
+    card = ws.stage("training_set") / "group_000.card.md"
+    card.write_text("# Training set group_000\n")
+    with tracking.start(ws, params, "mask_region_alignment") as run:
+        trained = run.id
+    with tracking.start(ws, params, "backbones") as run:
+        other = run.id
+    assert artifact(ws, trained, "training_set/group_000.card.md").read_bytes() == card.read_bytes()
+    assert not artifact(ws, other, "training_set").exists()
+
+
 def test_a_run_names_the_runs_it_builds_on(opened: tuple[Workspace, Params]) -> None:
     ws, params = opened
     ids = {}
