@@ -129,7 +129,7 @@ EDITS: dict[str, tuple[Edit, set[str]]] = {
     ),
     "the bytes of a shard": (
         append("data/shards/sa_000001.tar", "more"),
-        {"sa1b_shards", "mask_index", "pseudo_labels", "image_features"},
+        {"sa1b_shards", "mask_index", "pseudo_labels", "image_features", "training_set"},
     ),
     "a new shard": (param("shards.count", 3), SHARDED),
     "a removed shard": (param("shards.count", 1), SHARDED),
@@ -144,10 +144,13 @@ EDITS: dict[str, tuple[Edit, set[str]]] = {
     ),
     "benchmark data": (append("data/benchmark_data/truth/refcoco.parquet", "more"), {"benchmark_data", *SCORED}),
     "an output deleted": (remove("data/training_set"), {"training_set", *TRAINING, "released_model"}),
-    "a file of an output deleted": (remove("data/mask_index/sa_000001.parquet"), {"mask_index", "filtered_masks"}),
+    "a file of an output deleted": (
+        remove("data/mask_index/sa_000001.parquet"),
+        {"mask_index", "filtered_masks", "training_set"},
+    ),
     "an output tampered with": (
         append("data/filtered_masks/sa_000000.parquet", "more"),
-        {"filtered_masks", "pseudo_labels", "image_features"},
+        {"filtered_masks", "pseudo_labels", "image_features", "training_set"},
     ),
 }
 
