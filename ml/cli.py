@@ -199,6 +199,23 @@ def bench(
 
 
 @app.command()
+def scale(
+    pair: Annotated[Path | None, typer.Argument(help="A JSON of SA-1B, its JPEG beside it, to measure on.")] = None,
+    inputs: Annotated[Path | None, typer.Option(help="Your prices and speeds; copy ml/bench/scale.yaml.")] = None,
+    as_json: AsJson = False,
+) -> None:
+    """Work out what all of SA-1B takes: bytes, core-hours, GPU-hours, hours and money on 8 GPUs and on a cluster.
+
+    Rates are measured here, or are inputs with a source; the workspace must hold a finished training set. A minute.
+    """
+    from ml.bench.scale import scale as plan
+    from ml.commands.scale import show
+
+    ws, _ = _workspace()
+    _show(as_json, plan(ws, pair, inputs), show)
+
+
+@app.command()
 def params(
     preset: Annotated[str | None, typer.Option(help="Print a preset: toytown, smoke or sa1b.")] = None,
     write: Annotated[bool, typer.Option("--write", help="Write the preset into params.yaml.")] = False,
