@@ -1,8 +1,8 @@
 """What all of SA-1B takes with preset sa1b: bytes, core-hours, GPU-hours, hours and money, stage by stage.
 
 Processor rates are measured here and now, on an image of SA-1B's size; GPU work is counted in operations and priced by
-the one published time of SAM's encoder; sizes of labels and the data card's rate come from the workspace; all else is
-an input with its source (`scale.yaml`).
+the one published time of SAM's encoder; labels and the data card are measured in the workspace; all else is an input
+with its source (`scale.yaml`).
 """
 
 import io
@@ -24,9 +24,10 @@ from ml.errors import UserError
 from ml.labeling.crops import masked_crops
 from ml.labeling.hierarchy import assign
 from ml.labeling.kept import read_kept
+from ml.labeling.statistics import Statistics
 from ml.models.sam import to_frame
-from ml.params import Params, Quality, load, preset
-from ml.pipeline import TRAINING
+from ml.params import Params, Quality, preset
+from ml.pipeline import SHARDED, TRAINING
 from ml.sa1b.filter import filter_masks
 from ml.sa1b.index import build_index
 from ml.sa1b.phash import phash
@@ -34,7 +35,7 @@ from ml.sa1b.reader import decode
 from ml.workspace import Workspace
 
 INPUTS = Path(__file__).with_name("scale.yaml")
-FEW, MANY, REPEATS = 10, 110, 3  # images of a shard, calls
+FEW, MANY, REPEATS = 10, 60, 3  # images of a shard, calls
 FRAME, CROP, HALF = 1024, 224, 2  # pixels, pixels, bytes
 Given = dict[str, dict[str, Any]]
 Figures = dict[str, float]
@@ -64,7 +65,7 @@ class Fleet:
 
 
 def scale(ws: Workspace, pair: Path | None = None, inputs: Path | None = None) -> dict[str, Any]:
-    """The whole plan: {"machine", "inputs", "measured", "stages", "plans"}.
+    """The whole plan: {"machine", "inputs", "measured", "recorded", "stages", "plans"}.
 
     Args:
         pair: a JSON of SA-1B with its JPEG beside it; None: a toytown scene at SA-1B's size.
@@ -75,7 +76,7 @@ def scale(ws: Workspace, pair: Path | None = None, inputs: Path | None = None) -
     """
     given, params = read_inputs(inputs or INPUTS), preset("sa1b")
     values = {name: float(entry["value"]) for name, entry in given.items()}
-    measured = measure(read_pair(pair), params) | recorded(ws) | operations(params, values)
+    measured = from_workspace(ws) | measure(read_pair(pair), params) | operations(params, values)
     work = line(params, values, measured)
     fleets = [
         Fleet("one node", 1, int(values["node_gpus"]), params.shards.workers, params.shards.workers),
@@ -85,6 +86,7 @@ def scale(ws: Workspace, pair: Path | None = None, inputs: Path | None = None) -
         "machine": machine(),
         "inputs": given,
         "measured": {name: float(f"{value:.4g}") for name, value in measured.items()},
+        "recorded": recorded(ws),
         "stages": [_totals(one) for one in work],
         "plans": [plan(fleet, work, values) for fleet in fleets],
     }
@@ -140,21 +142,27 @@ def _shard_seconds(tar: Path, index: Path, rejects: Path, kept: Path, params: Pa
     return indexing, seconds(lambda: filter_masks(index, kept, params.filter, assign), REPEATS)
 
 
-def recorded(ws: Workspace) -> Figures:
-    """From the workspace's finished stages: bytes of labels and seconds of one core for the data card, an image.
+def from_workspace(ws: Workspace) -> Figures:
+    """Bytes of labels, and seconds of one core for the data card, an image.
 
     Raises:
         UserError: the stages have not been run.
     """
     files = sorted(ws.stage("pseudo_labels").glob("*.parquet"))
-    took = lineage.seen(ws, "training_set").get("seconds")
-    if not files or took is None:
-        raise UserError(f"{ws.root}: no finished training_set to take rates from; run arrcoc run first")
-    images = sum(pq.read_metadata(file).num_rows for file in files)
-    groups = len(list(ws.stage("training_set").glob("*.json")))
-    cores = min(load(ws.params_file).shards.workers, groups)
+    if not files:
+        raise UserError(f"{ws.root}: no labels to measure on; run arrcoc run first")
+    images = [pq.read_metadata(file).num_rows for file in files]
+    rejects, kept = ws.shard_file("mask_index", files[0].stem, ".rejects.parquet"), ws.stage("filtered_masks")
+    card = seconds(lambda: Statistics().add_shard(rejects, kept / files[0].name, files[0]), REPEATS)
     size = sum(file.stat().st_size for file in files)
-    return {"label_bytes": size / images, "card_seconds": took * cores / images}
+    return {"label_bytes": size / sum(images), "card_seconds": card / images[0]}
+
+
+def recorded(ws: Workspace) -> Figures:
+    """Images/s of the workspace's own shard stages when they last ran, all of them, on its size of image."""
+    images = sum(pq.read_metadata(file).num_rows for file in ws.stage("pseudo_labels").glob("*.parquet"))
+    took = {name: lineage.seen(ws, name).get("seconds") for name in SHARDED}
+    return {name: float(f"{images / value:.4g}") for name, value in took.items() if value}
 
 
 def operations(params: Params, values: Figures) -> Figures:
@@ -172,6 +180,7 @@ def operations(params: Params, values: Figures) -> Figures:
 def line(params: Params, given: Figures, found: Figures) -> list[Work]:
     """The stages that grow with the data, in order. Benchmarks, compression and release do not."""
     images, rate = given["images"], found["gpu_flops"]
+    denser = given["masks"] / images / found["masks"]  # than the image measured on
     views, grid = 1 + params.features.flip, FRAME // 16
     features = views * 256 * grid * grid * HALF
     labels = found["label_bytes"] + found["kept_masks"] * 768 * HALF
@@ -183,8 +192,8 @@ def line(params: Params, given: Figures, found: Figures) -> list[Work]:
     batch = training.batch_size * training.accumulation * training.processes
     return [
         Work("sa1b_shards", shards, images, link=True),
-        Work("mask_index", images * found["index_bytes"], images, found["index_seconds"]),
-        Work("filtered_masks", images * found["kept_bytes"], images, found["filter_seconds"]),
+        Work("mask_index", images * denser * found["index_bytes"], images, denser * found["index_seconds"]),
+        Work("filtered_masks", images * found["kept_bytes"], images, denser * found["filter_seconds"]),
         Work("pseudo_labels", images * labels, images, found["crops_seconds"], gpu["labels"]),
         Work("image_features", images * features, images, *encoding),
         Work("training_set", 0, images, found["card_seconds"]),

@@ -25,6 +25,8 @@ def show(found: dict[str, Any]) -> None:
     screen.print()
     given = [[name, f"{entry['value']:g}", entry["unit"], entry["source"]] for name, entry in found["inputs"].items()]
     screen.print(_table(["input", "value", "unit", "source"], given), "", sep="\n")
+    rates = [[name, f"{value:g}"] for name, value in found["recorded"].items()]
+    screen.print(_table(["recorded here", "images/s"], rates), "", sep="\n")
     screen.print(_table(["measured", "an image"], [[name, f"{value:g}"] for name, value in found["measured"].items()]))
     screen.print(f"[dim]{found['machine']}[/]")
 

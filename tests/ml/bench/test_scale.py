@@ -7,7 +7,7 @@ import pytest
 import yaml
 
 from ml.bench import flops
-from ml.bench.scale import INPUTS, Fleet, Work, line, plan, read_inputs, recorded, scale
+from ml.bench.scale import INPUTS, Fleet, Work, from_workspace, line, plan, read_inputs, scale
 from ml.errors import UserError
 from ml.params import preset
 from ml.workspace import Workspace
@@ -38,13 +38,14 @@ def test_a_task_waits_for_its_gpu():
 
 
 def test_each_stage_that_grows_with_the_data_is_there_with_its_bytes():
-    measured = dict.fromkeys(("kept_masks", "index_bytes", "kept_bytes", "label_bytes"), 10.0)
+    measured = dict.fromkeys(("masks", "kept_masks", "index_bytes", "kept_bytes", "label_bytes"), 10.0)
     measured |= dict.fromkeys(
         ("index_seconds", "filter_seconds", "frame_seconds", "crops_seconds", "card_seconds"), 1.0
     )
     measured |= {"sam_flops": 6e12, "labels_flops": 10e12, "head_flops": 1e12, "gpu_flops": 4e13}
     work = {one.stage: one for one in line(preset("sa1b"), GIVEN, measured)}
     assert work["sa1b_shards"].bytes == 1e13
+    assert work["mask_index"].bytes == pytest.approx(GIVEN["masks"] * 1.0)  # measured on 10 masks in 10 bytes
     assert work["image_features"].bytes == GIVEN["images"] * 2 * 256 * 64 * 64 * 2
     assert work["image_features"].gpu_seconds == pytest.approx(2 * 0.15)
     assert work["pseudo_labels"].gpu_seconds == pytest.approx(0.25)
@@ -69,8 +70,8 @@ def test_inputs_need_a_source_and_none_is_missing(tmp_path: Path):
 
 
 def test_without_a_finished_workspace_it_says_what_to_run(tmp_path: Path):
-    with pytest.raises(UserError, match=r"no finished training_set .* run arrcoc run first"):
-        recorded(Workspace(tmp_path))
+    with pytest.raises(UserError, match=r"no labels to measure on; run arrcoc run first"):
+        from_workspace(Workspace(tmp_path))
 
 
 def test_operations_are_those_of_the_layers_sizes():
@@ -92,7 +93,7 @@ def test_operations_are_those_of_the_layers_sizes():
 @pytest.mark.slow
 def test_the_whole_plan(finished):
     found = scale(Workspace(finished.root))
-    assert {"machine", "inputs", "measured", "stages", "plans"} == set(found)
+    assert {"machine", "inputs", "measured", "recorded", "stages", "plans"} == set(found)
     assert [row["stage"] for row in found["stages"]] == list(found["plans"][0]["hours"])
     assert all(value > 0 for value in found["measured"].values())
     assert found["plans"][1]["data_hours"] < found["plans"][0]["data_hours"]
