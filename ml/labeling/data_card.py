@@ -76,7 +76,7 @@ def tables(found: Statistics) -> dict[str, list[dict[str, Any]]]:
         {"what": name, "most frequent words": ", ".join(f"{word} {n}" for word, n in _sorted(texts.words)[:FREQUENT])}
         for name, texts in found.texts.items()
     ]
-    return {"left out": lost, "levels": levels, "queries": kinds, "texts": texts, "words": words}
+    return {"left out": lost, "masks by level": levels, "queries by kind": kinds, "texts": texts, "words": words}
 
 
 def histograms(found: Statistics) -> bytes:

@@ -105,6 +105,7 @@ def test_the_same_shards_give_the_same_bytes(folders):
     for name, png in report.pictures.items():
         assert first[f"group_000.{name}.png"] == png
         assert np.asarray(Image.open(BytesIO(png)).convert("L")).std() > 5  # something is drawn
+    assert not set(report.tables) & {"images", "masks", "queries", "questions"}  # the names of the manifest's numbers
     text = first["group_000.card.md"].decode()
     assert "(group_000.histograms.png)" in text and "(group_000.samples.png)" in text
     assert f"were kept ({100 * folders.statistics().kept / folders.statistics().present:.1f} %)" in text
