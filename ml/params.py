@@ -184,7 +184,6 @@ class Relevance(Section):
     mse_weight: NonNegative
     ranking_weight: NonNegative
     ranking_margin: NonNegative
-    grounding_weight: NonNegative  # keeps the grounding of the stage before
 
 
 class LossWeights(Section):

@@ -24,7 +24,7 @@ class TextFeatures:
     """What the text tower says of a batch of texts.
 
     Attributes:
-        tokens: `[B, T, text_dim]`, a vector a token.
+        tokens: `[B, T, text_dim]`, a vector a token: its contextual feature, then its word embedding.
         pooled: `[B, embed_dim]`, L2-normalised.
         mask: `[B, T]` bool, true up to and including the end token.
     """
@@ -48,7 +48,7 @@ class Clip:
         self.image_size: int = model.visual.image_size[0]
         self.context_length: int = model.text.context_length
         self.vocab_size: int = model.text.vocab_size
-        self.text_dim: int = model.text.width
+        self.text_dim: int = 2 * model.text.width
         self.embed_dim: int = model.text.output_dim
         self.start_id: int = tokenizer.sot_token_id
         self.end_id: int = tokenizer.eot_token_id
@@ -70,8 +70,15 @@ class Clip:
 
     @torch.no_grad()
     def encode_text(self, ids: Tensor) -> TextFeatures:
-        """Features of token ids `[B, T]`, T at most `context_length`."""
-        pooled, tokens = read_text(self.model.text, ids)
+        """Features of token ids `[B, T]`, T at most `context_length`.
+
+        Word embeddings (normalised to the scale of the contextual features) stand beside what the tower makes of them:
+        trained to match pictures of things, it forgets what no picture of a thing shows. Of "leftmost" and "rightmost"
+        the features are all but the same, the embeddings are not (Yuksekgonul et al., "bags-of-words", 2023).
+        """
+        pooled, contextual = read_text(self.model.text, ids)
+        words = F.layer_norm(self.model.text.token_embedding(ids), contextual.shape[-1:])
+        tokens = torch.cat([contextual, words], dim=-1)
         ends = (ids == self.end_id).int().argmax(1, keepdim=True)
         mask = torch.arange(ids.shape[1], device=ids.device) <= ends
         return TextFeatures(tokens, F.normalize(pooled, dim=-1), mask)

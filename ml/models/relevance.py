@@ -8,7 +8,7 @@ from torch import Tensor, nn
 from ml.models.attention import Attention, FeedForward, key_bias, split_heads
 from ml.models.clip import TextFeatures
 from ml.models.grounding import pooled_over_regions
-from ml.models.regions import PAIR_GEOMETRY, filled, pair_geometry
+from ml.models.regions import GEOMETRY, PAIR_GEOMETRY, box_geometry, filled, pair_geometry
 from ml.models.text import TextProjection
 
 LEVELS = ("part", "object", "group", "scene")
@@ -16,10 +16,12 @@ RELATION_DIM = 32
 
 
 class RelationalAttention(nn.Module):
-    """Self-attention among regions whose bias is a relation the query asks for ("left of", "larger than").
+    """Self-attention among regions that reads how a region lies to those it attends to ("left of", "larger than").
 
-    The logarithm of the softmax's normaliser goes on beside the attended values: a weighted mean cannot say whether
-    there was anything to attend to, and "leftmost" means that there is nothing further left.
+    What a query asks for (`relation`) biases whom a region attends to; what it wants to know (`gate`) multiplies the
+    mean geometry of the pairs attended to. The second road is the short one: if the others lie to its right, a car is
+    the leftmost, whatever the attention has learned. The logarithm of the softmax's normaliser goes on beside them: a
+    weighted mean cannot say whether there was anything to attend to.
     """
 
     def __init__(self, dim: int, heads: int) -> None:
@@ -27,17 +29,19 @@ class RelationalAttention(nn.Module):
         self.heads = heads
         self.project = nn.Linear(dim, 3 * dim)
         self.relation = nn.Linear(dim, heads * RELATION_DIM)
-        self.out = nn.Linear(dim + heads, dim)
+        self.gate = nn.Linear(dim, heads * RELATION_DIM)
+        self.out = nn.Linear(dim + heads + heads * RELATION_DIM, dim)
 
     def forward(self, x: Tensor, query: Tensor, pairs: Tensor, bias: Tensor) -> Tensor:
-        """x `[B, Q, N, d]`, query `[B, Q, d]`, pairs `[B, N * N, RELATION_DIM]`, bias `[B, 1, 1, 1, N]`."""
+        """x `[B, Q, N, d]`, query `[B, Q, d]`, pairs `[B, N, N, RELATION_DIM]`, bias `[B, 1, 1, 1, N]`."""
         q, k, v = (split_heads(part, self.heads) for part in self.project(x).chunk(3, dim=-1))
-        relation = self.relation(query).unflatten(-1, (self.heads, RELATION_DIM)).flatten(1, 2)
-        asked = (relation @ pairs.transpose(1, 2)).unflatten(1, (-1, self.heads)).unflatten(-1, (x.shape[2], -1))
+        relation, gate = (part.unflatten(-1, (self.heads, -1)) for part in (self.relation(query), self.gate(query)))
+        asked = torch.einsum("bqhr,bnmr->bqhnm", relation, pairs) * RELATION_DIM**-0.5
         logits = (q @ k.transpose(-1, -2)) * q.shape[-1] ** -0.5 + asked + bias
         evidence = torch.logsumexp(logits, dim=-1, keepdim=True)
-        attended = (logits - evidence).exp() @ v
-        return self.out(torch.cat([attended, evidence], dim=-1).transpose(2, 3).flatten(3))
+        weights = (logits - evidence).exp()
+        lies = torch.einsum("bqhnm,bnmr->bqhnr", weights, pairs) * gate.unsqueeze(3)
+        return self.out(torch.cat([weights @ v, evidence, lies], dim=-1).transpose(2, 3).flatten(3))
 
 
 class RelevanceBlock(nn.Module):
@@ -58,7 +62,7 @@ class RelevanceBlock(nn.Module):
         self.feed_forward = FeedForward(dim, dropout)
 
     def forward(self, x: Tensor, tokens: Tensor, pairs: Tensor, token_bias: Tensor, region_bias: Tensor) -> Tensor:
-        """x `[B, Q, N, d]`, tokens `[B, Q, T, d]`, pairs `[B, N * N, RELATION_DIM]`; biases over T and N."""
+        """x `[B, Q, N, d]`, tokens `[B, Q, T, d]`, pairs `[B, N, N, RELATION_DIM]`; biases over T and N."""
         normed = self.text_norm(x)
         x = x + self.text.out(self.gate(normed) * self.text.attend(normed, tokens, token_bias))
         query = self.ask(self.asked, tokens, token_bias).squeeze(2)
@@ -79,9 +83,13 @@ class RelevanceHead(nn.Module):
         self.text = TextProjection(text_dim, embed_dim, width)
         self.context = nn.Linear(dim, dim)
         self.region = nn.Sequential(nn.LayerNorm(dim), nn.Linear(dim, width))
+        self.place = nn.Linear(GEOMETRY, width)
         self.grounded = nn.Linear(2, width)
         self.pairs = nn.Sequential(
-            nn.Linear(PAIR_GEOMETRY, 2 * RELATION_DIM), nn.GELU(), nn.Linear(2 * RELATION_DIM, RELATION_DIM)
+            nn.Linear(PAIR_GEOMETRY, 2 * RELATION_DIM),
+            nn.GELU(),
+            nn.Linear(2 * RELATION_DIM, RELATION_DIM),
+            nn.LayerNorm(RELATION_DIM),
         )
         self.blocks = nn.ModuleList(RelevanceBlock(width, heads, dropout) for _ in range(layers))
         self.score = nn.Sequential(nn.LayerNorm(width), nn.Linear(width, 1))
@@ -104,9 +112,9 @@ class RelevanceHead(nn.Module):
         context = self.context(grid.mean((-2, -1))).unsqueeze(1)
         boxes, coverage, valid = with_frame(boxes, coverage, valid)
         tokens, token_bias = self.text(text)
-        x = self.region(torch.cat([context, regions], dim=1)).unsqueeze(1)
-        x = x + self.grounded(pooled_over_regions(grounding, filled(coverage, boxes)))
-        pairs = self.pairs(pair_geometry(boxes, coverage)).flatten(1, 2)
+        x = self.region(torch.cat([context, regions], dim=1)) + self.place(box_geometry(boxes, coverage))
+        x = x.unsqueeze(1) + self.grounded(pooled_over_regions(grounding, filled(coverage, boxes)))
+        pairs = self.pairs(pair_geometry(boxes, coverage))
         region_bias = key_bias(valid, x.dtype).unsqueeze(1)
         for block in self.blocks:
             x = block(x, tokens, pairs, token_bias, region_bias)

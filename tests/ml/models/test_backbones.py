@@ -155,5 +155,5 @@ def test_open_clip_models_embed_and_caption_as_they_do_there(tmp_path: Path, sma
         torch.testing.assert_close(clip.encode_text(ids).pooled, theirs.encode_text(ids, normalize=True))
         expected = theirs.encode_image(clip.normalize(crops), normalize=True)
     torch.testing.assert_close(clip.encode_image(crops), expected)
-    assert clip.encode_text(ids).tokens.shape == (1, 8, 16)
+    assert clip.encode_text(ids).tokens.shape == (1, 8, 2 * 16)
     assert not clip.captions and captioner.captions and len(captioner.caption(crops)) == 2

@@ -49,6 +49,17 @@ def test_embeddings_are_normalised_and_of_the_stated_sizes(coca: Path) -> None:
         torch.testing.assert_close(embedding.norm(dim=-1), torch.ones(len(embedding)))
 
 
+def test_a_token_is_its_contextual_feature_and_its_word(coca: Path) -> None:
+    clip = load_clip(coca)
+    ids = clip.tokenize(["red red"])[0]
+    again = torch.nonzero(ids == ids[1]).flatten()  # where the sentence begins anew
+    contextual, words = clip.encode_text(ids[None]).tokens[0].chunk(2, dim=-1)
+    assert len(again) == 2 and not torch.allclose(*contextual[again])
+    torch.testing.assert_close(*words[again])
+    assert not torch.allclose(words[0], words[1])
+    torch.testing.assert_close(words.std(-1, correction=0), torch.ones(len(words)), rtol=0, atol=0.05)
+
+
 def test_text_features_do_not_depend_on_padding(coca: Path) -> None:
     clip = load_clip(coca)
     ids = clip.tokenize(["a red car"])

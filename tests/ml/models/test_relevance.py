@@ -59,24 +59,23 @@ def test_every_parameter_learns(model: ARRCOC, inputs) -> None:
 def test_relational_attention_by_loops() -> None:
     heads, n, dim = 2, 4, 8
     attention = RelationalAttention(dim, heads)
-    x, query, pairs = torch.randn(1, 1, n, dim), torch.randn(1, 1, dim), torch.randn(1, n * n, RELATION_DIM)
+    x, query, pairs = torch.randn(1, 1, n, dim), torch.randn(1, 1, dim), torch.randn(1, n, n, RELATION_DIM)
     bias = torch.tensor([0.0, 0.0, -1e4, 0.0]).expand(1, 1, 1, 1, n)
     q, k, v = attention.project(x[0, 0]).chunk(3, dim=-1)
-    relation = attention.relation(query[0, 0]).view(heads, RELATION_DIM)
+    relation, gate = (asked(query[0, 0]).view(heads, RELATION_DIM) for asked in (attention.relation, attention.gate))
     rows = []
     for i in range(n):
-        attended, evidence = [], []
+        read = []
         for h in range(heads):
             at = slice(h * dim // heads, (h + 1) * dim // heads)
+            others = [j for j in range(n) if j != 2]
+            asked = [relation[h] @ pairs[0, i, j] / RELATION_DIM**0.5 for j in others]
             weights = [
-                torch.exp(q[i, at] @ k[j, at] / (dim // heads) ** 0.5 + relation[h] @ pairs[0, i * n + j])
-                for j in range(n)
-                if j != 2
+                torch.exp(q[i, at] @ k[j, at] / (dim // heads) ** 0.5 + a) for j, a in zip(others, asked, strict=True)
             ]
-            values = [v[j, at] for j in range(n) if j != 2]
-            attended.append(sum(w * u for w, u in zip(weights, values, strict=True)) / sum(weights))
-            evidence.append(torch.log(sum(weights)))
-        rows.append(torch.cat([torch.cat([a, e[None]]) for a, e in zip(attended, evidence, strict=True)]))
+            share = torch.stack(weights) / sum(weights)
+            read += [share @ v[others, at], torch.log(sum(weights))[None], (share @ pairs[0, i, others]) * gate[h]]
+        rows.append(torch.cat(read))
     torch.testing.assert_close(attention(x, query, pairs, bias)[0, 0], attention.out(torch.stack(rows)))
 
 
