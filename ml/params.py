@@ -42,6 +42,7 @@ class Toytown(Section):
     flickr30k_images: Positive  # per split (val, test)
     lvis_images: Positive
     relevance_images: Positive
+    vqa_images: Positive
 
 
 class Quality(Section):
@@ -118,6 +119,7 @@ class Benchmarks(Section):
     flickr30k: str | None
     lvis: str | None
     relevance: str | None
+    vqa: str | None
 
 
 class Model(Section):

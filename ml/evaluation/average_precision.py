@@ -91,7 +91,8 @@ def lvis_ap(
             the first counts.
         kind: "bbox" or "segm".
     """
-    limited = _best_of_images(detections) if protocol == "standard" else _best_of_categories(detections)
+    group, most = ("image_id", PER_IMAGE) if protocol == "standard" else ("category_id", PER_CATEGORY)
+    limited = best_of(detections, group, most)
     annotated = annotated_images(dataset)
     counted = [d for d in limited if d["image_id"] in annotated.get(d["category_id"], ())]
     curves = _curves(dataset, counted, kind, len(counted) or 1, federated=True)
@@ -128,15 +129,7 @@ def _images_of(rows: Iterable[Annotation]) -> dict[int, set[int]]:
     return images
 
 
-def _best_of_images(detections: Sequence[Annotation]) -> list[Annotation]:
-    return _best(detections, "image_id", PER_IMAGE)
-
-
-def _best_of_categories(detections: Sequence[Annotation]) -> list[Annotation]:
-    return _best(detections, "category_id", PER_CATEGORY)
-
-
-def _best(detections: Sequence[Annotation], key: str, most: int) -> list[Annotation]:
+def best_of(detections: Sequence[Annotation], key: str, most: int) -> list[Annotation]:
     """The `most` detections of each group with the highest scores; of equals the first."""
     groups: dict[int, list[Annotation]] = defaultdict(list)
     for detection in detections:

@@ -32,6 +32,7 @@ from ml.evaluation.lvis import read_lvis
 from ml.evaluation.published import lacking, splits
 from ml.evaluation.refcoco import read_refcoco
 from ml.evaluation.relevance import read_relevance
+from ml.evaluation.vqa import read_vqa
 from ml.keys import file_md5
 from ml.params import Params
 from ml.report import Report
@@ -43,6 +44,7 @@ READERS: dict[str, Callable[[Path], list[Benchmark]]] = {
     "flickr30k": read_flickr30k,
     "lvis": read_lvis,
     "relevance": read_relevance,
+    "vqa": read_vqa,
 }
 TOYTOWN = "toytown"
 QUERIES = pa.schema([(name, pa.string()) for name in ("query_id", "split", "image", "text", "kind")])
@@ -51,7 +53,7 @@ HASHES = pa.schema([("image", pa.string()), ("mirrored", pa.bool_()), ("phash", 
 
 
 def build(folders: dict[str, Path], out: Path, params: Params) -> Report:
-    """Read, verify and index benchmark folders (refcoco, flickr30k, lvis, relevance) into `out`, which may hold them.
+    """Read, verify and index the folders of benchmarks (see READERS) into `out`, which may hold them.
 
     Raises:
         UserError: a folder is missing or not laid out as distributed, or too many of its rows are broken.

@@ -1,4 +1,4 @@
-"""Flickr30k Entities: phrases marked in sentences, and the boxes of what they name.
+"""Flickr30k Entities: phrases marked in sentences, and the boxes of what they name; the sentences as captions.
 
 Plummer et al., "Flickr30k Entities", 2015. A sentence reads `[/EN#547/people Several climbers] in ...`; the XML of
 its image gives every entity its boxes. Entity 0 and `notvisual` phrases have none; `nobndbox` and `scene` mark
@@ -68,8 +68,13 @@ def read_entities(path: Path) -> Entities:
     return Entities(size, dict(boxes), unboxed)
 
 
+def plain_sentence(line: str) -> str:
+    """A sentence without its marks."""
+    return " ".join(PHRASE.sub(r"\3", line).split())
+
+
 def read_flickr30k(folder: Path) -> list[Benchmark]:
-    """The phrases of val and test, each with all the boxes of its entity.
+    """The phrases of val and test, each with all the boxes of its entity; and the images, each with its sentences.
 
     Where `val.txt` and `test.txt` (one image id a line) are absent, every annotated image counts as test.
 
@@ -79,13 +84,13 @@ def read_flickr30k(folder: Path) -> list[Benchmark]:
     for part in ("Sentences", "Annotations"):
         if not (folder / part).is_dir():
             raise UserError(f"{folder / part}: no such folder; point params.benchmarks.flickr30k at its parent")
-    benchmark = Benchmark("flickr30k")
+    phrases, captions = Benchmark("flickr30k"), Benchmark("flickr30k_captions")
     for split, name in _members(folder):
         try:
-            _add_image(benchmark, folder, split, name)
+            _add_image(phrases, captions, folder, split, name)
         except UserError as error:
-            benchmark.refuse(name, "image", name, str(error))
-    return [benchmark]
+            phrases.refuse(name, "image", name, str(error))
+    return [phrases, captions]
 
 
 def _members(folder: Path) -> list[tuple[str, str]]:
@@ -96,7 +101,7 @@ def _members(folder: Path) -> list[tuple[str, str]]:
     return [(split, name) for split, path in present.items() for name in path.read_text().split()]
 
 
-def _add_image(benchmark: Benchmark, folder: Path, split: str, name: str) -> None:
+def _add_image(benchmark: Benchmark, captions: Benchmark, folder: Path, split: str, name: str) -> None:
     path = find_image(folder, [f"{place}/{name}.jpg" for place in ("flickr30k-images", "images")])
     if path is None:
         return benchmark.refuse(name, "image", f"{name}.jpg", "image is missing")
@@ -105,7 +110,9 @@ def _add_image(benchmark: Benchmark, folder: Path, split: str, name: str) -> Non
         sentences = (folder / "Sentences" / f"{name}.txt").read_text(encoding="utf-8").splitlines()
     except (OSError, UnicodeDecodeError) as error:
         return benchmark.refuse(name, "Sentences", f"{name}.txt", f"not readable ({error})")
-    benchmark.images[path] = entities.size
+    benchmark.images[path] = captions.images[path] = entities.size
+    told = {"references": [plain_sentence(line) for line in sentences]}
+    captions.examples.append(Example(name, split, path, entities.size, "", "caption", told))
     for s, line in enumerate(sentences):
         for p, phrase in enumerate(parse_sentence(line)):
             _add_phrase(benchmark, entities, phrase, f"{name}_{s}_{p}", split, path)

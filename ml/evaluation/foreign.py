@@ -2,7 +2,7 @@
 
 A Parquet or JSONL file, a row a question of `queries/<benchmark>.parquet`: query_id and boxes (xywh, pixels), with
 scores where there are several; counts (COCO RLE, one a box), point (x, y) and the relevance benchmark's relevance as
-far as the model has them. For LVIS, query_id is `<category id>@<image>`.
+far as the model has them. For LVIS, query_id is `<category id>@<image>`. For captions and VQA: query_id and text.
 """
 
 import json
@@ -16,7 +16,7 @@ import pyarrow.parquet as pq
 
 from ml.errors import UserError
 from ml.evaluation.outcomes import NOTHING
-from ml.evaluation.predictions import Row, write
+from ml.evaluation.predictions import SPOKEN, Row, write
 from ml.evaluation.scores import require, score
 from ml.params import Milestones
 
@@ -71,7 +71,8 @@ def _check(path: Path, rows: list[Row], data: Path, benchmark: str) -> None:
     faults: list[str] = []
     seen: set[str] = set()
     for number, row in enumerate(rows, 1):
-        if fault := _fault(row, questions, seen) or _foreign_image(row, benchmark, images):
+        wrong = _unsaid if benchmark in SPOKEN else _no_boxes
+        if fault := _fault(row, questions, seen) or wrong(row) or _foreign_image(row, benchmark, images):
             faults.append(f"row {number}: {fault}")
         seen.add(str(row.get("query_id")))
     if faults or not rows:
@@ -85,6 +86,14 @@ def _fault(row: Row, questions: set[str], seen: set[str]) -> str | None:
         return f"query_id {query!r} is no question of this benchmark"
     if query in seen:
         return f"a second answer to {query!r}"
+    return None
+
+
+def _unsaid(row: Row) -> str | None:
+    return None if isinstance(row.get("text"), str) else "no text"
+
+
+def _no_boxes(row: Row) -> str | None:
     try:
         boxes = np.asarray(row.get("boxes") or [], float).reshape(-1, 4)
         scores = np.asarray(row.get("scores") or [], float)

@@ -105,12 +105,26 @@ def bootstrap(
         hits, totals: [n], for each question; totals of ones for an accuracy.
         groups: [n], the image of each question.
     """
+    columns = np.stack([np.asarray(hits, float), np.asarray(totals, float)], 1)
+    drawn = resampled(groups, seed, draws) @ summed_by(groups, columns)
+    return interval(drawn[:, 0] / np.maximum(drawn[:, 1], 1e-12))
+
+
+def resampled(groups: ArrayLike, seed: int, draws: int = 1000) -> NDArray[np.int64]:
+    """How often each image is drawn, [draws, images]; images as `np.unique` sorts them."""
+    images = len(np.unique(np.asarray(groups)))
+    return np.random.default_rng(seed).multinomial(images, np.full(images, 1 / images), size=draws)
+
+
+def summed_by(groups: ArrayLike, rows: ArrayLike) -> Array:
+    """Rows [n, k] summed by image: [images, k], images as `np.unique` sorts them."""
     names, index = np.unique(np.asarray(groups), return_inverse=True)
-    columns = (np.asarray(hits, float), np.asarray(totals, float))
-    per_image = np.stack([np.bincount(index, column, len(names)) for column in columns], 1)
-    chances = np.full(len(names), 1 / len(names))
-    drawn = np.random.default_rng(seed).multinomial(len(names), chances, size=draws) @ per_image
-    low, high = np.percentile(drawn[:, 0] / np.maximum(drawn[:, 1], 1e-12), [2.5, 97.5])
+    return np.stack([np.bincount(index, column, len(names)) for column in np.asarray(rows, float).T], 1)
+
+
+def interval(values: ArrayLike) -> tuple[float, float]:
+    """The middle 95% of what was drawn; what could not be computed is left out."""
+    low, high = np.nanpercentile(np.asarray(values, float), [2.5, 97.5])
     return float(low), float(high)
 
 

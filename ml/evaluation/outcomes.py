@@ -11,6 +11,7 @@ import pyarrow.parquet as pq
 from ml.evaluation import metrics
 from ml.evaluation.predictions import Row, read
 
+Addends = dict[str, tuple[metrics.Array, metrics.Array]]  # metric -> what is summed, what it is divided by: [n] each
 NOTHING: Row = {
     "boxes": [],
     "counts": [],
@@ -27,7 +28,7 @@ class Outcome:
 
     Attributes:
         ious: best IoU of each ranked box over the true boxes (AnyBox).
-        merged_iou: IoU of the first box with the box around all true ones (MergedBox).
+        merged_ious: IoU of each ranked box with the box around all true ones (MergedBox).
         mask: intersection and union in pixels of the first mask and the true one; None without a true mask.
         map_iou, map_mask: likewise for the grounding map's own region.
         pointing: 1.0 where the map's peak lies in a true box.
@@ -42,7 +43,7 @@ class Outcome:
     kind: str
     truth: list[list[float]]
     ious: list[float]
-    merged_iou: float
+    merged_ious: list[float]
     mask: tuple[int, int] | None
     map_iou: float
     map_mask: tuple[int, int] | None
@@ -76,34 +77,44 @@ def image_sizes(data: Path) -> dict[str, tuple[int, int]]:
     return {row["image"]: (row["height"], row["width"]) for row in rows}
 
 
-def referring_scores(found: Sequence[Outcome]) -> dict[str, float]:
+def referring(found: Sequence[Outcome]) -> Addends:
     """REC: acc@IoU of the first box. RES, where masks are known: gIoU (mean IoU), cIoU (summed I / summed U), P@IoU."""
-    scores = {f"acc@{t}": _mean(metrics.hit_within(o.ious, 1, t) for o in found) for t in (0.5, 0.7, 0.9)}
-    overlaps = np.array([o.mask for o in found if o.mask is not None], float)
-    if len(overlaps):
-        scores["gIoU"] = float((overlaps[:, 0] / np.maximum(overlaps[:, 1], 1)).mean())
-        scores["cIoU"] = float(overlaps[:, 0].sum() / overlaps[:, 1].sum())
-        ious = overlaps[:, 0] / np.maximum(overlaps[:, 1], 1)
-        scores |= {f"P@{t}": float((ious >= t).mean()) for t in (0.5, 0.6, 0.7, 0.8, 0.9)}
-    return scores | {"ceiling": _mean(o.ceiling >= 0.5 for o in found)}
+    scores = {f"acc@{t}": _share(metrics.hit_within(o.ious, 1, t) for o in found) for t in (0.5, 0.7, 0.9)}
+    return scores | _mask_addends([o.mask for o in found]) | {"ceiling": _share(o.ceiling >= 0.5 for o in found)}
 
 
-def phrase_scores(found: Sequence[Outcome]) -> dict[str, float]:
-    """Phrase grounding: R@k by AnyBox, R@1 by MergedBox, and the pointing game of the grounding map."""
-    scores = {f"R@{k}": _mean(metrics.hit_within(o.ious, k) for o in found) for k in (1, 5, 10)}
-    scores["R@1 MergedBox"] = _mean(o.merged_iou >= 0.5 for o in found)
-    scores["pointing"] = _mean(o.pointing for o in found)
-    return scores | {"ceiling": _mean(o.ceiling >= 0.5 for o in found)}
+def phrases(found: Sequence[Outcome]) -> Addends:
+    """Phrase grounding: R@k by AnyBox and by MergedBox, and the pointing game of the grounding map."""
+    scores = {f"R@{k}": _share(metrics.hit_within(o.ious, k) for o in found) for k in (1, 5, 10)}
+    scores |= {f"R@{k} MergedBox": _share(metrics.hit_within(o.merged_ious, k) for o in found) for k in (1, 5, 10)}
+    scores["pointing"] = _share(o.pointing for o in found)
+    return scores | {"ceiling": _share(o.ceiling >= 0.5 for o in found)}
 
 
-def map_scores(found: Sequence[Outcome]) -> dict[str, float]:
+def maps(found: Sequence[Outcome]) -> Addends:
     """The grounding map alone, without masks to choose from: its region's box, its region, and its peak."""
-    scores = {"acc@0.5": _mean(o.map_iou >= 0.5 for o in found), "pointing": _mean(o.pointing for o in found)}
-    overlaps = np.array([o.map_mask for o in found if o.map_mask is not None], float)
-    if len(overlaps):
-        ious = overlaps[:, 0] / np.maximum(overlaps[:, 1], 1)
-        scores |= {"mask acc@0.5": float((ious >= 0.5).mean()), "mask IoU": float(ious.mean())}
-    return scores
+    scores = {"acc@0.5": _share(o.map_iou >= 0.5 for o in found), "pointing": _share(o.pointing for o in found)}
+    masks = _mask_addends([o.map_mask for o in found])
+    names = {"mask acc@0.5": "P@0.5", "mask IoU": "gIoU"}
+    return scores | {name: masks[ours] for name, ours in names.items() if masks}
+
+
+def ratios(addends: Addends) -> dict[str, float]:
+    """Each metric: what is summed over what it is divided by; nan of nothing."""
+    return {
+        name: float(top.sum() / bottom.sum()) if bottom.any() else np.nan for name, (top, bottom) in addends.items()
+    }
+
+
+def _mask_addends(overlaps: Sequence[tuple[int, int] | None]) -> Addends:
+    """gIoU, cIoU and P@IoU of (intersection, union); a question without a true mask has no weight."""
+    known = np.array([overlap is not None for overlap in overlaps], float)
+    if not known.any():
+        return {}
+    common, either = np.array([overlap or (0, 0) for overlap in overlaps], float).T
+    ious = common / np.maximum(either, 1)
+    hits = {f"P@{t}": ((ious >= t) * known, known) for t in (0.5, 0.6, 0.7, 0.8, 0.9)}
+    return {"gIoU": (ious, known), "cIoU": (common, either), **hits}
 
 
 def _predicted_splits(data: Path, benchmark: str, predicted: dict[str, Row]) -> set[str]:
@@ -124,7 +135,7 @@ def _outcome(
 ) -> Outcome:
     boxes, size = truth["boxes"], sizes[query["image"]]
     ious = metrics.best_iou(predicted["boxes"], boxes)
-    merged = metrics.box_iou(predicted["boxes"][:1], metrics.merged_box(boxes))
+    merged = metrics.box_iou(predicted["boxes"], metrics.merged_box(boxes))[:, 0]
     masks = [(predicted["counts"] or [None])[0], predicted["map_counts"]]
     overlaps = [metrics.mask_overlap(mask, truth["counts"][0], size) if truth["counts"] else None for mask in masks]
     return Outcome(
@@ -135,7 +146,7 @@ def _outcome(
         kind=query["kind"],
         truth=boxes,
         ious=ious.tolist(),
-        merged_iou=float(merged.max(initial=0.0)),
+        merged_ious=merged.tolist(),
         mask=overlaps[0],
         map_iou=float(metrics.best_iou([predicted["map_box"]], boxes)[0]),
         map_mask=overlaps[1],
@@ -153,6 +164,7 @@ def _groups(truth: Row, size: tuple[int, int]) -> tuple[str, ...]:
     return (found,) if others is None else (found, f"distractors: {others if others < 2 else '2+'}")
 
 
-def _mean(values: Iterable[float]) -> float:
+def _share(values: Iterable[float]) -> tuple[metrics.Array, metrics.Array]:
+    """Addends of a mean."""
     array = np.fromiter(values, float)
-    return float(array.mean()) if len(array) else float("nan")
+    return array, np.ones(len(array))

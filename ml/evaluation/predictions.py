@@ -3,8 +3,8 @@
 Reads what `benchmark_data` wrote except `truth/`. Writes `<benchmark>.parquet`, a row a question, sorted by query_id:
 boxes (xywh, pixels), counts (COCO RLE), scores, relevance, grounding, levels of the best masks, best first; and of the
 grounding map its region (map_box, map_counts) and its peak (point x, y). For the relevance benchmark, whose masks are
-given: relevance and levels of those masks. `proposals.parquet` keeps all proposed masks of every image: their best
-IoU with the truth is the ceiling of every score.
+given: relevance and levels of those masks. For captions and VQA: text. `proposals.parquet` keeps all proposed masks
+of every image: their best IoU with the truth is the ceiling of every score.
 """
 
 from collections import defaultdict
@@ -21,19 +21,28 @@ import pyarrow.parquet as pq
 from ml.atomic import atomic_path
 from ml.evaluation.benchmark_data import image_path
 from ml.evaluation.lvis import pair_id
-from ml.evaluation.predictor import Answers, Predictor, Scene, map_region, peak
+from ml.evaluation.predictor import Answers, Predictor, Scene, TorchHeads, map_region, peak
 from ml.evaluation.proposals import Proposals
+from ml.evaluation.speech import Speaker
 from ml.labeling.hierarchy import assign
 from ml.masks import Masks
+from ml.models.arrcoc import ARRCOC
+from ml.models.clip import load_clip
+from ml.models.sam import load_sam
 from ml.params import Evaluation, Filter
 from ml.pool import ShardPool
 from ml.sa1b.reader import decode
 
 TOP = 10  # masks kept a question: R@10 is the deepest metric
 DETECTIONS = 300  # masks kept an image over all categories: LVIS's protocol
-SPLITS = {"flickr30k": {"test"}}  # what is predicted; every split of the benchmarks not named here
+SPLITS = {
+    "flickr30k": {"test"},
+    "flickr30k_captions": {"test"},
+}  # what is predicted; every split of the benchmarks not named here
 CHUNK = 8  # images a task of the pool
 GIVEN, DETECTION = "relevance", "lvis"  # the benchmark whose masks are given, and the one that is asked of every image
+CAPTIONS, VQA = "flickr30k_captions", "vqa"  # those whose answers are words
+SPOKEN = (CAPTIONS, VQA)
 
 Row = dict[str, Any]
 FLOATS, TEXTS = pa.list_(pa.float32()), pa.list_(pa.string())
@@ -52,6 +61,7 @@ SCHEMA = pa.schema(
         ("point", FLOATS),
     ]
 )
+SAID = pa.schema([(name, pa.string()) for name in ("query_id", "image", "text")])
 PROPOSALS = pa.schema(
     [
         ("image", pa.string()),
@@ -124,7 +134,8 @@ def answer_work(predictor: Predictor, scene: Scene, work: Work, hierarchy: Filte
     given = None if work.counts is None else Masks.parse(work.counts, scene.size)
     rows: dict[str, list[Row]] = defaultdict(list)
     for masks in (None, given):
-        asked = [q for q in work.questions if (q.benchmark == GIVEN and given is not None) == (masks is not None)]
+        shown = [q for q in work.questions if q.benchmark not in SPOKEN]
+        asked = [q for q in shown if (q.benchmark == GIVEN and given is not None) == (masks is not None)]
         if not asked:
             continue
         answers = predictor.answer(scene, [question.text for question in asked], masks)
@@ -140,6 +151,18 @@ def answer_work(predictor: Predictor, scene: Scene, work: Work, hierarchy: Filte
     return dict(rows)
 
 
+def speak(speaker: Speaker, scene: Scene, work: Work) -> dict[str, list[Row]]:
+    """Rows of the benchmarks whose answers are words, for one image."""
+    rows: dict[str, list[Row]] = {}
+    for benchmark in SPOKEN:
+        if asked := [question for question in work.questions if question.benchmark == benchmark]:
+            captions = benchmark == CAPTIONS
+            said = [speaker.caption(scene)] if captions else speaker.answers(scene, [q.text for q in asked])
+            told = zip(asked, said, strict=True)
+            rows[benchmark] = [{"query_id": q.query_id, "image": work.image, "text": text} for q, text in told]
+    return rows
+
+
 def _proposal_row(image: str, proposals: Proposals) -> Row:
     return {
         "image": image,
@@ -153,7 +176,8 @@ def _proposal_row(image: str, proposals: Proposals) -> Row:
 def write(tables: dict[str, list[Row]], out: Path) -> None:
     """Write tables of predictions as `<name>.parquet`, sorted by query_id (proposals: by image)."""
     for name, rows in sorted(tables.items()):
-        key, schema = ("image", PROPOSALS) if name == "proposals" else ("query_id", SCHEMA)
+        key = "image" if name == "proposals" else "query_id"
+        schema = PROPOSALS if name == "proposals" else SAID if name in SPOKEN else SCHEMA
         with atomic_path(out / f"{name}.parquet") as tmp:
             ordered = sorted(rows, key=lambda row: row[key])
             pq.write_table(pa.Table.from_pylist(ordered, schema), tmp, compression="zstd")
@@ -176,8 +200,10 @@ def _targets(row: Row, images: Iterable[str]) -> list[tuple[str, str]]:
 
 
 @lru_cache(maxsize=1)
-def _predictor(backbones: Path, checkpoint: Path, params: Evaluation, *stamps: int) -> Predictor:
-    return Predictor.load(backbones, checkpoint, params)
+def _models(backbones: Path, checkpoint: Path, params: Evaluation, *stamps: int) -> tuple[Predictor, Speaker]:
+    sam, clip, model = load_sam(backbones), load_clip(backbones), ARRCOC.load(checkpoint)
+    predictor = Predictor(sam, TorchHeads(model, clip), clip.tokenize, params)
+    return predictor, Speaker(model, clip, sam.image_size)
 
 
 @lru_cache(maxsize=1)
@@ -198,11 +224,12 @@ def _answer_chunk(
     stamps: list[int],
     start: str,
 ) -> dict[str, list[Row]]:
-    predictor = _predictor(backbones, checkpoint, params, *stamps[1:])
+    predictor, speaker = _models(backbones, checkpoint, params, *stamps[1:])
     tables: dict[str, list[Row]] = defaultdict(list)
     for work in _plan(data, stamps[0])[int(start) : int(start) + CHUNK]:
         scene = predictor.look(decode(work.path.read_bytes()))
-        for benchmark, rows in answer_work(predictor, scene, work, hierarchy).items():
+        found = answer_work(predictor, scene, work, hierarchy) | speak(speaker, scene, work)
+        for benchmark, rows in found.items():
             tables[benchmark] += rows
         tables["proposals"].append(_proposal_row(work.image, scene.proposals))
     return dict(tables)

@@ -1,6 +1,7 @@
 """How large the splits of a benchmark are as published: a smaller set is not called by the benchmark's name.
 
-Kazemzadeh et al., 2014; Yu et al., 2016; Mao et al., 2016; Plummer et al., 2015; Gupta et al., 2019 (v1 and v0.5).
+Kazemzadeh et al., 2014; Yu et al., 2016; Mao et al., 2016; Plummer et al., 2015; Goyal et al., 2017;
+Gupta et al., 2019 (v1 and v0.5).
 """
 
 from collections.abc import Iterable
@@ -21,6 +22,9 @@ SIZES: dict[str, dict[str, tuple[int, ...]]] = {  # benchmark/split -> what is c
     "refcocog_google/val": {"queries": (9_536,)},
     "flickr30k/val": {"images": (1_000,)},
     "flickr30k/test": {"images": (1_000,)},
+    "flickr30k_captions/val": {"images": (1_000,)},
+    "flickr30k_captions/test": {"images": (1_000,)},
+    "vqa/val": {"queries": (214_354,)},
     "lvis/val": {"images": (19_809, 5_000)},
 }
 

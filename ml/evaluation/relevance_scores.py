@@ -74,6 +74,33 @@ def relevance_scores(judged: Sequence[Judged]) -> dict[str, float]:
     }
 
 
+def relevance_intervals(judged: Sequence[Judged], seed: int) -> dict[str, tuple[float, float]]:
+    """95% intervals of the scores that sums over images determine, resampling images."""
+    images = [j.image for j in judged]
+    drawn = metrics.resampled(images, seed) @ metrics.summed_by(images, [_sums(j) for j in judged])
+    n, hits, found, positive, avoided, x, y, xx, yy, xy, iou, ious, agreed, parents = drawn.T
+    with np.errstate(invalid="ignore", divide="ignore"):
+        spread = np.sqrt((n * xx - x * x) * (n * yy - y * y))
+        values = {
+            "accuracy": hits / n,
+            "balanced accuracy": (found / positive + avoided / (n - positive)) / 2,
+            "pearson": (n * xy - x * y) / spread,
+            "grounding IoU": iou / ious,
+            "hierarchical consistency": agreed / parents,
+        }
+    return {name: metrics.interval(value) for name, value in values.items() if np.isfinite(value).any()}
+
+
+def _sums(judged: Judged) -> list[float]:
+    """What `relevance_intervals` adds up: pairs, hits, hits by side, moments, IoU, agreement of parents."""
+    x, y, positive = judged.predicted, judged.truth, judged.truth > RELEVANT
+    sides = [judged.correct.sum(), judged.correct[positive].sum(), positive.sum(), judged.correct[~positive].sum()]
+    known = bool(np.isfinite(judged.grounding_iou))
+    agreements = metrics.parent_agreements(x, judged.parents)
+    tail = [judged.grounding_iou if known else 0.0, known, agreements.sum(), len(agreements)]
+    return [float(v) for v in (len(x), *sides, x.sum(), y.sum(), x @ x, y @ y, x @ y, *tail)]
+
+
 def level_accuracy(data: Path, predictions: Path) -> float:
     """The share of given masks whose level (part, object, group, scene), assigned from geometry, is the true one."""
     regions = _by_image(data / "truth" / "relevance_regions.parquet")

@@ -8,6 +8,7 @@ import json
 import math
 from collections import defaultdict
 from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -17,19 +18,14 @@ import pyarrow.parquet as pq
 from ml.atomic import atomic_dir, write_json
 from ml.errors import UserError
 from ml.evaluation import metrics
+from ml.evaluation.ap_intervals import ap_intervals
 from ml.evaluation.average_precision import lvis_ap, lvis_dataset
 from ml.evaluation.gallery import gallery
-from ml.evaluation.outcomes import (
-    Outcome,
-    image_sizes,
-    map_scores,
-    outcomes,
-    phrase_scores,
-    referring_scores,
-)
-from ml.evaluation.predictions import predict, read
+from ml.evaluation.outcomes import Addends, Outcome, image_sizes, maps, outcomes, phrases, ratios, referring
+from ml.evaluation.predictions import CAPTIONS, VQA, predict, read
 from ml.evaluation.published import label
-from ml.evaluation.relevance_scores import judge, level_accuracy, relevance_scores
+from ml.evaluation.relevance_scores import judge, level_accuracy, relevance_intervals, relevance_scores
+from ml.evaluation.spoken_scores import Spoken, answer_scores, caption_scores, exact, spoken, vqa_accuracy
 from ml.keys import file_md5
 from ml.params import Milestones, Params
 from ml.report import Report
@@ -38,6 +34,10 @@ from ml.workspace import Workspace
 
 STAGE = "benchmark_scores"
 REFERRING = ("refcoco", "refcoco+", "refcocog", "refcoco_google", "refcocog_google")
+Scores = dict[str, float]  # fractions
+Intervals = dict[str, tuple[float, float]]
+Groups = dict[str, tuple[Scores, int]]  # scores of some questions, and how many they are
+Metric = Callable[[Sequence[Outcome]], Addends]
 RAW = ("pearson", "spearman")  # all other scores are shown in percent
 GOALS = {  # milestone -> where its value stands
     "grounding": ("grounding/val", "acc@0.5"),
@@ -48,14 +48,17 @@ GOALS = {  # milestone -> where its value stands
 PROTOCOLS = {
     "refcoco, refcoco+, refcocog": "REC acc@IoU of the best mask's box, over sentences; RES of that mask: "
     "gIoU (mean IoU), cIoU (summed), P@IoU",
-    "flickr30k": "R@k at IoU 0.5, AnyBox (any box of the entity counts); MergedBox beside it; pointing game of the map",
+    "flickr30k": "R@k at IoU 0.5, AnyBox (any box of the entity counts); MergedBox (the box around all) beside it; "
+    "pointing game of the map",
     "lvis": "zero-shot, every category asked of every image; federated AP, standard: 300 detections an image, "
     "fixed: 10,000 a category; box, and mask where named",
     "relevance": "threshold 0.5 over all (query, given mask) pairs; balanced and all-zero accuracy beside it; "
     "calibration error: 15 bins; consistency: 1 - |parent - most relevant child|",
     "grounding": "the grounding map alone on refcoco val: box of its largest region above 0.5",
+    "flickr30k_captions": "BLEU-4 of sacrebleu, lower case, against all sentences of the image; greedy words",
+    "vqa": "exact match with the commonest of ten answers, and VQA accuracy; without case, articles, punctuation",
     "partial": "a name with -partial is of fewer questions than the benchmark has",
-    "intervals": "95%, percentile bootstrap over images, 1000 draws",
+    "intervals": "95%, percentile bootstrap over images, 1000 draws; of AP 200",
     "ceiling": "the share of questions whose answer is among the proposals at IoU 0.5",
 }
 
@@ -101,43 +104,62 @@ def score(data: Path, predictions: Path, milestones: Milestones, seed: int) -> d
         milestones: goals in percent.
         seed: of the bootstrap.
     """
-    scores: dict[str, dict[str, float]] = {}
-    intervals: dict[str, dict[str, list[float]]] = {}
-    breakdown: dict[str, dict[str, dict[str, float]]] = {}
-    named = labels(data)
+    board, named = Board(seed), labels(data)
     for name in REFERRING:
         for split, found in _splits(data, predictions, name).items():
-            key = named[name, split]
-            scores[key] = referring_scores(found)
-            accuracy = {"acc@0.5": _interval([o.ious[:1] for o in found], found, seed)}
-            intervals[key] = accuracy | _mask_intervals(found, seed)
-            breakdown[key] = _by_kind(found, "acc@0.5", referring_scores)
-            if key == "refcoco/val":
-                scores["grounding/val"] = map_scores(found)
-                intervals["grounding/val"] = {"acc@0.5": _interval([[o.map_iou] for o in found], found, seed)}
-                breakdown["grounding/val"] = _by_kind(found, "acc@0.5", map_scores)
+            board.add(named[name, split], found, referring, "acc@0.5")
+            if named[name, split] == "refcoco/val":
+                board.add("grounding/val", found, maps, "acc@0.5")
     for split, found in _splits(data, predictions, "flickr30k").items():
-        key = named["flickr30k", split]
-        scores[key] = phrase_scores(found)
-        intervals[key] = {
-            "R@1": _interval([o.ious[:1] for o in found], found, seed),
-            "R@1 MergedBox": _interval([[o.merged_iou] for o in found], found, seed),
-            "pointing": _interval([[o.pointing] for o in found], found, seed),
-        }
-        breakdown[key] = _by_kind(found, "R@1", phrase_scores)
+        board.add(named["flickr30k", split], found, phrases, "R@1")
     if (predictions / "lvis.parquet").is_file():
-        scores[named["lvis", "val"]] = _lvis_scores(data, predictions)
+        board.put(named["lvis", "val"], *_lvis_scores(data, predictions, seed))
     if (predictions / "relevance.parquet").is_file():
-        key = "relevance/val"
-        scores[key], intervals[key], breakdown[key] = _relevance_scores(data, predictions, seed)
-    percent = {key: _percent(values) for key, values in sorted(scores.items())}
+        board.put("relevance/val", *_relevance_scores(data, predictions, seed))
+    if (predictions / f"{CAPTIONS}.parquet").is_file():
+        for split, said in spoken(data, predictions, CAPTIONS).items():
+            board.put(named[CAPTIONS, split], *caption_scores(said, seed))
+    if (predictions / f"{VQA}.parquet").is_file():
+        for split, said in spoken(data, predictions, VQA).items():
+            board.put(named[VQA, split], *_answer_scores(said, seed))
+    scores = dict(sorted(board.scores.items()))
     return {
-        "scores": percent,
-        "milestones": reached(percent, milestones),
-        "intervals": intervals,
-        "breakdown": breakdown,
+        "scores": scores,
+        "milestones": reached(scores, milestones),
+        "intervals": board.intervals,
+        "breakdown": board.breakdown,
         "protocols": PROTOCOLS,
     }
+
+
+@dataclass
+class Board:
+    """Scores, intervals and breakdowns by benchmark, in percent."""
+
+    seed: int
+    scores: dict[str, dict[str, float]] = field(default_factory=dict)
+    intervals: dict[str, dict[str, list[float]]] = field(default_factory=dict)
+    breakdown: dict[str, dict[str, dict[str, float]]] = field(default_factory=dict)
+
+    def add(self, key: str, found: Sequence[Outcome], metric: Metric, headline: str) -> None:
+        """Questions whose answer is a region: every metric with its interval, the headline by kind and group."""
+        addends, images = metric(found), [o.image for o in found]
+        bounds = {name: metrics.bootstrap(*pair, images, self.seed) for name, pair in addends.items()}
+        groups: dict[str, list[Outcome]] = defaultdict(list)
+        for outcome in found:
+            for group in (outcome.kind, *outcome.groups):
+                groups[group].append(outcome)
+        by_group = {group: ({headline: ratios(metric(rows))[headline]}, len(rows)) for group, rows in groups.items()}
+        self.put(key, ratios(addends), bounds, by_group)
+
+    def put(self, key: str, scores: Scores, intervals: Intervals, groups: Groups | None = None) -> None:
+        """What a benchmark scored, as fractions; `groups`: the same of some of its questions, and how many."""
+        self.scores[key] = _percent(scores)
+        bounds = {name: _percent(dict(zip("lh", pair, strict=True)), name) for name, pair in intervals.items()}
+        self.intervals[key] = {name: list(pair.values()) for name, pair in bounds.items() if len(pair) == 2}
+        if groups:
+            rows = sorted(groups.items())
+            self.breakdown[key] = {kind: _percent(values) | {"questions": count} for kind, (values, count) in rows}
 
 
 def labels(data: Path) -> dict[tuple[str, str], str]:
@@ -166,7 +188,7 @@ def _splits(data: Path, predictions: Path, benchmark: str) -> dict[str, list[Out
     return dict(splits)
 
 
-def _lvis_scores(data: Path, predictions: Path) -> dict[str, float]:
+def _lvis_scores(data: Path, predictions: Path, seed: int) -> tuple[Scores, Intervals]:
     sizes = {image: size for image, size in image_sizes(data).items() if image.startswith("lvis/")}
     questions = pq.read_table(data / "queries" / "lvis.parquet").to_pylist()
     categories = {int(row["query_id"]): row["kind"] for row in questions}
@@ -186,10 +208,12 @@ def _lvis_scores(data: Path, predictions: Path) -> dict[str, float]:
         )
     ]
     both = _both_protocols(dataset, detections, "bbox")
+    bounds = ap_intervals(dataset, detections, "bbox", seed)
     if all(detection["segmentation"]["counts"] for detection in detections):
-        masks = _both_protocols(dataset, detections, "segm")
+        masks, limits = _both_protocols(dataset, detections, "segm"), ap_intervals(dataset, detections, "segm", seed)
         both |= {f"mask {name}": value for name, value in masks.items()}
-    return {name: value if value >= 0 else math.nan for name, value in both.items()}
+        bounds |= {f"mask {name}": pair for name, pair in limits.items()}
+    return {name: value if value >= 0 else math.nan for name, value in both.items()}, bounds
 
 
 def _both_protocols(dataset: dict[str, Any], detections: list[dict[str, Any]], kind: str) -> dict[str, float]:
@@ -197,60 +221,35 @@ def _both_protocols(dataset: dict[str, Any], detections: list[dict[str, Any]], k
     return lvis_ap(dataset, detections, kind) | {"fixed AP": fixed}
 
 
-def _relevance_scores(
-    data: Path, predictions: Path, seed: int
-) -> tuple[dict[str, float], dict[str, list[float]], dict[str, dict[str, float]]]:
+def _relevance_scores(data: Path, predictions: Path, seed: int) -> tuple[Scores, Intervals, Groups]:
     judged = judge(data, predictions)
     scores = relevance_scores(judged) | {"level accuracy": level_accuracy(data, predictions)}
-    hits, totals = [j.correct.sum() for j in judged], [len(j.correct) for j in judged]
-    low, high = metrics.bootstrap(hits, totals, [j.image for j in judged], seed)
-    kinds = sorted({j.kind for j in judged})
-    breakdown = {kind: relevance_scores([j for j in judged if j.kind == kind]) for kind in kinds}
     shown = ("accuracy", "balanced accuracy", "grounding IoU")
-    table = {
-        kind: _percent({name: values[name] for name in shown}) | {"questions": sum(j.kind == kind for j in judged)}
-        for kind, values in breakdown.items()
-    }
-    return scores, {"accuracy": [round(100 * low, 2), round(100 * high, 2)]}, table
+    groups: Groups = {}
+    for kind in {j.kind for j in judged}:
+        members = [j for j in judged if j.kind == kind]
+        values = relevance_scores(members)
+        groups[kind] = ({name: values[name] for name in shown}, len(members))
+    return scores, relevance_intervals(judged, seed), groups
 
 
-def _interval(ious: Sequence[Sequence[float]], found: Sequence[Outcome], seed: int) -> list[float]:
-    hits = [metrics.hit_within(row, 1) for row in ious]
-    low, high = metrics.bootstrap(hits, np.ones(len(hits)), [o.image for o in found], seed)
-    return [round(100 * low, 2), round(100 * high, 2)]
-
-
-def _mask_intervals(found: Sequence[Outcome], seed: int) -> dict[str, list[float]]:
-    """Of gIoU, a mean of ratios, and of cIoU, a ratio of sums."""
-    rows = [(o.image, *o.mask) for o in found if o.mask is not None]
-    if not rows:
-        return {}
-    images, common, either = zip(*rows, strict=True)
-    ratios = np.array(common) / np.maximum(either, 1)
+def _answer_scores(found: Sequence[Spoken], seed: int) -> tuple[Scores, Intervals, Groups]:
+    images, ones = [f.image for f in found], np.ones(len(found))
     bounds = {
-        "gIoU": metrics.bootstrap(ratios, np.ones(len(ratios)), images, seed),
-        "cIoU": metrics.bootstrap(common, either, images, seed),
+        "exact match": metrics.bootstrap([exact(f) for f in found], ones, images, seed),
+        "VQA accuracy": metrics.bootstrap([vqa_accuracy(f) for f in found], ones, images, seed),
     }
-    return {name: [round(100 * low, 2), round(100 * high, 2)] for name, (low, high) in bounds.items()}
+    kinds = {f.kind: [g for g in found if g.kind == f.kind] for f in found}
+    groups: Groups = {kind: (answer_scores(members), len(members)) for kind, members in kinds.items()}
+    return answer_scores(found), bounds, groups
 
 
-def _by_kind(
-    found: Sequence[Outcome], metric: str, scores: Callable[[Sequence[Outcome]], dict[str, float]]
-) -> dict[str, dict[str, float]]:
-    groups: dict[str, list[Outcome]] = defaultdict(list)
-    for outcome in found:
-        for group in (outcome.kind, *outcome.groups):
-            groups[group].append(outcome)
-    return {
-        kind: _percent({metric: scores(members)[metric]}) | {"questions": len(members)}
-        for kind, members in sorted(groups.items())
-    }
-
-
-def _percent(values: dict[str, float]) -> dict[str, float]:
-    """Fractions as percent with two digits; what could not be scored is left out."""
+def _percent(values: dict[str, float], metric: str | None = None) -> dict[str, float]:
+    """Fractions as percent with two digits; what could not be scored is left out. `metric`: what all are values of."""
     finite = {name: value for name, value in values.items() if np.isfinite(value)}
-    return {name: round(value, 4) if name in RAW else round(100 * value, 2) for name, value in finite.items()}
+    return {
+        name: round(value, 4) if (metric or name) in RAW else round(100 * value, 2) for name, value in finite.items()
+    }
 
 
 def _report(result: dict[str, Any], pictures: dict[str, bytes]) -> Report:

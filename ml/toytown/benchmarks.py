@@ -9,12 +9,14 @@ from ml.toytown.flickr30k import write_flickr30k
 from ml.toytown.lvis import write_lvis
 from ml.toytown.refcoco import write_refcoco
 from ml.toytown.relevance import write_relevance
+from ml.toytown.vqa import write_vqa
 
 WRITERS: dict[str, Callable[[Path, Params], None]] = {
     "refcoco": write_refcoco,
     "flickr30k": write_flickr30k,
     "lvis": write_lvis,
     "relevance": write_relevance,
+    "vqa": write_vqa,
 }
 
 

@@ -75,13 +75,14 @@ def weights(predictor: Predictor, tmp_path: Path) -> tuple[Path, Path]:
 
 @pytest.fixture
 def folders(tmp_path: Path) -> dict[str, Path]:
-    """All four benchmarks in their real formats, with four small images."""
+    """All benchmarks in their real formats, with a few small images each."""
     root = tmp_path / "raw"
     write_refcoco(root / "refcoco")
     write_flickr30k(root / "flickr30k")
     write_lvis(root / "lvis")
     write_relevance(root / "relevance")
-    return {name: root / name for name in ("refcoco", "flickr30k", "lvis", "relevance")}
+    write_vqa(root / "vqa")
+    return {name: root / name for name in ("refcoco", "flickr30k", "lvis", "relevance", "vqa")}
 
 
 def draw(path: Path, seed: int) -> None:
@@ -184,6 +185,28 @@ def write_relevance(root: Path) -> None:
         ]
         lines.append(json.dumps({"file_name": f"{number}.jpg", "image_id": number, "masks": masks, "queries": queries}))
     (root / "relevance_val.jsonl").write_text("\n".join(lines) + "\n")
+
+
+def write_vqa(root: Path) -> None:
+    draw(root / "val2014" / "COCO_val2014_000000000006.jpg", 6)
+    texts = {
+        "What color is the car?": ["red"] * 8 + ["dark red"] * 2,
+        "How many things are there?": ["3"] * 10,
+        "Is there a boat?": ["no"] * 10,
+    }
+    ids = [{"image_id": 6, "question_id": 6000 + n} for n in range(len(texts))]
+    asked = [{**row, "question": text} for row, text in zip(ids, texts, strict=True)]
+    answered = [
+        {
+            **row,
+            "multiple_choice_answer": said[0],
+            "answer_type": kind,
+            "answers": [{"answer": answer} for answer in said],
+        }
+        for row, said, kind in zip(ids, texts.values(), ("other", "number", "yes/no"), strict=True)
+    ]
+    (root / "v2_OpenEnded_mscoco_val2014_questions.json").write_text(json.dumps({"questions": asked}))
+    (root / "v2_mscoco_val2014_annotations.json").write_text(json.dumps({"annotations": answered}))
 
 
 def _polygon(box: list[int]) -> list[int]:

@@ -17,7 +17,7 @@ def test_questions_lie_apart_from_answers(folders: dict[str, Path], tmp_path: Pa
         assert pq.read_schema(file).names == ["query_id", "split", "image", "text", "kind"]
     regions = pq.read_schema(tmp_path / "data" / "regions" / "relevance.parquet")
     assert set(regions.names) == {"image", "counts"}
-    assert report.numbers["images"] == 4 + 1 + 1 + 2 and not report.rejected
+    assert report.numbers["images"] == 4 + 1 + 1 + 2 + 1 and not report.rejected
 
 
 def test_the_index_is_reproducible_and_moves_with_its_folder(

@@ -17,7 +17,7 @@ def test_markup() -> None:
 
 
 def test_phrases_carry_all_boxes_of_their_entity(folders: dict[str, Path]) -> None:
-    (benchmark,) = read_flickr30k(folders["flickr30k"])
+    benchmark, _ = read_flickr30k(folders["flickr30k"])
     texts = {e.text: e for e in benchmark.examples}
     assert set(texts) == {"A red car", "two balls"}
     assert texts["two balls"].truth["boxes"] == [[60.0, 40.0, 40.0, 40.0], [20.0, 60.0, 24.0, 24.0]]
@@ -25,7 +25,7 @@ def test_phrases_carry_all_boxes_of_their_entity(folders: dict[str, Path]) -> No
 
 
 def test_the_real_files_are_read(samples: Path) -> None:
-    (benchmark,) = read_flickr30k(samples / "flickr30k_entities")
+    benchmark, _ = read_flickr30k(samples / "flickr30k_entities")
     assert len(benchmark.images) == 6 and len(benchmark.examples) == 92 and not benchmark.rejected
     climbers = next(e for e in benchmark.examples if e.text == "Several climbers")
     entities = read_entities(samples / "flickr30k_entities" / "Annotations" / "1016887272.xml")
@@ -37,7 +37,7 @@ def test_the_real_files_are_read(samples: Path) -> None:
 def test_broken_annotations_are_rejected_and_named(folders: dict[str, Path], tmp_path: Path) -> None:
     folder = folders["flickr30k"]
     (folder / "Annotations" / "7.xml").write_text("<annotation><size>")
-    (benchmark,) = read_flickr30k(folder)
+    benchmark, _ = read_flickr30k(folder)
     assert not benchmark.examples and "7.xml" in benchmark.rejected[0].reason
     with pytest.raises(UserError, match="Sentences"):
         read_flickr30k(tmp_path)

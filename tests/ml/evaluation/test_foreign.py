@@ -74,7 +74,7 @@ def test_what_is_no_answer_is_counted_and_named(
 
 
 def test_an_unknown_benchmark_and_a_broken_file_are_one_line(data: Path, tmp_path: Path, params: Params) -> None:
-    with pytest.raises(UserError, match="has flickr30k, lvis, refcoco, relevance"):
+    with pytest.raises(UserError, match="has flickr30k, flickr30k_captions, lvis, refcoco, relevance, vqa"):
         score_file(data, tmp_path / "p.jsonl", "imagenet", params.milestones, 0)
     (tmp_path / "p.parquet").write_text("no parquet")
     with pytest.raises(UserError, match="not readable as Parquet or JSONL"):
@@ -88,3 +88,13 @@ def test_a_partial_set_does_not_go_by_the_full_name(folders: dict[str, Path], tm
     predictions = write(tmp_path / "p.jsonl", rows(tmp_path / "data"))
     found = score_file(tmp_path / "data", predictions, "refcoco", params.milestones, 0)
     assert set(found["scores"]) == {"refcoco-partial/val", "refcoco-partial/testA"}
+
+
+def test_answers_in_words_are_scored_and_rows_without_any_refused(data: Path, tmp_path: Path, params: Params) -> None:
+    said = [{"query_id": f"600{n}", "text": text} for n, text in enumerate(["Red.", "three", "yes"])]
+    found = score_file(data, write(tmp_path / "p.jsonl", said), "vqa", params.milestones, 0)
+    assert found["scores"]["vqa/val"]["exact match"] == 66.67 and found["answered"] == 3
+    with pytest.raises(UserError, match=r"1 of 3 rows are no answers to vqa; row 2: no text"):
+        score_file(
+            data, write(tmp_path / "p.jsonl", [said[0], {"query_id": "6001"}, said[2]]), "vqa", params.milestones, 0
+        )

@@ -13,6 +13,8 @@ from ml.evaluation.predictions import plan, predict, read
 from ml.evaluation.scores import score
 from ml.params import Params
 
+READ = ("refcoco", "flickr30k", "flickr30k_captions", "lvis", "relevance", "vqa")
+
 
 def run(data: Path, out: Path, weights: tuple[Path, Path], params: Params) -> dict[str, bytes]:
     predict(data, *weights, out, params.evaluation, params.filter)
@@ -25,7 +27,9 @@ def test_shuffled_or_deleted_truth_changes_no_prediction(
     data = tmp_path / "data"
     build(folders, data, params)
     before = run(data, tmp_path / "before", weights, params)
-    assert set(before) == {f"{n}.parquet" for n in ("refcoco", "flickr30k", "lvis", "relevance", "proposals")}
+    words = ("flickr30k_captions", "vqa")
+    regions = ("refcoco", "flickr30k", "lvis", "relevance", "proposals")
+    assert set(before) == {f"{n}.parquet" for n in (*words, *regions)}
     shuffled = np.random.default_rng(0)
     for file in (data / "truth").glob("*.parquet"):
         table = pq.read_table(file)
@@ -82,7 +86,7 @@ def test_rows_are_ranked_and_whole(
 
 def test_split_choice_limits_the_work(folders: dict[str, Path], tmp_path: Path, params: Params) -> None:
     build(folders, tmp_path / "data", params)
-    works = plan(tmp_path / "data", {"refcoco": {"val"}, "flickr30k": set(), "lvis": set(), "relevance": set()})
+    works = plan(tmp_path / "data", {name: {"val"} if name == "refcoco" else set() for name in READ})
     assert [work.image[-7:] for work in works] == ["001.jpg", "003.jpg"]
     assert all(len(work.questions) == 3 for work in works)
 
@@ -104,8 +108,14 @@ def test_scores_from_the_truth_itself_are_perfect(folders: dict[str, Path], tmp_
     assert relevance["accuracy"] == relevance["level accuracy"] == relevance["grounding IoU"] == 100
     assert relevance["pearson"] == 1 and relevance["all-zero accuracy"] == 50
     assert relevance["hierarchical consistency"] == relevance["hierarchical consistency of the truth"] == 75
+    assert scores["vqa/val"]["exact match"] == 100 and scores["vqa/val"]["VQA accuracy"] == 100
+    assert scores["flickr30k_captions/test"]["BLEU-4"] == 100
     assert all(row["met"] for row in result["milestones"]) and len(result["milestones"]) == 4
     assert result["intervals"]["refcoco/val"]["acc@0.5"] == [100, 100]
+    for key in scores:
+        headline = next(iter(scores[key]))
+        low, high = result["intervals"][key][headline]
+        assert low <= scores[key][headline] <= high
 
 
 def test_missing_predictions_count_as_wrong(folders: dict[str, Path], tmp_path: Path, params: Params) -> None:
@@ -131,6 +141,7 @@ def write_perfect(data: Path, out: Path) -> None:
             rows.append(
                 {
                     "query_id": truth["query_id"],
+                    "text": truth.get("answer") or truth.get("references", [""])[0],
                     "image": truth.get("image") or questions[truth["query_id"]]["image"],
                     "boxes": boxes,
                     "counts": counts,

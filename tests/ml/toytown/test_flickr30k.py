@@ -64,6 +64,6 @@ def test_xml_has_the_real_elements(folder):
 
 
 def test_the_evaluation_reads_all_of_it(folder):
-    (benchmark,) = read_flickr30k(folder)
+    benchmark, _ = read_flickr30k(folder)
     assert not benchmark.rejected and not benchmark.left_out
     assert {e.kind for e in benchmark.examples} <= {"people", "animals", "vehicles", "scene", "other"}
