@@ -37,6 +37,9 @@ app = typer.Typer(
 )
 
 AsJson = Annotated[bool, typer.Option("--json", help="Print one JSON object to stdout, and nothing else there.")]
+Docs = Annotated[
+    bool, typer.Option("--docs", help="Also write the tables into docs/benchmarks.md, between their marks.")
+]
 Select = Annotated[
     str | None,
     typer.Option(
@@ -104,13 +107,17 @@ def stage(
 
 
 @app.command()
-def report(as_json: AsJson = False) -> None:
+def report(as_json: AsJson = False, docs: Docs = False) -> None:
     """Print the scores, the milestones, and the MLflow runs they come from."""
     from ml import results
     from ml.commands import console
 
     ws, params = _workspace()
     found = results.report(ws, params)
+    if docs:
+        from ml.commands.docs import write_scores
+
+        write_scores(ws)
     if as_json:
         print(json.dumps(found))
         return
@@ -213,6 +220,29 @@ def scale(
 
     ws, _ = _workspace()
     _show(as_json, plan(ws, pair, inputs), show)
+
+
+@app.command()
+def ablate(
+    seeds: Annotated[int, typer.Option(min=1, help="How often each case is trained, from params.seed on.")] = 3,
+    as_json: AsJson = False,
+    docs: Docs = False,
+) -> None:
+    """Train and score the line without each training stage before the last, beside the line with all of them.
+
+    The data stages are shared, and so is what two cases have in common; each case keeps its workspace below
+    data/.ablation, so that a run that was cut goes on. The stage left out hands on the model it got.
+    """
+    from ml.commands import ablate as commands
+    from ml.commands import console
+    from orchestration.lock import exclusive
+
+    ws, params = _workspace()
+    with exclusive(ws):
+        found = commands.ablate(ws, params, seeds, console.stderr().print)
+    if docs:
+        commands.write_docs(ws, found)
+    _show(as_json, found, commands.show)
 
 
 @app.command()

@@ -13,6 +13,7 @@ PRESETS = Path(__file__).parent / "presets"
 Fraction = Annotated[float, Field(ge=0, le=1)]
 Positive = Annotated[int, Field(gt=0)]
 PositiveFloat = Annotated[float, Field(gt=0)]
+Steps = Annotated[int, Field(ge=0)]  # of a training stage; 0: it hands on the model it got
 NonNegative = Annotated[float, Field(ge=0)]
 
 
@@ -166,14 +167,14 @@ class Training(Section):
 
 
 class Alignment(Section):
-    steps: Positive
+    steps: Steps
     lr: PositiveFloat
     temperature: PositiveFloat
     learn_temperature: bool
 
 
 class Grounding(Section):
-    steps: Positive
+    steps: Steps
     lr: PositiveFloat
     bce_weight: NonNegative
     dice_weight: NonNegative
@@ -181,7 +182,7 @@ class Grounding(Section):
 
 
 class Relevance(Section):
-    steps: Positive
+    steps: Steps
     lr: PositiveFloat
     mse_weight: NonNegative
     ranking_weight: NonNegative
@@ -197,7 +198,7 @@ class LossWeights(Section):
 
 
 class Multimodal(Section):
-    steps: Positive
+    steps: Steps
     lr: PositiveFloat
     evidence_weight: NonNegative
     loss_weights: LossWeights

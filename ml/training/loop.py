@@ -50,6 +50,8 @@ def train(run: Run) -> Progress:
     progress = run.checkpoints.restore(run.engine)
     batches = training_batches(run, progress.step)
     window = Window(run.world)
+    if not run.steps:  # the model is handed on as it is
+        judge(run, progress, validate(run))
     for step in range(progress.step + 1, run.steps + 1):
         for _ in range(run.params.training.accumulation):
             loss, terms, _ = run.engine(next(batches).to(run.world.device))

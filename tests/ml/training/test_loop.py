@@ -53,6 +53,17 @@ def test_what_a_stage_leaves(workspace: Make, train: Train) -> None:
     assert not (ws.resume / "text_region_grounding").exists()
 
 
+@pytest.mark.parametrize("stage", ORDER)
+def test_a_stage_of_no_steps_hands_on_the_model_it_got(workspace: Make, train: Train, stage: str) -> None:
+    ws = workspace(**{stage: {"steps": 0}})
+    history = train(ws, stage)
+    assert history["train"] == [] and history["best"]["step"] == 0
+    after = ARRCOC.load(ws.stage(stage)).state_dict()
+    if stage != ORDER[0]:  # the first makes its model
+        before = load_file(ws.stage(ORDER[ORDER.index(stage) - 1]) / "model.safetensors")
+        assert all(after[name].equal(value) for name, value in before.items())
+
+
 @pytest.mark.parametrize("zero_stage", [0, 1, 2, 3])
 @pytest.mark.parametrize("precision", ["fp32", "bf16"])
 def test_zero_and_precision_agree(workspace: Make, train: Train, zero_stage: int, precision: str) -> None:
