@@ -86,10 +86,13 @@ def _add_image(
     size = (int(image["height"]), int(image["width"]))
     benchmark.images[path] = size
     loose = set(image.get("not_exhaustive_category_ids", []))
-    answers = {c: _answer(path, c, categories[c], c not in loose) for c in image.get("neg_category_ids", [])}
+    absent = image.get("neg_category_ids", [])
+    for category in sorted(set(absent) - set(categories)):
+        benchmark.refuse(f"image {image['id']}", "neg_category_ids", category, "unknown category_id")
+    answers = {c: _answer(path, c, categories[c], c not in loose) for c in absent if c in categories}
     for item in annotations:
         category = item["category_id"]
-        if problem := check_box(item.get("bbox"), None):
+        if problem := check_box(item.get("bbox"), size):
             benchmark.refuse(f"annotation {item['id']}", "bbox", item.get("bbox"), problem)
             continue
         try:

@@ -108,19 +108,21 @@ def _read_pickled(folder: Path, name: str, split_by: str) -> Benchmark:
     refs = load_plain_pickle(folder / name / f"refs({split_by}).p")
     if not isinstance(refs, list):
         raise UserError(f"{folder / name}/refs({split_by}).p: holds a {type(refs).__name__}; expected a list")
-    images, annotations = _instances(folder / name / "instances.json")
+    images, annotations, categories = _instances(folder / name / "instances.json")
     alike = Counter((item.get("image_id"), item.get("category_id")) for item in annotations.values())
     benchmark = Benchmark(benchmark_name(name, split_by))
     for ref in refs:
-        _add_ref(benchmark, folder, ref, images, annotations, alike)
+        _add_ref(benchmark, folder, ref, images, annotations, categories, alike)
     return benchmark
 
 
-def _instances(path: Path) -> tuple[dict[int, Any], dict[int, Any]]:
+def _instances(path: Path) -> tuple[dict[int, Any], dict[int, Any], set[int]]:
+    """Images and annotations by id, and the ids of the categories, none where the file does not say."""
     try:
         raw = json.loads(path.read_text(encoding="utf-8"))
         images = {int(image["id"]): image for image in raw["images"]}
-        return images, {int(item["id"]): item for item in raw["annotations"]}
+        categories = {int(category["id"]) for category in raw.get("categories", [])}
+        return images, {int(item["id"]): item for item in raw["annotations"]}, categories
     except OSError as error:
         raise UserError(f"{path}: not readable: {error.strerror}; it comes with the refer data") from error
     except (ValueError, KeyError, TypeError) as error:
@@ -133,6 +135,7 @@ def _add_ref(
     ref: Any,
     images: dict[int, Any],
     annotations: dict[int, Any],
+    categories: set[int],
     alike: Counter[tuple[int, int]],
 ) -> None:
     try:
@@ -146,6 +149,10 @@ def _add_ref(
     if annotation is None or image is None:
         missing = "ann_id" if annotation is None else "image_id"
         return benchmark.refuse(item, missing, ref[missing], "not in instances.json")
+    if annotation.get("image_id") != ref["image_id"]:
+        return benchmark.refuse(item, "ann_id", ref["ann_id"], "of another image: instances.json of another release")
+    if categories and annotation.get("category_id") not in categories:
+        return benchmark.refuse(item, "category_id", annotation.get("category_id"), "unknown category_id")
     size = (int(image["height"]), int(image["width"]))
     name = image["file_name"]
     path = find_image(folder, [f"{place}/{name}".removeprefix("./") for place in IMAGE_FOLDERS])

@@ -31,10 +31,6 @@ def test_an_ablation_shares_what_cases_have_in_common_and_goes_on(finished) -> N
     assert [row["left_out"] for row in found["rows"]] == list(CASES.values())
     assert all(len(values) == 1 for row in found["rows"] for values in row["scores"].values())
     folder = finished.root / "data" / FOLDER
-    models = {
-        place.name: place.stat().st_ino for place in folder.glob("*/data/mask_region_alignment/model.safetensors")
-    }
-    assert len(models) == 1
     same = [folder / f"{case}_0/data/mask_region_alignment/model.safetensors" for case in ("all", "relevance_learning")]
     assert same[0].stat().st_ino == same[1].stat().st_ino  # linked, not trained again
     assert "| without relevance_learning |" in (finished.root / "docs" / "benchmarks.md").read_text()

@@ -1,6 +1,10 @@
 """The index: questions apart from answers, no absolute path, and folders that cannot be used."""
 
+import json
+import shutil
+from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import pyarrow.parquet as pq
 import pytest
@@ -57,6 +61,87 @@ def test_an_image_of_another_size_is_rejected(folders: dict[str, Path], tmp_path
     assert report.rejected == {"refcoco: is 64x48, the annotations say 128x96": 1}
     queries = pq.read_table(tmp_path / "data" / "queries" / "refcoco.parquet").to_pylist()
     assert len(queries) == 9 and not any("0002.jpg" in row["image"] for row in queries)
+
+
+def change(path: Path, part: str, **values: Any) -> None:
+    """Give every row of a part of a JSON file other values."""
+    raw = json.loads(path.read_text())
+    for row in raw[part]:
+        row.update(values)
+    path.write_text(json.dumps(raw))
+
+
+INSTANCES, LVIS = "refcoco/instances.json", "lvis_v1_val.json"
+FAULTS: dict[str, tuple[str, Callable[[Path], None], str]] = {
+    "missing images": (
+        "refcoco",
+        lambda folder: shutil.rmtree(folder / "images"),
+        "refcoco: 12 of 12 rows are broken (12 x file_name: image is missing)",
+    ),
+    "refs without annotations": (
+        "refcoco",
+        lambda folder: change(folder / INSTANCES, "annotations", id=99),
+        "refcoco: 12 of 12 rows are broken (12 x ann_id: not in instances.json)",
+    ),
+    "boxes outside": (
+        "refcoco",
+        lambda folder: change(folder / INSTANCES, "annotations", bbox=[100, 90, 60, 60]),
+        "refcoco: 12 of 12 rows are broken (12 x bbox: box outside the image)",
+    ),
+    "empty polygons": (
+        "refcoco",
+        lambda folder: change(folder / INSTANCES, "annotations", segmentation=[]),
+        "refcoco: 12 of 12 rows are broken (12 x segmentation: empty segmentation)",
+    ),
+    "names of train2017": (
+        "refcoco",
+        lambda folder: change(folder / INSTANCES, "images", file_name="000000000001.jpg"),
+        "12 x file_name: a name of COCO 2017; RefCOCO's images are of train2014",
+    ),
+    "ids of another release": (
+        "refcoco",
+        lambda folder: change(folder / INSTANCES, "annotations", image_id=77),
+        "12 x ann_id: of another image: instances.json of another release",
+    ),
+    "a wrong split_by": (
+        "refcoco",
+        lambda folder: (folder / "refcoco/refs(unc).p").rename(folder / "refcoco/refs(umd).p"),
+        "found refs(umd).p, expected refs(unc).p or refs(google).p",
+    ),
+    "unknown categories": (
+        "lvis",
+        lambda folder: change(folder / LVIS, "annotations", category_id=4000),
+        "lvis: 3 of 6 rows are broken (3 x category_id: unknown category_id)",
+    ),
+    "images of another size": (
+        "lvis",
+        lambda folder: change(folder / LVIS, "images", width=640, height=480),
+        "segmentation: RLE size [96, 128] is not the image's [480, 640]",
+    ),
+    "a phrase's box outside": (
+        "flickr30k",
+        lambda folder: (folder / "Annotations/7.xml").write_text(
+            (folder / "Annotations/7.xml").read_text().replace("<xmax>38", "<xmax>380")
+        ),
+        "flickr30k: 1 of 2 rows are broken (1 x bndbox: box outside the image)",
+    ),
+    "questions without images": (
+        "vqa",
+        lambda folder: shutil.rmtree(folder / "val2014"),
+        "vqa: 3 of 3 rows are broken (3 x image_id: image is missing)",
+    ),
+}
+
+
+@pytest.mark.parametrize("fault", FAULTS)
+def test_a_folder_of_broken_rows_is_one_line_with_counts(
+    fault: str, folders: dict[str, Path], tmp_path: Path, params: Params
+) -> None:
+    name, spoil, words = FAULTS[fault]
+    spoil(folders[name])
+    with pytest.raises(UserError) as error:
+        build({name: folders[name]}, tmp_path / "data", params)
+    assert words in str(error.value) and "\n" not in str(error.value) and str(folders[name]) in str(error.value)
 
 
 def test_real_rows_are_indexed(samples: Path, tmp_path: Path, params: Params) -> None:

@@ -47,6 +47,18 @@ def test_rows_that_do_not_fit_are_rejected(folders: dict[str, Path]) -> None:
     assert reasons[0] == "unknown category_id" and "size" in reasons[1] and reasons[2] == "not four numbers"
 
 
+def test_unknown_absent_categories_and_boxes_outside_are_refused(folders: dict[str, Path]) -> None:
+    path = folders["lvis"] / "lvis_v1_val.json"
+    raw = json.loads(path.read_text())
+    raw["images"][0]["neg_category_ids"] = [3, 1300]
+    raw["annotations"][0]["bbox"] = [120, 90, 40, 40]
+    path.write_text(json.dumps(raw))
+    (benchmark,) = read_lvis(folders["lvis"])
+    reasons = [(reject.field, reject.value, reject.reason) for reject in benchmark.rejected]
+    assert reasons[0] == ("neg_category_ids", "1300", "unknown category_id")
+    assert reasons[1][2] == "box outside the image" and len(benchmark.answers) == 3
+
+
 def test_a_folder_without_one_annotation_file_is_refused(folders: dict[str, Path], tmp_path: Path) -> None:
     with pytest.raises(UserError, match="found none"):
         read_lvis(tmp_path)

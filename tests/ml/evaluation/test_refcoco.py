@@ -146,3 +146,21 @@ def test_a_jsonl_export_is_read_as_the_csv_is(samples: Path, tmp_path: Path) -> 
     (ours,) = read_refcoco(tmp_path)
     theirs = [e for e in read_refcoco(samples / "refcoco")[0].examples if e.split == "val"]
     assert ours.examples == theirs and len(theirs) == 9
+
+
+def test_another_releases_annotations_and_unknown_categories_are_refused(folders: dict[str, Path]) -> None:
+    """Ids of one release mean other objects in another: without the check, wrong boxes would be the truth."""
+    path = folders["refcoco"] / "refcoco" / "instances.json"
+    instances = json.loads(path.read_text())
+    instances["categories"] = [{"id": 1, "name": "car"}]
+    for item in instances["annotations"]:
+        item["category_id"] = 1
+    instances["annotations"][0]["image_id"] = 3
+    instances["annotations"][1]["category_id"] = 91
+    path.write_text(json.dumps(instances))
+    (benchmark,) = read_refcoco(folders["refcoco"])
+    assert [(reject.field, reject.reason) for reject in benchmark.rejected] == [
+        ("ann_id", "of another image: instances.json of another release"),
+        ("category_id", "unknown category_id"),
+    ]
+    assert len(benchmark.examples) == 10
