@@ -94,23 +94,21 @@ def run_case(
             yield name, scores[benchmark][metric]
 
 
-def lines(found: dict[str, Any]) -> list[list[str]]:
+def table(found: dict[str, Any]) -> list[dict[str, str]]:
     """The table: a row a case, its mean over the seeds, and the least and greatest."""
     names = [name for name in SHOWN if name in found["rows"][0]["scores"]]
-    rows = [[row["case"], *(_shown(row["scores"][name]) for name in names)] for row in found["rows"]]
-    return [["case", *names], *rows]
+    return [{"case": row["case"]} | {name: _shown(row["scores"][name]) for name in names} for row in found["rows"]]
 
 
 def show(found: dict[str, Any]) -> None:
     """The table on stdout."""
-    head, *rows = lines(found)
-    console.stdout().print(console.table(head, rows))
+    rows = table(found)
+    console.stdout().print(console.table(list(rows[0]), [list(row.values()) for row in rows]))
 
 
 def write_docs(ws: Workspace, found: dict[str, Any]) -> None:
     """The table into docs/benchmarks.md."""
-    head, *rows = lines(found)
-    docs.write(ws.root / "docs" / "benchmarks.md", "ablation", docs.table(head, rows))
+    docs.write(ws.root / "docs" / "benchmarks.md", "ablation", docs.table(table(found)))
 
 
 def _prepare(ws: Workspace, place: Workspace, params: Params) -> None:

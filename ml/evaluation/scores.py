@@ -17,7 +17,7 @@ import pyarrow.parquet as pq
 
 from ml.atomic import atomic_dir, write_json
 from ml.errors import UserError
-from ml.evaluation import metrics
+from ml.evaluation import metrics, tables
 from ml.evaluation.ap_intervals import ap_intervals
 from ml.evaluation.average_precision import lvis_ap, lvis_dataset
 from ml.evaluation.gallery import gallery
@@ -81,7 +81,7 @@ def evaluate(ws: Workspace, params: Params) -> Report:
         for name, png in pictures.items():
             (out / "pictures" / f"{name}.png").write_bytes(png)
         report = _report(result, pictures)
-        _track(run, report, data, checkpoint)
+        _track(run, result, report, data, checkpoint)
     return report
 
 
@@ -253,26 +253,24 @@ def _percent(values: dict[str, float], metric: str | None = None) -> dict[str, f
 
 
 def _report(result: dict[str, Any], pictures: dict[str, bytes]) -> Report:
-    flat = {f"{b}/{name}": value for b, values in result["scores"].items() for name, value in values.items()}
-    rows = [
-        {"benchmark": b, "metric": name, "value": value, "interval": result["intervals"].get(b, {}).get(name)}
-        for b, values in result["scores"].items()
-        for name, value in values.items()
-    ]
-    kinds = [
-        {"benchmark": b, "kind": kind, **values}
-        for b, table in sorted(result["breakdown"].items())
-        for kind, values in table.items()
-    ]
-    tables = {"scores": rows, "milestones": result["milestones"], "breakdown": kinds}
-    return Report(numbers=flat, tables=tables, pictures=pictures)
+    """Each benchmark's first score as a number, which Dagster plots over time; all of them in tables."""
+    first = {f"{b}/{name}": value for b, values in result["scores"].items() for name, value in [*values.items()][:1]}
+    shown = {
+        "1 headlines": tables.summary(result),
+        "2 referring expressions": tables.referring(result),
+        "3 other benchmarks": tables.others(result),
+        "4 by kind of expression": tables.referring_kinds(result),
+        "5 by kind of phrase or answer": tables.other_kinds(result),
+        "milestones": result["milestones"],
+    }
+    return Report(numbers=dict(first), tables={name: rows for name, rows in shown.items() if rows}, pictures=pictures)
 
 
-def _track(run: tracking.Run, report: Report, data: Path, checkpoint: Path) -> None:
-    """One MLflow run with all scores, tables and pictures; MLflow's names have no +."""
+def _track(run: tracking.Run, result: dict[str, Any], report: Report, data: Path, checkpoint: Path) -> None:
+    """One MLflow run with all scores, tables and pictures."""
     for name, file in (("benchmark_data", data / "images.parquet"), ("checkpoint", checkpoint / "model.safetensors")):
         run.dataset(name, file_md5(file))
-    run.metrics({name: float(value) for name, value in report.numbers.items()})
+    run.metrics({f"{b}/{name}": value for b, values in result["scores"].items() for name, value in values.items()})
     for name, rows in report.tables.items():
         run.table(name, [{key: str(value) for key, value in row.items()} for row in rows])
     for name, picture in report.pictures.items():

@@ -17,7 +17,13 @@ SCORES = {
     },
     "intervals": {"refcoco/val": {"acc@0.5": [63.8, 77.6]}, "relevance/val": {"pearson": [0.8, 0.84]}},
     "milestones": [{"name": "refcoco", "goal": 85.0, "value": 70.9, "met": False}],
-    "breakdown": {"vqa/val": {"number": {"exact match": 51.0, "questions": 1200}}},
+    "breakdown": {
+        "vqa/val": {"number": {"exact match": 51.0, "questions": 1200}},
+        "refcoco/val": {
+            "relation": {"acc@0.5": 54.1, "questions": 74},
+            "size: small": {"acc@0.5": 30.0, "questions": 9},
+        },
+    },
 }
 
 
@@ -40,7 +46,10 @@ def test_what_was_scored_stands_between_the_marks_and_nowhere_else(ws: Workspace
     assert "| RefCOCO val | acc@0.5 | 70.9 [63.8, 77.6] | 85 | missed |" in readme and "old" not in readme
     assert "| refcoco/val | 70.9 | [63.8, 77.6] | 60.0 | 55.0 | 50.0 | 96.0 |" in benchmarks
     assert "| relevance/val | pearson | 0.82 | [0.80, 0.84] |" in benchmarks
-    assert "| vqa/val | number | exact match 51.0 | 1,200 |" in benchmarks
+    assert "| vqa/val | number | exact match | 51.0 (1,200) |" in benchmarks
+    assert (
+        "| split | relation | size: small |\n| --- | --- | --- |\n| refcoco/val | 54.1 (74) | 30.0 (9) |" in benchmarks
+    )
     assert "LVIS" not in readme  # was not scored
     docs.write_scores(ws)
     assert (ws.root / "README.md").read_text() == readme

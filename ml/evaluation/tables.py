@@ -1,0 +1,122 @@
+"""The tables of scores that README, docs, Dagster and MLflow show, from what `scores.json` holds."""
+
+from collections.abc import Mapping
+from typing import Any
+
+Rows = list[dict[str, str]]
+Headline = tuple[str, str, tuple[str, ...], str, str | None]
+GOALS = {"heldout": 80.0}  # beside the milestones of params: of what the town alone has
+HEADLINES: tuple[Headline, ...] = (  # benchmark and metric in words, splits, metric, goal
+    ("relevance benchmark", "relevance accuracy", ("relevance/val",), "accuracy", "relevance"),
+    ("relevance benchmark", "the same, of answering nothing", ("relevance/val",), "all-zero accuracy", None),
+    ("Flickr30k Entities test", "R@1, AnyBox", ("flickr30k/test",), "R@1", "flickr30k"),
+    ("RefCOCO val", "acc@0.5", ("refcoco/val",), "acc@0.5", "refcoco"),
+    ("RefCOCO+ val / testA / testB", "acc@0.5", ("refcoco+/val", "refcoco+/testA", "refcoco+/testB"), "acc@0.5", None),
+    ("RefCOCOg test", "acc@0.5", ("refcocog/test",), "acc@0.5", None),
+    ("RefCOCO, held-out combinations", "acc@0.5", ("refcoco/heldout",), "acc@0.5", "heldout"),
+    ("grounding map alone, RefCOCO val", "acc@0.5", ("grounding/val",), "acc@0.5", "grounding"),
+    ("LVIS val, zero-shot, standard protocol", "box AP", ("lvis/val",), "AP", None),
+    ("Flickr30k test, captions", "BLEU-4", ("flickr30k_captions/test",), "BLEU-4", None),
+    ("VQA v2 val", "exact match", ("vqa/val",), "exact match", None),
+)
+REFERRING = ("refcoco", "refcoco+", "refcocog")
+SHOWN = {  # of the benchmarks that are not referring expressions
+    "flickr30k/": ("R@1", "R@5", "R@10", "R@1 MergedBox", "R@5 MergedBox", "R@10 MergedBox", "pointing", "ceiling"),
+    "lvis/": ("AP", "AP50", "AR", "fixed AP", "mask AP", "mask AP50"),
+    "relevance/": (
+        "accuracy",
+        "balanced accuracy",
+        "all-zero accuracy",
+        "pearson",
+        "grounding IoU",
+        "hierarchical consistency",
+        "hierarchical consistency of the truth",
+    ),
+    "grounding/": ("acc@0.5", "mask IoU", "pointing"),
+    "flickr30k_captions/": ("BLEU-4", "BLEU-4 of the next image"),
+    "vqa/": ("exact match", "VQA accuracy", "commonest answer"),
+}
+BY_KIND = {"flickr30k/": "R@1", "relevance/": "balanced accuracy", "vqa/": "exact match"}
+
+
+def summary(found: Mapping[str, Any]) -> Rows:
+    """The headline scores with their goals, of the benchmarks that were scored."""
+    goals = GOALS | {row["name"]: row["goal"] for row in found["milestones"]}
+    rows = []
+    for what, words, splits, metric, milestone in HEADLINES:
+        if all(metric in found["scores"].get(split, {}) for split in splits):
+            interval = _interval(found, splits[0], metric) if len(splits) == 1 else ""
+            score = " / ".join(_value(found, split, metric) for split in splits)
+            row = {"benchmark": what, "metric": words, "score [95 %]": f"{score} {interval}".strip()}
+            goal = goals.get(milestone or "")
+            verdict = "" if goal is None else "met" if found["scores"][splits[0]][metric] >= goal else "missed"
+            rows.append({**row, "goal": "-" if goal is None else f"{goal:g}", "verdict": verdict})
+    return rows
+
+
+def referring(found: Mapping[str, Any]) -> Rows:
+    """Every split of referring expressions."""
+    plain = ("acc@0.7", "gIoU", "cIoU", "ceiling")
+    return [
+        {"split": split, "acc@0.5": _value(found, split, "acc@0.5"), "95 %": _interval(found, split, "acc@0.5")}
+        | {metric: _value(found, split, metric) for metric in plain}
+        for split in found["scores"]
+        if split.startswith(REFERRING)
+    ]
+
+
+def others(found: Mapping[str, Any]) -> Rows:
+    """Every other benchmark, a row a metric."""
+    return [
+        {
+            "benchmark": split,
+            "metric": metric,
+            "score": _value(found, split, metric),
+            "95 %": _interval(found, split, metric),
+        }
+        for start, metrics in SHOWN.items()
+        for split in found["scores"]
+        if split.startswith(start)
+        for metric in metrics
+        if metric in found["scores"][split]
+    ]
+
+
+def referring_kinds(found: Mapping[str, Any]) -> Rows:
+    """acc@0.5 of each kind of expression, size of the object and number of others of its category; (how many)."""
+    splits = {split: groups for split, groups in sorted(found["breakdown"].items()) if _refers(split)}
+    kinds = sorted({kind for groups in splits.values() for kind in groups}, key=lambda kind: (":" in kind, kind))
+    return [
+        {"split": split} | {kind: _counted(groups[kind], "acc@0.5") if kind in groups else "" for kind in kinds}
+        for split, groups in splits.items()
+    ]
+
+
+def other_kinds(found: Mapping[str, Any]) -> Rows:
+    """The scores of each type of phrase, query and answer; (how many)."""
+    return [
+        {"benchmark": split, "kind": kind, "metric": metric, "score": _counted(values, metric)}
+        for start, metric in BY_KIND.items()
+        for split, groups in sorted(found["breakdown"].items())
+        if split.startswith(start)
+        for kind, values in groups.items()
+        if not kind.startswith("size")
+    ]
+
+
+def _refers(split: str) -> bool:
+    return split.startswith((*REFERRING, "grounding/"))
+
+
+def _counted(values: Mapping[str, float], metric: str) -> str:
+    return f"{values[metric]:.1f} ({values['questions']:,})"
+
+
+def _value(found: Mapping[str, Any], split: str, metric: str) -> str:
+    value = found["scores"][split].get(metric)
+    return "" if value is None else f"{value:.2f}" if abs(value) <= 1 else f"{value:.1f}"
+
+
+def _interval(found: Mapping[str, Any], split: str, metric: str) -> str:
+    bounds = found["intervals"].get(split, {}).get(metric)
+    return "" if bounds is None else "[{}]".format(", ".join(f"{v:.2f}" if abs(v) <= 1 else f"{v:.1f}" for v in bounds))
