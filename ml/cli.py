@@ -37,9 +37,7 @@ app = typer.Typer(
 )
 
 AsJson = Annotated[bool, typer.Option("--json", help="Print one JSON object to stdout, and nothing else there.")]
-Docs = Annotated[
-    bool, typer.Option("--docs", help="Also write the tables into the docs, between their marks.")
-]
+Docs = Annotated[bool, typer.Option("--docs", help="Also write the tables into the docs, between their marks.")]
 Select = Annotated[
     str | None,
     typer.Option(

@@ -2,16 +2,21 @@
 
 import base64
 from collections.abc import Sequence
+from io import BytesIO
 from pathlib import Path
 from typing import Any
 
 import dagster as dg
+from PIL import Image
 
 from ml.atomic import atomic_path
 from ml.report import Report
 
 ROWS = 50  # of a table that are shown
-INLINE_BYTES = 400_000  # a larger picture is named, not embedded: every event carries its metadata
+INLINE_BYTES = 400_000  # a larger picture is shown reduced: every event carries its metadata
+REDUCED = 1400  # pixels a side, at most
+WIDTH, CELL = 46, 18  # characters of a table that the page's narrow column shows, and of a cell before it wraps
+DIALOG = 1000  # characters of Markdown beyond which the page opens a dialog instead, which is wide
 
 
 def metadata(report: Report, pictures: Path) -> dict[str, dg.MetadataValue]:
@@ -33,7 +38,13 @@ def _table(rows: Sequence[dict[str, Any]]) -> str:
     columns = list(dict.fromkeys(column for row in rows for column in row))
     lines = [columns, ["---"] * len(columns), *([_cell(row.get(column)) for column in columns] for row in rows[:ROWS])]
     text = "\n".join(f"| {' | '.join(line)} |" for line in lines)
-    return text if len(rows) <= ROWS else f"{text}\n\n{len(rows) - ROWS} rows more"
+    text = text if len(rows) <= ROWS else f"{text}\n\n{len(rows) - ROWS} rows more"
+    return text.ljust(DIALOG + 1) if _is_wide(lines) else text
+
+
+def _is_wide(lines: Sequence[Sequence[str]]) -> bool:
+    """Whether the page would cut a table's last columns off."""
+    return sum(min(CELL, max(map(len, column))) for column in zip(*lines, strict=True)) > WIDTH
 
 
 def _cell(value: Any) -> str:
@@ -46,6 +57,15 @@ def _picture(name: str, png: bytes, folder: Path) -> dg.MetadataValue:
     path = folder / Path(name).with_suffix(".png").name
     with atomic_path(path) as tmp:
         tmp.write_bytes(png)
-    if len(png) > INLINE_BYTES:
-        return dg.MetadataValue.path(path)
-    return dg.MetadataValue.md(f"![{name}](data:image/png;base64,{base64.b64encode(png).decode()})\n\n`{path}`")
+    kind, shown = ("png", png) if len(png) <= INLINE_BYTES else ("jpeg", _reduced(png))
+    return dg.MetadataValue.md(f"![{name}](data:image/{kind};base64,{base64.b64encode(shown).decode()})\n\n`{path}`")
+
+
+def _reduced(png: bytes) -> bytes:
+    """The picture as a JPEG of at most REDUCED pixels a side."""
+    buffer = BytesIO()
+    with Image.open(BytesIO(png)) as picture:
+        small = picture.convert("RGB")
+    small.thumbnail((REDUCED, REDUCED))
+    small.save(buffer, "JPEG", quality=80)
+    return buffer.getvalue()
