@@ -14,8 +14,8 @@ from ml.report import Report
 
 ROWS = 50  # of a table that are shown
 INLINE_BYTES = 400_000  # a larger picture is shown reduced: every event carries its metadata
-REDUCED = 1400  # pixels a side, at most
-WIDTH, CELL = 46, 18  # characters of a table that the page's narrow column shows, and of a cell before it wraps
+REDUCED = 1160  # pixels a side, at most: what the page's dialog shows
+WIDTH = 40  # characters of a table's columns that the page's narrow column shows
 DIALOG = 1000  # characters of Markdown beyond which the page opens a dialog instead, which is wide
 
 
@@ -44,7 +44,7 @@ def _table(rows: Sequence[dict[str, Any]]) -> str:
 
 def _is_wide(lines: Sequence[Sequence[str]]) -> bool:
     """Whether the page would cut a table's last columns off."""
-    return sum(min(CELL, max(map(len, column))) for column in zip(*lines, strict=True)) > WIDTH
+    return sum(max(map(len, column)) for column in zip(*lines, strict=True)) > WIDTH
 
 
 def _cell(value: Any) -> str:

@@ -256,7 +256,7 @@ def _report(result: dict[str, Any], pictures: dict[str, bytes]) -> Report:
     """Each benchmark's first score as a number, which Dagster plots over time; all of them in tables."""
     first = {f"{b}/{name}": value for b, values in result["scores"].items() for name, value in [*values.items()][:1]}
     shown = {
-        "1 headlines": tables.narrow(result),
+        "1 headlines": tables.summary(result),
         "2 referring expressions": tables.referring(result),
         "3 other benchmarks": tables.others(result),
         "4 by kind of expression": tables.referring_kinds(result),

@@ -54,18 +54,6 @@ def summary(found: Mapping[str, Any]) -> Rows:
     return rows
 
 
-def narrow(found: Mapping[str, Any]) -> Rows:
-    """The summary in three columns, for pages without room."""
-    return [
-        {
-            "headline": f"{row['benchmark']}, {row['metric']}",
-            "score [95 %]": row["score [95 %]"],
-            "goal": f"{row['goal']} {row['verdict']}".strip(),
-        }
-        for row in summary(found)
-    ]
-
-
 def referring(found: Mapping[str, Any]) -> Rows:
     """Every split of referring expressions."""
     plain = ("acc@0.7", "gIoU", "cIoU", "ceiling")

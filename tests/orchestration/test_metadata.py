@@ -45,5 +45,5 @@ def test_a_large_picture_is_shown_reduced_and_kept_whole(tmp_path):
     shown = metadata(Report(pictures={"large.png": png}), tmp_path / "kept")["large.png"].value
     embedded = base64.b64decode(shown.partition("base64,")[2].partition(")")[0])
     with Image.open(BytesIO(embedded)) as picture:
-        assert (picture.format, picture.size) == ("JPEG", (1400, 1050))
+        assert (picture.format, picture.size) == ("JPEG", (1160, 870))
     assert (tmp_path / "kept" / "large.png").read_bytes() == png and str(tmp_path / "kept") in shown
