@@ -174,8 +174,12 @@ def ui(
 
 @app.command()
 def score(
-    predictions: Annotated[Path, typer.Argument(help="Parquet or JSONL: query_id, boxes (xywh), scores, counts, ...")],
-    benchmark: Annotated[str, typer.Argument(help="refcoco, refcoco+, refcocog, flickr30k, lvis or relevance.")],
+    predictions: Annotated[
+        Path, typer.Argument(help="Parquet or JSONL: query_id, boxes (xywh), scores, counts, or text.")
+    ],
+    benchmark: Annotated[
+        str, typer.Argument(help="A file of data/benchmark_data/queries: refcoco, flickr30k, lvis, vqa, ...")
+    ],
     as_json: AsJson = False,
 ) -> None:
     """Score the predictions of any model on a benchmark that the stage benchmark_data has indexed.
