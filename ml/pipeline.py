@@ -19,6 +19,8 @@ from ml.report import Report
 from ml.workspace import Workspace
 
 if TYPE_CHECKING:
+    import torch
+
     from ml.models.clip import Clip
     from ml.models.sam import Sam
 
@@ -276,14 +278,14 @@ WHOLE: dict[str, Callable[[Workspace, Params], Report]] = {
 def _sam(folder: Path) -> "Sam":
     from ml.models.sam import load_sam
 
-    return load_sam(folder)
+    return load_sam(folder).to(_accelerator())
 
 
 @lru_cache(maxsize=1)
 def _clip(folder: Path) -> "Clip":
     from ml.models.clip import load_clip
 
-    return load_clip(folder)
+    return load_clip(folder).to(_accelerator())
 
 
 @lru_cache(maxsize=1)
@@ -291,4 +293,11 @@ def _captioner(folder: Path) -> "Clip":
     """The model that captions: one of its own where params name one, else the CLIP itself, a CoCa."""
     from ml.models.clip import load_clip
 
-    return load_clip(folder, "captioner") if (folder / "captioner.json").is_file() else _clip(folder)
+    own = (folder / "captioner.json").is_file()
+    return load_clip(folder, "captioner").to(_accelerator()) if own else _clip(folder)
+
+
+def _accelerator() -> "torch.device":
+    import torch
+
+    return torch.device("cuda" if torch.cuda.is_available() else "cpu")

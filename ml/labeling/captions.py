@@ -88,7 +88,7 @@ def describe(
 def embed_texts(texts: list[str], clip: Embedder, batch_size: int) -> Floats:
     """L2-normalised embeddings of texts: f32 [T, e]."""
     starts = range(0, len(texts), batch_size)
-    pieces = [clip.encode_text(clip.tokenize(texts[i : i + batch_size])).pooled.float().numpy() for i in starts]
+    pieces = [clip.encode_text(clip.tokenize(texts[i : i + batch_size])).pooled.float().cpu().numpy() for i in starts]
     return np.concatenate([np.zeros((0, clip.embed_dim), np.float32), *pieces])
 
 

@@ -70,4 +70,4 @@ def _batches(
 
 def _encode(pictures: list[Image], sam: Encoder, mirrored: bool) -> NDArray[np.float16]:
     frames = [sam.to_frame(picture[:, ::-1] if mirrored else picture) for picture in pictures]
-    return sam.encode(torch.from_numpy(np.stack(frames))).half().numpy()
+    return sam.encode(torch.from_numpy(np.stack(frames))).half().cpu().numpy()

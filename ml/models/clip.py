@@ -6,7 +6,7 @@ Radford et al., "CLIP", 2021; Yu et al., "CoCa", 2022. Every model has open_clip
 
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, Self
 
 import torch
 from open_clip import CoCa, CustomTextCLIP, SimpleTokenizer
@@ -53,6 +53,12 @@ class Clip:
         self.start_id: int = tokenizer.sot_token_id
         self.end_id: int = tokenizer.eot_token_id
 
+    def to(self, device: torch.device) -> Self:
+        """Move the weights to a device; what crops are taken for is then computed there, and answered on the CPU."""
+        self.model.to(device)
+        self.mean, self.std = self.mean.to(device), self.std.to(device)
+        return self
+
     @property
     def captions(self) -> bool:
         """Whether the model can caption."""
@@ -76,6 +82,7 @@ class Clip:
         trained to match pictures of things, it forgets what no picture of a thing shows. Of "leftmost" and "rightmost"
         the features are all but the same, the embeddings are not (Yuksekgonul et al., "bags-of-words", 2023).
         """
+        ids = ids.to(self.model.text.token_embedding.weight.device)
         pooled, contextual = read_text(self.model.text, ids)
         words = F.layer_norm(self.model.text.token_embedding(ids), contextual.shape[-1:])
         tokens = torch.cat([contextual, words], dim=-1)
@@ -86,7 +93,7 @@ class Clip:
     @torch.no_grad()
     def encode_image(self, crops: Tensor) -> Tensor:
         """Embed uint8 RGB crops `[B, 3, image_size, image_size]` as `[B, embed_dim]`, L2-normalised."""
-        return self.model.encode_image(self.normalize(crops), normalize=True)
+        return self.model.encode_image(self.normalize(crops), normalize=True).cpu()
 
     @torch.no_grad()
     def caption(self, crops: Tensor) -> list[str]:
@@ -112,14 +119,14 @@ class Clip:
         decoder = CachedDecoder(self.model.text_decoder, image_tokens)
         going = torch.arange(len(crops))  # an image's caption is long, a region's short: what has ended costs nothing
         for length in range(1, self.context_length):
-            following = decoder.step(self._newest(ids[going, :length])).argmax(-1)
+            following = decoder.step(self._newest(ids[going, :length].to(self.mean.device))).argmax(-1).cpu()
             ids[going, length] = following
             goes_on = following != self.end_id
             going = going[goes_on]
             if not len(going):
                 break
             decoder.keep(goes_on)
-        return F.normalize(pooled, dim=-1), [self.detokenize(row) for row in ids]
+        return F.normalize(pooled, dim=-1).cpu(), [self.detokenize(row) for row in ids]
 
     def _newest(self, ids: Tensor) -> Tensor:
         """The text tower's features of the last id of `[B, T]`: `[B, text_dim]`; equal beginnings are read once."""
@@ -128,7 +135,7 @@ class Clip:
 
     def normalize(self, crops: Tensor) -> Tensor:
         """Pixels 0..255 to the statistics the model was trained with, float32."""
-        return (crops.float() - self.mean) / self.std
+        return (crops.to(self.mean.device).float() - self.mean) / self.std
 
 
 def read_text(tower: Any, ids: Tensor) -> tuple[Tensor, Tensor]:

@@ -8,6 +8,7 @@ import json
 from dataclasses import asdict, dataclass
 from functools import partial
 from pathlib import Path
+from typing import Self
 
 import numpy as np
 import torch
@@ -53,10 +54,15 @@ class Sam:
         """Bring an RGB image `[H, W, 3]` into this SAM's frame, `[3, S, S]`."""
         return to_frame(image, self.image_size)
 
+    def to(self, device: torch.device) -> Self:
+        """Move the weights to a device; images are then encoded there, and their features stay there."""
+        self.model.to(device)
+        return self
+
     @torch.no_grad()
     def encode(self, images: Tensor) -> Tensor:
         """Encode uint8 RGB images `[B, 3, S, S]` in SAM's frame to features `[B, C, S/16, S/16]`, float32."""
-        pixels = (images.float() - self.model.pixel_mean) / self.model.pixel_std
+        pixels = (images.to(self.model.device).float() - self.model.pixel_mean) / self.model.pixel_std
         return self.model.image_encoder(pixels)
 
 

@@ -104,7 +104,7 @@ def make_task(stage: str, ws: Workspace, params: Params, world: "World") -> tupl
         model = ARRCOC.load(upstream(stage, ws).parent)
     encoder = None if params.training.cached_features else sam
     if encoder is not None:
-        encoder.model.image_encoder.to(world.device)
+        encoder.to(world.device)
     return TASKS[stage](model, TextBank(clip, world.device), encoder, params), sam.image_size
 
 
