@@ -168,7 +168,7 @@ def image_features(ws: Workspace, params: Params, shard: str) -> Report:
     kept = ws.shard_file("filtered_masks", shard, ".parquet")
     tar = ws.shard_file("sa1b_shards", shard, ".tar")
     out = ws.shard_file("image_features", shard, ".safetensors")
-    return encode_shard(kept, tar, out, _sam(ws.stage("backbones")), params.features)
+    return encode_shard(kept, tar, out, _sam(ws.stage("backbones")), params.features, params.training.cached_features)
 
 
 def training_set(ws: Workspace, params: Params, group: str) -> Report:

@@ -181,11 +181,12 @@ def line(params: Params, given: Figures, found: Figures) -> list[Work]:
     """The stages that grow with the data, in order. Benchmarks, compression and release do not."""
     images, rate = given["images"], found["gpu_flops"]
     denser = given["masks"] / images / found["masks"]  # than the image measured on
-    views, grid = 1 + params.features.flip, FRAME // 16
+    cached, grid = params.training.cached_features, FRAME // 16
+    views = 1 + params.features.flip if cached else 0
     features = views * 256 * grid * grid * HALF
     labels = found["label_bytes"] + found["kept_masks"] * 768 * HALF
     gpu = {name: found[f"{name}_flops"] / rate for name in ("sam", "labels", "head")}
-    trained = 0.0 if params.training.cached_features else gpu["sam"]
+    trained = 0.0 if cached else gpu["sam"]
     shards = given["shards"] * given["shard_bytes"]
     encoding = views * found["frame_seconds"], views * gpu["sam"]
     training = params.training

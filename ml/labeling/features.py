@@ -30,22 +30,25 @@ class Encoder(Protocol):
     def encode(self, images: Tensor) -> Tensor: ...
 
 
-def encode_shard(kept_parquet: Path, tar: Path, out: Path, sam: Encoder, params: Features) -> Report:
+def encode_shard(
+    kept_parquet: Path, tar: Path, out: Path, sam: Encoder, params: Features, cached: bool = True
+) -> Report:
     """Write `features` f16 [views, images, C, h, w] and `image_ids` i64 [images], in the order of `filtered_masks`.
 
     View 0 is the image as it is; view 1, where `params.flip` asks for it, the image mirrored before it is resized
-    and padded. An image that can't be decoded has id -1 and zeros, and is counted in the report.
+    and padded. An image that can't be decoded has id -1 and zeros, and is counted in the report. Where training encodes
+    the images itself (not `cached`), the file holds none: for all of SA-1B it would be 47 TB that nobody reads.
 
     Raises:
         UserError: an input is not readable.
     """
-    images = count_images(kept_parquet)
+    images = count_images(kept_parquet) if cached else 0
     views = 2 if params.flip else 1
     shape = (views, images, sam.channels, sam.grid, sam.grid)
     rejected: Counter[str] = Counter()
     with tensor_file(out, {"features": ("F16", shape), "image_ids": ("I64", (images,))}) as tensors:
         tensors["image_ids"][:] = UNREADABLE
-        for batch in _batches(kept_parquet, tar, params.batch_size, rejected):
+        for batch in _batches(kept_parquet, tar, params.batch_size, rejected) if cached else ():
             places, ids, pictures = (list(column) for column in zip(*batch, strict=True))
             for view in range(views):
                 tensors["features"][view, places] = _encode(pictures, sam, mirrored=view == 1)

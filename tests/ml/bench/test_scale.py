@@ -37,20 +37,33 @@ def test_a_task_waits_for_its_gpu():
     assert (one_a_gpu, two_a_gpu) == (10.0, 5.0)
 
 
+MEASURED = {
+    **dict.fromkeys(("masks", "kept_masks", "index_bytes", "kept_bytes", "label_bytes"), 10.0),
+    **dict.fromkeys(("index_seconds", "filter_seconds", "frame_seconds", "crops_seconds", "card_seconds"), 1.0),
+    "sam_flops": 6e12,
+    "labels_flops": 10e12,
+    "head_flops": 1e12,
+    "gpu_flops": 4e13,
+}
+
+
 def test_each_stage_that_grows_with_the_data_is_there_with_its_bytes():
-    measured = dict.fromkeys(("masks", "kept_masks", "index_bytes", "kept_bytes", "label_bytes"), 10.0)
-    measured |= dict.fromkeys(
-        ("index_seconds", "filter_seconds", "frame_seconds", "crops_seconds", "card_seconds"), 1.0
-    )
-    measured |= {"sam_flops": 6e12, "labels_flops": 10e12, "head_flops": 1e12, "gpu_flops": 4e13}
-    work = {one.stage: one for one in line(preset("sa1b"), GIVEN, measured)}
+    work = {one.stage: one for one in line(preset("sa1b"), GIVEN, MEASURED)}
     assert work["sa1b_shards"].bytes == 1e13
     assert work["mask_index"].bytes == pytest.approx(GIVEN["masks"] * 1.0)  # measured on 10 masks in 10 bytes
-    assert work["image_features"].bytes == GIVEN["images"] * 2 * 256 * 64 * 64 * 2
-    assert work["image_features"].gpu_seconds == pytest.approx(2 * 0.15)
+    assert work["image_features"].bytes == work["image_features"].gpu_seconds == 0  # training encodes the images
     assert work["pseudo_labels"].gpu_seconds == pytest.approx(0.25)
     assert work["multimodal_finetuning"].images == 200_000 * 4 * 8
     assert work["multimodal_finetuning"].gpu_seconds == pytest.approx(0.175)
+
+
+def test_cached_features_cost_bytes_and_save_the_encoder():
+    params = preset("sa1b")
+    cached = params.model_copy(update={"training": params.training.model_copy(update={"cached_features": True})})
+    work = {one.stage: one for one in line(cached, GIVEN, MEASURED)}
+    assert work["image_features"].bytes == GIVEN["images"] * 2 * 256 * 64 * 64 * 2
+    assert work["image_features"].gpu_seconds == pytest.approx(2 * 0.15)
+    assert work["multimodal_finetuning"].gpu_seconds == pytest.approx(0.025)
 
 
 def test_inputs_need_a_source_and_none_is_missing(tmp_path: Path):

@@ -47,6 +47,12 @@ def test_one_view_and_the_same_bytes(shard: Any, sam: Sam, tmp_path: Path) -> No
     assert first.read_bytes() == second.read_bytes()
 
 
+def test_nothing_is_encoded_that_training_does_not_read(shard: Any, sam: Sam, tmp_path: Path) -> None:
+    out = tmp_path / "features.safetensors"
+    report = encode_shard(shard.kept, shard.tar, out, sam, Features(flip=True, batch_size=3), cached=False)
+    assert load_file(out)["features"].size == 0 and report.numbers["images"] == 0
+
+
 def test_a_broken_picture_leaves_its_place(shard: Any, sam: Sam, tmp_path: Path) -> None:
     data = bytearray(shard.tar.read_bytes())
     broken = list(read_kept(shard.kept))[2]
