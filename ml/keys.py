@@ -6,11 +6,19 @@ bytes, and rebuilt but identical output could no longer stop there.
 
 import hashlib
 import json
+import os
+import sqlite3
+import threading
 from collections.abc import Sequence
+from functools import lru_cache
 from pathlib import Path
 
 from ml.atomic import write_json
 from ml.workspace import Workspace
+
+WAIT_SECONDS = 60.0  # for another process that is writing
+TABLE = "CREATE TABLE IF NOT EXISTS md5 (path TEXT PRIMARY KEY, size, mtime_ns, inode, md5)"
+FIND = "SELECT md5 FROM md5 WHERE path = ? AND size = ? AND mtime_ns = ? AND inode = ?"
 
 
 def file_md5(path: Path) -> str:
@@ -20,14 +28,14 @@ def file_md5(path: Path) -> str:
 
 
 def cached_md5(ws: Workspace, path: Path) -> str:
-    """`file_md5`, remembered under `data/.keys` for as long as the file's size and modification time stay."""
-    record = ws.data / ".keys" / "md5" / f"{hashlib.md5(str(path).encode()).hexdigest()}.json"
-    stat = path.stat()
-    seen = _read(record)
-    if (seen.get("size"), seen.get("mtime_ns")) != (stat.st_size, stat.st_mtime_ns):
-        seen = {"size": stat.st_size, "mtime_ns": stat.st_mtime_ns, "md5": file_md5(path)}
-        write_json(record, seen)
-    return str(seen["md5"])
+    """`file_md5`, remembered for as long as the file's size, modification time and inode stay, as DVC does."""
+    store, stat = _store(ws), path.stat()
+    row = (str(path).removeprefix(f"{ws.root}/"), stat.st_size, stat.st_mtime_ns, stat.st_ino)
+    if found := store.execute(FIND, row).fetchone():
+        return str(found[0])
+    md5 = file_md5(path)
+    store.execute("INSERT OR REPLACE INTO md5 VALUES (?, ?, ?, ?, ?)", (*row, md5))
+    return md5
 
 
 def key(ws: Workspace, code: str, params: object, inputs: Sequence[Path]) -> str:
@@ -62,3 +70,35 @@ def _read(path: Path) -> dict[str, object]:
     except (OSError, ValueError):  # never written, or cut short by a crash: the work is simply done again
         return {}
     return value if isinstance(value, dict) else {}
+
+
+def _store(ws: Workspace) -> sqlite3.Connection:
+    """The md5s known here, in one table: reading a file for each of thousands would take longer than DVC takes in all.
+
+    A connection belongs to one process and thread; a store that was removed meanwhile (another inode) is opened anew.
+    """
+    path = f"{ws.data}/.keys/md5.db"
+    try:
+        inode = os.stat(path).st_ino  # noqa: PTH116  (asked once a file)
+    except FileNotFoundError:
+        inode = 0
+    return _open(path, inode, os.getpid(), threading.get_ident())
+
+
+@lru_cache(maxsize=32)
+def _open(path: str, _inode: int, _process: int, _thread: int) -> sqlite3.Connection:
+    Path(path).parent.mkdir(parents=True, exist_ok=True)
+    try:
+        return _connect(path)
+    except sqlite3.OperationalError:  # locked, or a full disk
+        raise
+    except sqlite3.DatabaseError:  # no database any more: what it knew is computed again
+        Path(path).unlink()
+        return _connect(path)
+
+
+def _connect(path: str) -> sqlite3.Connection:
+    store = sqlite3.connect(path, timeout=WAIT_SECONDS, isolation_level=None)
+    for statement in ("PRAGMA journal_mode = WAL", "PRAGMA synchronous = NORMAL", TABLE):
+        store.execute(statement)
+    return store

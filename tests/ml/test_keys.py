@@ -1,5 +1,10 @@
 """Finished work is recognised, and anything that it depends on makes it unfinished again."""
 
+import os
+import shutil
+import threading
+from concurrent.futures import ProcessPoolExecutor
+
 import pytest
 
 from ml import keys
@@ -46,3 +51,44 @@ def test_a_record_cut_short_is_no_record(made):
     record = made[0].data / ".keys" / "stage" / "sa_000000.json"
     record.write_text(record.read_text()[:10])
     assert not current(made)
+
+
+def test_an_md5_is_remembered_until_size_time_or_inode_change(made, monkeypatch):
+    ws, source, _, _ = made
+    before, stat = keys.cached_md5(ws, source), source.stat()
+    with monkeypatch.context() as patch:
+        patch.setattr(keys, "file_md5", lambda path: pytest.fail("hashed again"))
+        assert keys.cached_md5(ws, source) == before
+    other = source.with_name("other")
+    other.write_bytes(b"IN")
+    os.utime(other, ns=(stat.st_atime_ns, stat.st_mtime_ns))
+    other.replace(source)  # the same size and time, another file
+    assert keys.cached_md5(ws, source) == keys.file_md5(source) != before
+
+
+def test_the_store_may_be_removed_or_broken_at_any_time(made):
+    ws, source, _, _ = made
+    store = ws.data / ".keys" / "md5.db"
+    for spoil in (lambda: shutil.rmtree(store.parent), lambda: store.write_bytes(b"no database " * 999)):
+        spoil()
+        keys._open.cache_clear()
+        source.write_bytes(source.read_bytes() + b"more")
+        assert keys.cached_md5(ws, source) == keys.file_md5(source)
+    shutil.rmtree(store.parent)  # below an open connection
+    source.write_bytes(b"again")
+    assert keys.cached_md5(ws, source) == keys.file_md5(source)
+
+
+def test_processes_and_threads_share_the_store(made, tmp_path):
+    ws = made[0]
+    files = [tmp_path / f"file_{number}" for number in range(40)]
+    for file in files:
+        file.write_bytes(file.name.encode())
+    wanted = [keys.file_md5(file) for file in files]
+    with ProcessPoolExecutor(2) as pool:
+        assert list(pool.map(keys.cached_md5, [ws] * 80, files * 2)) == wanted * 2
+    found = []
+    thread = threading.Thread(target=lambda: found.extend(keys.cached_md5(ws, file) for file in files))
+    thread.start()
+    thread.join()
+    assert found == wanted
