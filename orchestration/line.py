@@ -95,6 +95,8 @@ class Line:
             ledger.close(name)
             version = data_version(workspace, workspace.stage(name)) or ""
             shown = {**ledger.show(name, report), **_links(name, workspace, params)}
+            if made := tracking.maker(workspace, name):
+                context.instance.add_run_tags(context.run_id, {f"mlflow/{name}": made["run_id"]})
             return dg.MaterializeResult(metadata=shown, data_version=dg.DataVersion(version))
 
         return asset

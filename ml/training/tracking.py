@@ -80,11 +80,17 @@ def bury(ws: Workspace, params: Params, last_lines: Sequence[str] = ()) -> None:
         _bury(client, experiment.experiment_id, last_lines)
 
 
+def maker(ws: Workspace, stage: str) -> dict[str, str]:
+    """The MLflow run that made a stage's output: {"run_id", "experiment_id"}; {} where the stage is not tracked."""
+    try:
+        return dict(json.loads(lineage.run_file(ws, stage).read_text(encoding="utf-8")))
+    except (OSError, ValueError):
+        return {}
+
+
 def page(ws: Workspace, params: Params, stage: str) -> str | None:
     """The address of the MLflow page of the run that made a stage's output, as `arrcoc ui` serves it."""
-    try:
-        note = json.loads(lineage.run_file(ws, stage).read_text(encoding="utf-8"))
-    except (OSError, ValueError):
+    if not (note := maker(ws, stage)):
         return None
     server = params.tracking.uri if (params.tracking.uri or "").startswith("http") else MLFLOW_PAGE
     return f"{server}/#/experiments/{note['experiment_id']}/runs/{note['run_id']}"
@@ -177,7 +183,7 @@ class _Session:
         tags = _provenance(ws) | {"stage": stage, "mlflow.source.name": f"arrcoc stage {stage}", "process": _process()}
         tags |= _dagster() | self._upstream()
         self.run_id: str = self.client.create_run(self.experiment, run_name=stage, tags=tags).info.run_id
-        self._log_params(_flatten(_lineage_params(ws, params, stage)))
+        self._log_params(_knobs(ws, params, stage))
         if diff := _diff(ws):
             self.client.log_text(self.run_id, diff, "dirty.diff")
         if DATA in self.stage.upstream and ws.stage(DATA).is_dir():  # manifests and data cards
@@ -318,11 +324,20 @@ def _made_from(ws: Workspace, params: Params, stage: stages.Stage) -> lineage.Ma
     return {"deps": deps, "params": stage.param_values(params), "files": stage.code_files(ws)}
 
 
-def _lineage_params(ws: Workspace, params: Params, stage: str) -> dict[str, Any]:
-    """The params that a stage and all stages above it read, by their dotted keys."""
-    declared = stages.load(ws)
-    names = stages.above(declared, [stage])
-    return {key: value for name in names for key, value in declared[name].param_values(params).items()}
+def _knobs(ws: Workspace, params: Params, stage: str) -> dict[str, str]:
+    """The params that a stage and all above it are made with: {"filtered_masks.filter.predicted_iou": "0.88", ...}.
+
+    Each is there once, under the first stage that reads it, so that two runs differ in one line where one knob moved;
+    again under a later stage only where that one read another value, since what lies above was not made anew.
+    """
+    declared, knobs, values = stages.load(ws), {}, dict[str, str]()
+    made = lineage.above(ws, declared[stage].upstream)
+    for name in stages.above(declared, [stage]):
+        read = _flatten(made[name]["params"] if name in made else declared[name].param_values(params))
+        moved = {key: value for key, value in read.items() if values.get(key) != value}
+        knobs |= {f"{name}.{key.removeprefix(f'{name}.')}": value for key, value in moved.items()}
+        values |= moved
+    return knobs
 
 
 def _flatten(values: Mapping[str, Any], prefix: str = "") -> dict[str, str]:

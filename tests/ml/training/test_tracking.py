@@ -11,7 +11,8 @@ from typing import Any
 
 import pytest
 
-from ml import lineage
+from ml import lineage, stages
+from ml.atomic import write_json
 from ml.errors import UserError
 from ml.params import Params, load
 from ml.training import tracking
@@ -65,8 +66,9 @@ def test_a_finished_run(opened: tuple[Workspace, Params], monkeypatch: pytest.Mo
     assert made["deps"]["data/backbones"] == lineage.data_version(ws, ws.stage("backbones"))
     assert tracking.page(ws, params, "mask_region_alignment").endswith(f"/runs/{run_id}")
     assert found.data.tags["dagster_run_id"] == "abc"
-    assert found.data.params["training.batch_size"] == "3"
-    assert found.data.params["filter.predicted_iou"] == "0.88"  # of a stage above
+    assert found.data.params["mask_region_alignment.training.batch_size"] == "3"
+    assert found.data.params["mask_region_alignment.temperature"] == "0.07"  # its own section: no name twice
+    assert found.data.params["filtered_masks.filter.predicted_iou"] == "0.88"  # of a stage above
     assert not any(name.startswith("relevance_learning") for name in found.data.params)  # of a stage below
     assert [item.dataset.digest for item in found.inputs.dataset_inputs] == ["0123456789abcdef0123456789abcdef"]
     assert artifact(ws, run_id, "pictures/sheet.png").read_bytes() == PNG
@@ -96,6 +98,44 @@ def test_a_run_names_the_runs_it_builds_on(opened: tuple[Workspace, Params]) -> 
             write_output(ws, stage)
     tags = stored(ws, ids["text_region_grounding"]).data.tags
     assert tags["upstream.mask_region_alignment"] == tags["mlflow.parentRunId"] == ids["mask_region_alignment"]
+
+
+def params_of(ws: Workspace, stage: str) -> dict[str, str]:
+    """What a run of a stage, with the params as they are now, says that it is made with."""
+    params = load(ws.params_file)
+    with tracking.start(ws, params, stage) as run:
+        write_output(ws, stage)
+    return dict(stored(ws, run.id).data.params)
+
+
+def edit(ws: Workspace, before: str, after: str) -> None:
+    text = ws.params_file.read_text()
+    assert before in text
+    ws.params_file.write_text(text.replace(before, after))
+
+
+def test_two_runs_differ_in_the_one_knob_that_moved(opened: tuple[Workspace, Params]) -> None:
+    ws, _ = opened
+    before = params_of(ws, "benchmark_scores")
+    for key in ("seed", "filter.predicted_iou", "training.batch_size"):  # each is read by many stages
+        assert len([name for name in before if name.endswith(f".{key}")]) == 1
+    edit(ws, "predicted_iou: 0.88", "predicted_iou: 0.9")
+    after = params_of(ws, "benchmark_scores")
+    assert dict(after.items() - before.items()) == {"filtered_masks.filter.predicted_iou": "0.9"}
+    assert after.keys() == before.keys()
+
+
+def test_a_stage_above_that_was_not_made_anew_keeps_the_value_it_was_made_with(
+    opened: tuple[Workspace, Params],
+) -> None:
+    ws, params = opened
+    values = stages.stage(ws, "filtered_masks").param_values(params)
+    write_json(lineage.record_file(ws, "filtered_masks"), {"deps": {}, "params": values, "out": "md5"})
+    before = params_of(ws, "benchmark_scores")
+    edit(ws, "predicted_iou: 0.88", "predicted_iou: 0.9")
+    after = params_of(ws, "benchmark_scores")
+    assert after["filtered_masks.filter.predicted_iou"] == "0.88"
+    assert dict(after.items() - before.items()) == {"benchmark_scores.filter.predicted_iou": "0.9"}
 
 
 def test_a_run_is_found_by_the_bytes_it_made(opened: tuple[Workspace, Params]) -> None:
