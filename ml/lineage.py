@@ -32,7 +32,7 @@ def data_version(ws: Workspace, path: Path) -> str | None:
 
 def listing(ws: Workspace, folder: Path) -> dict[str, str]:
     """The md5 of every file of a folder: {"sa_000000.tar": md5, ...}; {} where nothing is."""
-    return {file.relative_to(folder).as_posix(): keys.cached_md5(ws, file) for file in files_below(folder)}
+    return {str(file).removeprefix(f"{folder}/"): keys.cached_md5(ws, file) for file in files_below(folder)}
 
 
 def folder_md5(files: dict[str, str]) -> str:

@@ -6,6 +6,7 @@ Code counts by its bytes, as it does for DVC: a comment makes a stage stale ther
 
 import hashlib
 import json
+import os
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from functools import lru_cache
@@ -100,9 +101,10 @@ def files_below(path: Path) -> Iterator[Path]:
     if path.is_file():
         yield path
     elif path.is_dir():
-        for child in path.iterdir():
-            if not child.name.startswith(".") and child.name != "__pycache__":
-                yield from files_below(child)
+        with os.scandir(path) as entries:  # which knows files from folders without asking for each
+            visible = [entry for entry in entries if not entry.name.startswith(".") and entry.name != "__pycache__"]
+        for entry in visible:
+            yield from [Path(entry.path)] if entry.is_file() else files_below(Path(entry.path))
 
 
 def _value(params: Params, key: str) -> Any:

@@ -20,7 +20,7 @@ from ml import lineage, pipeline, stages
 from ml.lineage import data_version
 from ml.params import Params
 from ml.workspace import Workspace
-from orchestration.staleness import State, state_of
+from orchestration.staleness import State, forget_told, state_of
 from orchestration.versions import code_version, shard_version
 
 Metadata = Mapping[str, dg.MetadataValue]
@@ -41,6 +41,7 @@ def report(
 
     `code`: the code version that made them; None: the stage's.
     """
+    forget_told(ws)
     common = _made_from(instance, ws, params, name) | ({CODE_VERSION_TAG: code} if code else {})
     for piece, metadata in pieces.items():
         tags = {**common, DATA_VERSION_TAG: _version(ws, name, piece)}

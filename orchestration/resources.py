@@ -15,7 +15,7 @@ from ml.workspace import Workspace
 from orchestration import provenance
 from orchestration.dvc_lock import commit
 from orchestration.metadata import metadata
-from orchestration.staleness import state_of
+from orchestration.staleness import forget_told, state_of
 
 
 class Launcher:
@@ -52,6 +52,7 @@ class Ledger:
 
     def close(self, name: str) -> None:
         """The stage is done: update `dvc.lock`, where that is not left to the caller."""
+        forget_told(self.ws)
         if self.commit and state_of(name, self.ws, self.params).state == "fresh":
             commit(self.ws, [name])
 

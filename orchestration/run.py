@@ -5,8 +5,7 @@ import re
 import time
 from collections.abc import Iterator, Sequence
 from contextlib import closing, contextmanager
-from dataclasses import dataclass, field
-from typing import Any, Protocol
+from typing import Protocol
 
 import dagster as dg
 from dagster._core.storage.tags import ASSET_PARTITION_RANGE_END_TAG, ASSET_PARTITION_RANGE_START_TAG
@@ -21,8 +20,9 @@ from orchestration.checks import checks
 from orchestration.definitions import assets
 from orchestration.dvc_lock import commit
 from orchestration.lock import exclusive
+from orchestration.outcome import Outcome
 from orchestration.resources import Launcher, Ledger
-from orchestration.staleness import State, recorded, state_of
+from orchestration.staleness import State, note_told, recorded, state_of
 
 QUIET = {"loggers": {"console": {"config": {"log_level": "CRITICAL"}}}}
 
@@ -38,25 +38,6 @@ class Watcher(Protocol):
 
     def end(self, name: str, seconds: float, error: str | None) -> None:
         """The stage has ended."""
-
-
-@dataclass
-class Outcome:
-    """What a run did."""
-
-    materialized: list[str] = field(default_factory=list)
-    fresh: list[str] = field(default_factory=list)
-    failed: list[str] = field(default_factory=list)
-    blocked: list[str] = field(default_factory=list)  # not run, since a stage above failed
-    seconds: dict[str, float] = field(default_factory=dict)
-    errors: dict[str, str] = field(default_factory=dict)
-    crashed: bool = False  # a failure that no input explains
-    interrupted: bool = False  # by Ctrl-C or a signal; the next run goes on from here
-
-    def to_json(self) -> dict[str, Any]:
-        """The object that `arrcoc run --json` prints."""
-        seconds = {name: round(value, 2) for name, value in self.seconds.items()}
-        return {"materialized": self.materialized, "fresh": self.fresh, "failed": self.failed, "seconds": seconds}
 
 
 @contextmanager
@@ -88,6 +69,7 @@ def run(ws: Workspace, params: Params, select: str | None, watcher: Watcher) -> 
             if not worker.outcome.interrupted:
                 worker.take(name)
         commit(ws, worker.unlocked)
+        note_told(ws, worker.told)
     return worker.outcome
 
 
@@ -119,6 +101,7 @@ class _Worker:
         self.resources = {"workspace": ws, "params": params, "pool": pool, "launcher": Launcher(), "ledger": ledger}
         self.outcome = Outcome()
         self.unlocked: list[str] = []
+        self.told: list[State] = []
 
     def take(self, name: str) -> None:
         """Leave a fresh stage alone, run a stale one."""
@@ -133,6 +116,7 @@ class _Worker:
             self.outcome.fresh.append(name)
         if state.state == "fresh":
             provenance.synchronize(self.instance, self.ws, self.params, name, list(state.shards))
+            self.told.append(state)
             if not state.locked:
                 self.unlocked.append(name)
 

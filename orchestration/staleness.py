@@ -4,10 +4,12 @@ A stage's record is a file beside its data, written when the stage ends, in the 
 none, or it does not fit, `dvc.lock` itself is believed: data that DVC restored is as fresh as data made here.
 """
 
+import json
 import time
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
+from pathlib import Path
 from typing import Any, Literal
 
 from ml import keys, lineage, pipeline, stages
@@ -18,6 +20,7 @@ from ml.params import Params
 from ml.stages import Stage
 from ml.workspace import Workspace
 from orchestration.reasons import explain
+from orchestration.versions import code_version
 
 
 @dataclass
@@ -30,6 +33,7 @@ class State:
     shards: dict[str, str] = field(default_factory=dict)  # shard: fresh, stale or missing
     seconds: float | None = None  # that the last run of it took
     locked: bool = False  # dvc.lock says the same
+    version: str = ""  # of its code, its params and its output together
 
     @property
     def todo(self) -> list[str]:
@@ -51,6 +55,7 @@ def state_of(name: str, ws: Workspace, params: Params) -> State:
     lacking, leftover = _files(stage, ws, shards)
     result = State(name, "fresh", shards=dict.fromkeys(shards, "fresh"), seconds=made.get("seconds"))
     result.locked = _fits(lineage.locked(ws, name), now)
+    result.version = f"{code_version(stage, ws, params)} {now['out']}"
     if now["out"] and not lacking and not leftover:
         if _fits(made, now):
             return result
@@ -63,6 +68,21 @@ def state_of(name: str, ws: Workspace, params: Params) -> State:
     reasons += [f"{name} is missing" for name in lacking] + [f"{name} belongs to no shard" for name in leftover]
     result.reasons = reasons or ["dvc.yaml declares it differently"]
     return result
+
+
+def is_told(ws: Workspace, states: Sequence[State]) -> bool:
+    """Whether Dagster and `dvc.lock` know all of this already, so that neither has to be started to find it out."""
+    return all(state.locked for state in states) and _versions(states) == _read(_told(ws))
+
+
+def note_told(ws: Workspace, states: Sequence[State]) -> None:
+    """Note what Dagster has been told of, beside its events: where these are removed, so is the note."""
+    write_json(_told(ws), _versions(states))
+
+
+def forget_told(ws: Workspace) -> None:
+    """Dagster is told something new: the note no longer says what it knows."""
+    _told(ws).unlink(missing_ok=True)
 
 
 @contextmanager
@@ -86,6 +106,21 @@ def recorded(name: str, ws: Workspace, params: Params) -> Iterator[None]:
             (ws.stage(name) / leftover).unlink()
         out = data_version(ws, ws.root / stage.out)
         write_json(lineage.record_file(ws, name), {**made, "out": out, "seconds": round(time.monotonic() - begun, 2)})
+
+
+def _told(ws: Workspace) -> Path:
+    return ws.root / ".dagster" / "storage" / "told.json"
+
+
+def _versions(states: Sequence[State]) -> dict[str, str]:
+    return {state.name: state.version for state in states}
+
+
+def _read(path: Path) -> Any:
+    try:
+        return json.loads(path.read_text(encoding="utf-8"))
+    except (OSError, ValueError):  # never written, or cut short by a crash
+        return {}
 
 
 def _now(stage: Stage, ws: Workspace, params: Params) -> Made:

@@ -34,9 +34,13 @@ def print_status(states: list[Any]) -> None:
 def run(ws: Workspace, params: Params, select: str | None, quiet: bool) -> tuple[dict[str, Any], int]:
     """Run what is stale; the object to print, and the exit code."""
     screen = console.stderr()
-    from orchestration.run import run as run_line
+    from orchestration.outcome import nothing_to_do
 
-    outcome = run_line(ws, params, select, console.Progress(screen))
+    outcome = nothing_to_do(ws, params) if select is None else None
+    if outcome is None:
+        from orchestration.run import run as run_line
+
+        outcome = run_line(ws, params, select, console.Progress(screen))
     missed = results.gate_failed(ws) or not all(goal["met"] for goal in _milestones(ws))
     if not quiet:
         _print_outcome(ws, outcome, screen)
