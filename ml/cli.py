@@ -196,7 +196,7 @@ def score(
 
 @app.command()
 def bench(
-    name: Annotated[str, typer.Argument(help="masks, index, filter, evaluation or loader.")],
+    name: Annotated[str, typer.Argument(help="masks, index, filter, evaluation, loader or freshness.")],
     paths: Annotated[list[Path] | None, typer.Argument(help="Files to measure on, if it takes any.")] = None,
     as_json: AsJson = False,
 ) -> None:

@@ -14,6 +14,7 @@ BENCHES = {
     "filter": "ml.bench.filter:bench",
     "evaluation": "ml.bench.evaluation:bench",
     "loader": "ml.bench.loader:bench",
+    "freshness": "ml.bench.freshness:bench",
 }
 
 

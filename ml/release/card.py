@@ -3,13 +3,29 @@
 from collections.abc import Mapping, Sequence
 from typing import Any
 
+from ml.lineage import Made
 from ml.params import Params
+from ml.stages import Stage
 
 Row = Mapping[str, Any]
 
 
-def card(params: Params, compression: Row, scores: Row, inputs: Mapping[str, str], drop: float, held: bool) -> str:
-    """The card as Markdown. `inputs`: md5 of each stage's output that the model depends on."""
+def card(
+    params: Params,
+    compression: Row,
+    scores: Row,
+    inputs: Mapping[str, str],
+    line: Sequence[Row],
+    drop: float,
+    held: bool,
+) -> str:
+    """The card as Markdown.
+
+    Args:
+        inputs: the md5 of each file that the model was made from.
+        line: the stages above, as `lineage_rows` gives them.
+        drop, held: points lost by int8, and whether that is few enough.
+    """
     name = params.release.model_name
     gate = "held" if held else "not held: the model is not registered"
     return "\n".join(
@@ -38,7 +54,13 @@ def card(params: Params, compression: Row, scores: Row, inputs: Mapping[str, str
             "",
             "## Made from",
             "",
-            *table([{"stage": stage, "md5": md5} for stage, md5 in inputs.items()]),
+            *table([{"file": file, "md5": md5} for file, md5 in inputs.items()]),
+            "",
+            "## Lineage",
+            "",
+            *table(line),
+            "",
+            "`arrcoc trace model` names the MLflow runs too, and walks on to the shards and the rejected masks.",
             "",
             "## Limits",
             "",
@@ -47,6 +69,22 @@ def card(params: Params, compression: Row, scores: Row, inputs: Mapping[str, str
             "",
         ]
     )
+
+
+def lineage_rows(line: Mapping[str, Made], declared: Mapping[str, Stage]) -> list[dict[str, Any]]:
+    """A row a stage: what it wrote, what it read, how many params it was made with.
+
+    MLflow's run ids are left out: a stage run again with the same outcome leaves the card as it is.
+    """
+    return [
+        {
+            "stage": name,
+            "md5": made["out"],
+            "made from": ", ".join(declared[name].upstream),
+            "params": len(made["params"]),
+        }
+        for name, made in line.items()
+    ]
 
 
 def table(rows: Sequence[Row]) -> list[str]:

@@ -3,22 +3,28 @@
 import base64
 import json
 import logging
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
 import pyarrow.parquet as pq
 
+from ml import lineage, stages
 from ml.atomic import atomic_dir, write_json
 from ml.evaluation.benchmark_data import image_path
 from ml.keys import file_md5
+from ml.lineage import Made
 from ml.params import Params
-from ml.release.card import card
+from ml.release.card import card, lineage_rows
+from ml.release.lineage_picture import svg
 from ml.release.package import write_package
 from ml.report import Report
+from ml.stages import Stage
 from ml.training import tracking
 from ml.workspace import Workspace
 
 MADE_FROM = ("backbones", "training_set", "multimodal_finetuning", "benchmark_data", "compressed_model")
+PICTURE = "![The stages the model was made from; a way that a longer one implies is left out](lineage.svg)"
 PYFUNC = Path(__file__).with_name("pyfunc.py")
 
 
@@ -32,9 +38,10 @@ def register(ws: Workspace, params: Params) -> Report:
     scores = _json(ws.stage("benchmark_scores") / "scores.json")
     drop = points_lost(compression)
     held = drop <= params.release.max_drop
-    text = card(params, compression, scores, inputs(ws), drop, held)
+    text = card(params, compression, scores, inputs(ws), lineage_rows(*_line(ws)), drop, held)
     with tracking.start(ws, params, "released_model") as run, atomic_dir(ws.stage("released_model")) as out:
-        (out / "card.md").write_text(text, encoding="utf-8")
+        (out / "card.md").write_text(f"{text}\n{PICTURE}\n", encoding="utf-8")
+        (out / "lineage.svg").write_text(picture(*_line(ws)), encoding="utf-8")
         write_json(out / "release.json", {"points_lost": drop, "max_drop": params.release.max_drop, "released": held})
         run.metrics({"points_lost": drop, "released": float(held)})
         if held:
@@ -53,6 +60,18 @@ def inputs(ws: Workspace) -> dict[str, str]:
     """The md5 of each file that the model was made from: {"backbones/clip.safetensors": md5, ...}."""
     files = [path for stage in MADE_FROM for path in sorted(ws.stage(stage).iterdir()) if path.is_file()]
     return {path.relative_to(ws.data).as_posix(): file_md5(path) for path in files}
+
+
+def picture(line: Mapping[str, Made], declared: Mapping[str, Stage]) -> str:
+    """The stages as SVG, each with the beginning of its output's md5."""
+    upstream = {name: [above for above in declared[name].upstream if above in line] for name in line}
+    return svg(upstream, {name: made["out"][:10] for name, made in line.items()})
+
+
+def _line(ws: Workspace) -> tuple[dict[str, Made], dict[str, Stage]]:
+    """What the stages above were made from, and how they are declared."""
+    declared = stages.load(ws)
+    return lineage.above(ws, declared["released_model"].upstream), declared
 
 
 def _register(ws: Workspace, params: Params, run_id: str, package: Path, text: str) -> None:

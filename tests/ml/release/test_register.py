@@ -4,13 +4,16 @@ import base64
 import json
 import sys
 from pathlib import Path
+from xml.etree import ElementTree
 
 import pytest
 
+from ml import lineage
 from ml.errors import UserError
 from ml.params import load
 from ml.release.package import load_package
 from ml.release.register import points_lost
+from ml.workspace import Workspace
 
 LOADED = """
 import json, sys
@@ -31,6 +34,18 @@ def test_the_gate_is_fp32_minus_int8() -> None:
         {"variant": "int8", "acc@0.5": 50.6},
     ]
     assert points_lost({"variants": rows}) == -0.6
+
+
+def test_the_card_of_a_finished_line_names_every_stage_above_and_shows_them(finished) -> None:
+    folder = finished.root / "data/released_model"
+    card, drawn = ((folder / name).read_text() for name in ("card.md", "lineage.svg"))
+    line = lineage.above(Workspace(finished.root), ["compressed_model", "benchmark_scores"])
+    assert len(line) == 14
+    for name, made in line.items():
+        assert f"| {name} | {made['out']} |" in card
+        assert f">{name}</text>" in drawn and made["out"][:10] in drawn
+    assert "](lineage.svg)" in card
+    ElementTree.fromstring(drawn)
 
 
 def test_no_package_says_how_to_make_one(tmp_path: Path) -> None:
