@@ -30,11 +30,12 @@ def svg(upstream: Mapping[str, Sequence[str]], labels: Mapping[str, str]) -> str
 
 
 def layers(upstream: Mapping[str, Sequence[str]]) -> list[list[str]]:
-    """The stages by the length of the longest way to them."""
-    depth: dict[str, int] = {}
-    for name, sources in upstream.items():
-        depth[name] = max((depth[above] + 1 for above in sources), default=0)
-    return [[name for name in upstream if depth[name] == row] for row in range(max(depth.values()) + 1)]
+    """The stages in rows, each right above the first that reads it; last those that none reads."""
+    below = dict.fromkeys(upstream, 0)  # the longest way to an end
+    for name in reversed(list(upstream)):
+        for above in upstream[name]:
+            below[above] = max(below[above], below[name] + 1)
+    return [[name for name in upstream if below[name] == row] for row in range(max(below.values()), -1, -1)]
 
 
 def direct(upstream: Mapping[str, Sequence[str]]) -> dict[str, list[str]]:
