@@ -24,12 +24,13 @@ from orchestration.versions import code_version
 for _category in (dg.BetaWarning, dg.PreviewWarning):  # of backfill_policy and Pipes; the version is pinned
     warnings.filterwarnings("ignore", category=_category)
 
-HANDS_FREE = (  # `any_deps_updated` would also fire where the rebuilt input is the same
-    (
-        dg.AutomationCondition.missing()
-        | dg.AutomationCondition.code_version_changed()
-        | dg.AutomationCondition.any_deps_match(dg.AutomationCondition.data_version_changed())
-    )
+CHANGED = (  # `any_deps_updated` would also fire where the rebuilt input is the same
+    dg.AutomationCondition.code_version_changed()
+    | dg.AutomationCondition.any_deps_match(dg.AutomationCondition.data_version_changed())
+)
+HANDLED = dg.AutomationCondition.newly_requested() | dg.AutomationCondition.newly_updated()
+HANDS_FREE = (  # `since`: a stage that ran together with the one above it is not asked for a second time
+    (dg.AutomationCondition.missing() | CHANGED.since(HANDLED))
     & ~dg.AutomationCondition.in_progress()
     & ~dg.AutomationCondition.any_deps_missing()
     & ~dg.AutomationCondition.any_deps_in_progress()

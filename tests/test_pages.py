@@ -28,6 +28,7 @@ STAGES = 15
 WIDE = {"width": 4200, "height": 2600}  # the whole lineage, near enough that nodes show their state
 MINUTE = 60_000  # milliseconds
 KNOB, BEFORE, AFTER = "benchmark_scores.evaluation.grounding_weight", "0.3", "0.9"
+SCORES = "tags.stage = 'benchmark_scores'"
 READ_BY = {"benchmark_scores", "compressed_model", "released_model"}  # the stages that read `evaluation`
 
 
@@ -92,10 +93,25 @@ def launch_marked(page: Page, wanted: set[str], pictures: Path) -> None:
 
 
 def compare_scores(page: Page, mlflow: str, pictures: Path) -> None:
-    """Select the two runs of the scores in MLflow's list and compare them; only the differing params are shown."""
-    page.set_viewport_size({"width": 1600, "height": 1200})
-    page.goto(f"{mlflow}/#/experiments/1/runs")
+    """Select the two runs of the scores in MLflow's list, compare them, and have only what differs shown."""
+    page.set_viewport_size({"width": 1600, "height": 1400})
+    page.goto(f"{mlflow}/#/experiments/1/runs?searchFilter={quote(SCORES)}")
+    parent = page.get_by_role("row").filter(has=page.get_by_role("link", name="multimodal_finetuning"))
+    parent.get_by_role("button").first.click(timeout=MINUTE)  # the run that made what the scores were measured on
+    scores = page.get_by_role("row").filter(has=page.get_by_role("link", name="benchmark_scores"))
+    expect(scores).to_have_count(2)
+    for number in range(2):
+        scores.nth(number).get_by_role("checkbox").first.check(force=True)
     page.screenshot(path=pictures / "5_runs.png")
+    page.get_by_role("button", name="Compare", exact=True).click()
+    page.get_by_role("switch", name="Parameters - Show diff only").click(timeout=MINUTE)
+    differing = page.get_by_role("button", name="Parameters", exact=True).locator("xpath=following::table[1]")
+    expect(differing.get_by_role("row")).to_have_count(1)
+    expect(differing).to_contain_text(KNOB)
+    values = differing.get_by_role("cell").all_inner_texts()
+    differing.scroll_into_view_if_needed()
+    page.screenshot(path=pictures / "6_compared.png")
+    assert set(values) == {BEFORE, AFTER}
 
 
 @pytest.mark.slow

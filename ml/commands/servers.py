@@ -33,7 +33,8 @@ def serve(ws: Workspace, params: Params, host: str, dagster_port: int, mlflow_po
     if params.tracking.uri is None:
         commands["MLflow"] = mlflow_command(ws, params, host, mlflow_port)
     logs = {name: (home / f"{name.lower()}.log").open("w") for name in commands}
-    signal.signal(signal.SIGTERM, lambda *_: signal.raise_signal(signal.SIGINT))
+    signal.signal(signal.SIGINT, signal.default_int_handler)  # a shell's `&` has it ignored
+    signal.signal(signal.SIGTERM, signal.default_int_handler)
     processes = {
         name: subprocess.Popen(
             command, cwd=ws.root, env=env, stdout=logs[name], stderr=logs[name], start_new_session=True
