@@ -45,7 +45,9 @@ def page() -> Iterator[Page]:
         pytest.skip(f"no browser: {CHROMIUM} is missing (Debian's package chromium)")
     with sync_playwright() as playwright:
         browser = playwright.chromium.launch(executable_path=CHROMIUM, args=FLAGS)
-        yield browser.new_page(viewport=WIDE)
+        page = browser.new_page(viewport=WIDE)
+        page.set_default_timeout(2 * MINUTE)  # on a busy machine
+        yield page
         browser.close()
 
 
@@ -87,7 +89,7 @@ def launch_marked(page: Page, wanted: set[str], pictures: Path) -> None:
     page.get_by_text("Materialize unsynced").click()
     dialog = page.get_by_role("dialog").filter(has_text="Materialize unsynced assets")
     for name in wanted:
-        expect(dialog).to_contain_text(name)
+        expect(dialog).to_contain_text(name, timeout=MINUTE)
     page.screenshot(path=pictures / "3_launching.png")
     page.get_by_role("button", name=f"Materialize {len(wanted)} assets").click()
 
@@ -97,16 +99,16 @@ def compare_scores(page: Page, mlflow: str, pictures: Path) -> None:
     page.set_viewport_size({"width": 1600, "height": 1400})
     page.goto(f"{mlflow}/#/experiments/1/runs?searchFilter={quote(SCORES)}")
     parent = page.get_by_role("row").filter(has=page.get_by_role("link", name="multimodal_finetuning"))
-    parent.get_by_role("button").first.click(timeout=MINUTE)  # the run that made what the scores were measured on
+    parent.get_by_role("button").first.click()  # the run that made what the scores were measured on
     scores = page.get_by_role("row").filter(has=page.get_by_role("link", name="benchmark_scores"))
-    expect(scores).to_have_count(2)
+    expect(scores).to_have_count(2, timeout=MINUTE)
     for number in range(2):
         scores.nth(number).get_by_role("checkbox").first.check(force=True)
     page.screenshot(path=pictures / "5_runs.png")
     page.get_by_role("button", name="Compare", exact=True).click()
-    page.get_by_role("switch", name="Parameters - Show diff only").click(timeout=MINUTE)
+    page.get_by_role("switch", name="Parameters - Show diff only").click()
     differing = page.get_by_role("button", name="Parameters", exact=True).locator("xpath=following::table[1]")
-    expect(differing.get_by_role("row")).to_have_count(1)
+    expect(differing.get_by_role("row")).to_have_count(1, timeout=MINUTE)
     expect(differing).to_contain_text(KNOB)
     values = differing.get_by_role("cell").all_inner_texts()
     differing.scroll_into_view_if_needed()
