@@ -6,7 +6,7 @@ import dagster as dg
 
 from ml.params import Params, load
 from ml.workspace import Workspace
-from orchestration import checks, provenance
+from orchestration import checks, ghosts, provenance
 from orchestration.assets import evaluation, labels, release, shards, training
 from orchestration.line import Line
 from orchestration.lock import busy
@@ -46,5 +46,6 @@ def defs() -> dg.Definitions:
     params = load(ws.params_file)
     if "DAGSTER_HOME" in os.environ and not busy(ws):
         with dg.DagsterInstance.get() as instance:
+            ghosts.bury(instance, ghosts.OURS)
             provenance.tell(instance, ws, params)
     return build(ws, params)

@@ -15,7 +15,7 @@ from ml.errors import UserError
 from ml.params import Params
 from ml.pool import Pool, open_pool
 from ml.workspace import Workspace
-from orchestration import provenance
+from orchestration import ghosts, provenance
 from orchestration.checks import checks
 from orchestration.definitions import assets
 from orchestration.dvc_lock import commit
@@ -64,6 +64,7 @@ def run(ws: Workspace, params: Params, select: str | None, watcher: Watcher) -> 
         UserError: the selection names no stage, or another run is under way.
     """
     with exclusive(ws), instance(ws) as found, closing(open_pool(params.shards)) as pool:
+        ghosts.bury(found, ghosts.OURS)
         worker = _Worker(ws, params, found, pool, watcher)
         for name in selection(worker.assets, ws, select):
             if not worker.outcome.interrupted:

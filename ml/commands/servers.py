@@ -26,8 +26,8 @@ def serve(ws: Workspace, params: Params, host: str, dagster_port: int, mlflow_po
     """
     for name, port in (("dagster", dagster_port), ("mlflow", mlflow_port)):
         require_free(host, port, f"--{name}-port")
+    _bury_ghosts(ws)
     home = ws.root / ".dagster"
-    home.mkdir(exist_ok=True)
     env = {**os.environ, "DAGSTER_HOME": str(home)}
     commands = {"Dagster": dagster_command(host, dagster_port)}
     if params.tracking.uri is None:
@@ -98,6 +98,17 @@ def stop(processes: Sequence[subprocess.Popen[bytes]]) -> None:
         deadline = time.monotonic() + STOP_SECONDS
         while any(process.poll() is None for process in processes) and time.monotonic() < deadline:
             time.sleep(0.1)
+
+
+def _bury_ghosts(ws: Workspace) -> None:
+    """Nothing that Dagster takes for running does run, where no process holds the workspace and no page is served."""
+    from orchestration.ghosts import bury
+    from orchestration.lock import busy
+    from orchestration.run import instance
+
+    if not busy(ws):
+        with instance(ws) as found:
+            bury(found)
 
 
 def _await(name: str, process: subprocess.Popen[bytes], host: str, port: int, log: str) -> None:
