@@ -330,7 +330,9 @@ def _knobs(ws: Workspace, params: Params, stage: str) -> dict[str, str]:
     Each is there once, under the first stage that reads it, so that two runs differ in one line where one knob moved;
     again under a later stage only where that one read another value, since what lies above was not made anew.
     """
-    declared, knobs, values = stages.load(ws), {}, dict[str, str]()
+    declared = stages.load(ws)
+    knobs: dict[str, str] = {}
+    values: dict[str, str] = {}
     made = lineage.above(ws, declared[stage].upstream)
     for name in stages.above(declared, [stage]):
         read = _flatten(made[name]["params"] if name in made else declared[name].param_values(params))
