@@ -142,7 +142,10 @@ EDITS: dict[str, tuple[Edit, set[str]]] = {
         append("data/multimodal_finetuning/model.safetensors", "more"),
         {"multimodal_finetuning", *SCORED},
     ),
-    "benchmark data": (append("data/benchmark_data/truth/refcoco.parquet", "more"), {"benchmark_data", *SCORED}),
+    "benchmark data": (
+        append("data/benchmark_data/truth/refcoco.parquet", "more"),
+        {"benchmark_data", "training_set", *SCORED},
+    ),
     "an output deleted": (remove("data/training_set"), {"training_set", *TRAINING, "released_model"}),
     "a file of an output deleted": (
         remove("data/mask_index/sa_000001.parquet"),
