@@ -22,7 +22,7 @@ LAYERS = [  # from the ground up; rooms of one layer may use one another
     ("ml.toytown",),
     ("ml.pipeline", "ml.results"),
     ("orchestration",),
-    ("ml.cli", "ml.commands", "ml.bench"),
+    ("ml.cli", "ml.commands", "ml.bench", "ml.compile"),
 ]
 FILES = sorted(path for folder in ("ml", "orchestration") for path in (ROOT / folder).rglob("*.py"))
 

@@ -9,7 +9,8 @@ from ml.models.attention import Attention, FeedForward, grid_positions
 from ml.models.clip import TextFeatures
 from ml.models.text import TextProjection
 
-UPSCALE = 4  # from the grid to the logits, as in SAM's mask decoder
+SPLIT = 2  # parts that a pixel is split into along a side, once by convolution and once more by kernels
+UPSCALE = SPLIT**2  # from the grid to the logits, as in SAM's mask decoder
 EMPTY = -2.0  # logit of a pixel to start from: most pixels are not meant
 
 
@@ -59,11 +60,11 @@ class GroundingHead(nn.Module):
         self.register_buffer("positions", grid_positions(grid, grid, grid_dim), persistent=False)
         self.blocks = nn.ModuleList(TwoWayBlock(dim, grid_dim, heads, dropout) for _ in range(layers))
         self.pixels = nn.Sequential(
-            nn.ConvTranspose2d(dim, pixel_dim, 2, stride=2),
+            nn.ConvTranspose2d(dim, pixel_dim, SPLIT, stride=SPLIT),
             LayerNorm2d(pixel_dim),
             nn.GELU(),
-            nn.ConvTranspose2d(pixel_dim, pixel_dim, 2, stride=2),
         )
+        self.quarters = nn.Linear(pixel_dim, SPLIT**2 * pixel_dim, bias=False)
         self.named = nn.Linear(embed_dim, pixel_dim)
         self.kernel = nn.Sequential(nn.LayerNorm(dim), nn.Linear(dim, dim), nn.GELU(), nn.Linear(dim, pixel_dim + 1))
         self.cells = nn.Sequential(nn.LayerNorm(grid_dim), nn.Linear(grid_dim, UPSCALE**2))
@@ -80,11 +81,17 @@ class GroundingHead(nn.Module):
         return fit + F.pixel_shuffle(fine, UPSCALE).squeeze(-3)
 
     def fit(self, pixels: Tensor, first: Tensor, pooled: Tensor) -> Tensor:
-        """Pixels `[B, p, H, W]` against first tokens `[B, Q, d]` and pooled features `[B, Q, e]`: `[B, Q, H, W]`."""
+        """Pixels `[B, p, 2h, 2w]` against first tokens `[B, Q, d]`, pooled features `[B, Q, e]`: `[B, Q, 4h, 4w]`.
+
+        The last doubling is of the kernels, one for each quarter of a pixel, and not of the pixels: the same function
+        as a transposed convolution before the product, at a tenth of the cost.
+        """
         learned = self.kernel(first)
         kernel = learned[..., :-1] + self.named(pooled * pooled.shape[-1] ** 0.5)
-        match = (kernel @ pixels.flatten(2)).unflatten(-1, pixels.shape[-2:]) * (2 * kernel.shape[-1] ** -0.5)
-        return match + learned[..., -1:, None] + EMPTY
+        kernels = self.quarters(kernel).unflatten(-1, (SPLIT**2, -1)).flatten(1, 2)
+        match = (kernels @ pixels.flatten(2)).unflatten(-1, pixels.shape[-2:]).unflatten(1, (-1, SPLIT**2))
+        fit = F.pixel_shuffle(match, SPLIT).squeeze(2) * kernel.shape[-1] ** -0.5
+        return fit + learned[..., -1:, None] + EMPTY
 
 
 def pooled_over_regions(logits: Tensor, weights: Tensor) -> Tensor:

@@ -1,10 +1,12 @@
 """The town's benchmark folders, each in the layout its real counterpart is distributed in."""
 
 from collections.abc import Callable, Iterable
+from functools import partial
 from pathlib import Path
 
 from ml.atomic import atomic_dir
 from ml.params import Params
+from ml.pool import ShardPool
 from ml.toytown.flickr30k import write_flickr30k
 from ml.toytown.lvis import write_lvis
 from ml.toytown.refcoco import write_refcoco
@@ -21,7 +23,12 @@ WRITERS: dict[str, Callable[[Path, Params], None]] = {
 
 
 def write_benchmarks(folder: Path, names: Iterable[str], params: Params) -> None:
-    """Write the named benchmarks, each into a folder of its name that appears whole."""
-    for name in names:
-        with atomic_dir(folder / name) as tmp:
-            WRITERS[name](tmp, params)
+    """Write the named benchmarks side by side, each into a folder of its name that appears whole."""
+    with ShardPool(params.shards.workers) as pool:
+        for _ in pool.map(partial(_write, folder, params), list(names)):
+            pass
+
+
+def _write(folder: Path, params: Params, name: str) -> None:
+    with atomic_dir(folder / name) as tmp:
+        WRITERS[name](tmp, params)

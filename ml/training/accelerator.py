@@ -2,6 +2,7 @@
 
 import os
 import sys
+import warnings
 from collections.abc import Iterator
 from contextlib import contextmanager
 from types import ModuleType
@@ -18,6 +19,8 @@ def import_deepspeed() -> ModuleType:
     with _hidden("mlflow"):
         import deepspeed
 
+    # It calls collectives by names that torch is about to drop, and torch says so in every process.
+    warnings.filterwarnings("ignore", "`torch.distributed", FutureWarning)
     # Its shared-memory collectives are compiled at the first start (84 s); gloo alone does for processes on a CPU.
     deepspeed.ops.__compatible_ops__["deepspeed_shm_comm"] = False
     return deepspeed

@@ -18,7 +18,7 @@ from ml.keys import file_md5
 from ml.masks import Masks
 from ml.params import load
 from ml.training import tracking
-from ml.training.launch import free_port
+from ml.training.launch import environment, free_port
 from ml.workspace import Workspace
 
 REPOSITORY = Path(__file__).parents[3]
@@ -33,6 +33,14 @@ def world_of_one(monkeypatch: pytest.MonkeyPatch) -> None:
     values = {"RANK": 0, "LOCAL_RANK": 0, "WORLD_SIZE": 1, "MASTER_ADDR": "127.0.0.1", "MASTER_PORT": PORT}
     for name, value in values.items():
         monkeypatch.setenv(name, str(value))
+
+
+@pytest.fixture(autouse=True)
+def linear_of_torch(monkeypatch: pytest.MonkeyPatch) -> None:
+    """DeepSpeed's stage 3 puts a linear layer of its own in the place of torch's, for the rest of the process."""
+    from torch.nn import functional
+
+    monkeypatch.setattr(functional, "linear", functional.linear)
 
 
 @pytest.fixture(scope="session")
@@ -66,7 +74,12 @@ class StoppedError(Exception):
 
 
 def run(ws: Workspace, stage: str, stop_at: int | None = None) -> dict[str, Any]:
-    """Train a stage in this process; its history. `stop_at`: break off after the record of that step."""
+    """Train a stage in this process, with the threads of a launched one; its history.
+
+    `stop_at`: break off after the record of that step.
+    """
+    import torch
+
     from ml.training import engine
     from ml.training.main import train_stage
     from ml.training.reporter import Reporter
@@ -78,6 +91,7 @@ def run(ws: Workspace, stage: str, stop_at: int | None = None) -> dict[str, Any]
                 raise StoppedError
 
     params = load(ws.params_file)
+    torch.set_num_threads(int(environment(params)["OMP_NUM_THREADS"]))  # sums differ in the last bit with their number
     train_stage(stage, ws, params, engine.join(1), Stopping(stage))
     return json.loads((ws.stage(stage) / "history.json").read_text())
 

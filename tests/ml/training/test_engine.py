@@ -6,7 +6,9 @@ from ml.training.engine import configuration, decay_groups
 
 
 def test_configuration_follows_the_params() -> None:
-    training = preset("toytown").training.model_copy(update={"accumulation": 3, "zero_stage": 2, "precision": "bf16"})
+    training = preset("toytown").training.model_copy(
+        update={"batch_size": 16, "accumulation": 3, "zero_stage": 2, "precision": "bf16"}
+    )
     made = configuration(training, world_size=4)
     assert made["train_batch_size"] == 16 * 3 * 4
     assert made["gradient_clipping"] == 1.0
