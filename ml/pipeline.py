@@ -203,9 +203,10 @@ def benchmark_data(ws: Workspace, params: Params) -> Report:
     drawn = [name for name, source in named.items() if source == TOYTOWN]
     with atomic_dir(ws.stage("benchmark_data")) as out:
         if drawn:
-            from ml.toytown.benchmarks import write_benchmarks
+            from ml.toytown.benchmarks import write_benchmark
 
-            write_benchmarks(out / "raw", drawn, params)
+            with closing(open_pool(params.shards)) as pool:
+                list(pool.map(partial(write_benchmark, out / "raw", params), drawn))
         folders = {name: out / "raw" / name if name in drawn else ws.root / named[name] for name in named}
         return build(folders, out, params)
 

@@ -1,12 +1,10 @@
 """The town's benchmark folders, each in the layout its real counterpart is distributed in."""
 
-from collections.abc import Callable, Iterable
-from functools import partial
+from collections.abc import Callable
 from pathlib import Path
 
 from ml.atomic import atomic_dir
 from ml.params import Params
-from ml.pool import ShardPool
 from ml.toytown.flickr30k import write_flickr30k
 from ml.toytown.lvis import write_lvis
 from ml.toytown.refcoco import write_refcoco
@@ -22,13 +20,7 @@ WRITERS: dict[str, Callable[[Path, Params], None]] = {
 }
 
 
-def write_benchmarks(folder: Path, names: Iterable[str], params: Params) -> None:
-    """Write the named benchmarks side by side, each into a folder of its name that appears whole."""
-    with ShardPool(params.shards.workers) as pool:
-        for _ in pool.map(partial(_write, folder, params), list(names)):
-            pass
-
-
-def _write(folder: Path, params: Params, name: str) -> None:
+def write_benchmark(folder: Path, params: Params, name: str) -> None:
+    """Write the named benchmark into a folder of its name that appears whole."""
     with atomic_dir(folder / name) as tmp:
         WRITERS[name](tmp, params)
