@@ -9,6 +9,7 @@ from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ProcessPoolExecutor, as_completed
 from typing import Protocol, TypeVar
 
+from ml.memory import keep_memory
 from ml.params import Shards
 
 Result = TypeVar("Result")
@@ -76,9 +77,10 @@ class ShardPool:
         if self._executor is None:
             # Not fork: the parent holds Dagster's and torch's threads.
             context = multiprocessing.get_context("forkserver")
-            self._executor = ProcessPoolExecutor(self.workers, context, initializer=_one_thread)
+            self._executor = ProcessPoolExecutor(self.workers, context, initializer=_prepare)
         return self._executor
 
 
-def _one_thread() -> None:
+def _prepare() -> None:
     os.environ["OMP_NUM_THREADS"] = "1"  # read by torch when it is first imported
+    keep_memory()

@@ -8,7 +8,7 @@ import pytest
 ROOT = Path(__file__).parents[1]
 FOUNDATION = (
     *("ml.params", "ml.workspace", "ml.atomic", "ml.errors", "ml.report"),
-    *("ml.stages", "ml.keys", "ml.pool", "ml.ray_pool", "ml.lineage"),
+    *("ml.stages", "ml.keys", "ml.pool", "ml.ray_pool", "ml.lineage", "ml.memory"),
 )
 LAYERS = [  # from the ground up; rooms of one layer may use one another
     FOUNDATION,

@@ -2,13 +2,13 @@
 
 Reads what `benchmark_data` wrote except `truth/`. Writes `<benchmark>.parquet`, a row a question, sorted by query_id:
 boxes (xywh, pixels), counts (COCO RLE), scores, relevance, grounding, levels of the best masks, best first; and of the
-grounding map its region (map_box, map_counts) and its peak (point x, y). For the relevance benchmark, whose masks are
-given: relevance and levels of those masks. For captions and VQA: text. `proposals.parquet` keeps all proposed masks
-of every image: their best IoU with the truth is the ceiling of every score.
+grounding map its region (map_box, map_counts) and its peak (point x, y), which LVIS and relevance lack. For the
+relevance benchmark, whose masks are given: relevance and levels of those masks. For captions and VQA: text.
+`proposals.parquet` keeps all proposed masks of every image: their best IoU with the truth is the ceiling of all scores.
 """
 
 from collections import defaultdict
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from functools import lru_cache, partial
 from pathlib import Path
@@ -41,6 +41,7 @@ SPLITS = {
 }  # what is predicted; every split of the benchmarks not named here
 CHUNK = 8  # images a task of the pool
 GIVEN, DETECTION = "relevance", "lvis"  # the benchmark whose masks are given, and the one that is asked of every image
+MASKS_ALONE = (GIVEN, DETECTION)  # scored by their masks; their grounding maps are not kept
 CAPTIONS, VQA = "flickr30k_captions", "vqa"  # those whose answers are words
 SPOKEN = (CAPTIONS, VQA)
 
@@ -132,23 +133,31 @@ def predict(data: Path, backbones: Path, checkpoint: Path, out: Path, params: Ev
 def answer_work(predictor: Predictor, scene: Scene, work: Work, hierarchy: Filter) -> dict[str, list[Row]]:
     """Rows of each benchmark for one image: all questions about proposals at once, those about given masks apart."""
     given = None if work.counts is None else Masks.parse(work.counts, scene.size)
+    shown = [q for q in work.questions if q.benchmark not in SPOKEN]
+    about_given = [q for q in shown if q.benchmark == GIVEN and given is not None]
+    about_proposals = [q for q in shown if q not in about_given]
     rows: dict[str, list[Row]] = defaultdict(list)
-    for masks in (None, given):
-        shown = [q for q in work.questions if q.benchmark not in SPOKEN]
-        asked = [q for q in shown if (q.benchmark == GIVEN and given is not None) == (masks is not None)]
-        if not asked:
-            continue
-        answers = predictor.answer(scene, [question.text for question in asked], masks)
-        every = np.array([question.benchmark == DETECTION for question in asked])
-        if masks is None:
-            answers = as_detections(answers, every, scene.proposals.predicted_ious)
-        kept = _kept(answers, every, whole=masks is not None)
-        describe = _describer(answers, scene.proposals.masks if masks is None else masks, hierarchy)
-        for q, question in enumerate(asked):
-            if len(kept[q]) or not every[q]:
-                row = {"query_id": question.query_id, "image": work.image, **describe(q, kept[q])}
-                rows[question.benchmark].append(row)
+    for asked, masks in ((about_proposals, None), (about_given, given)):
+        if asked:
+            for question, row in _rows(predictor, scene, asked, masks, hierarchy):
+                rows[question.benchmark].append({"query_id": question.query_id, "image": work.image, **row})
     return dict(rows)
+
+
+def _rows(
+    predictor: Predictor, scene: Scene, asked: Sequence[Question], masks: Masks | None, hierarchy: Filter
+) -> Iterator[tuple[Question, Row]]:
+    """Each question with its row; a question of detection that none of the image's best masks answers has none."""
+    answers = predictor.answer(scene, [question.text for question in asked], masks)
+    every = np.array([question.benchmark == DETECTION for question in asked])
+    if masks is None:
+        answers = as_detections(answers, every, scene.proposals.predicted_ious)
+    kept = _kept(answers, every, whole=masks is not None)
+    describe = _describer(answers, scene.proposals.masks if masks is None else masks, hierarchy)
+    for q, question in enumerate(asked):
+        if len(kept[q]) or not every[q]:
+            about_map = {} if question.benchmark in MASKS_ALONE else _describe_map(answers.maps[q], scene.size)
+            yield question, describe(q, kept[q]) | about_map
 
 
 def speak(speaker: Speaker, scene: Scene, work: Work) -> dict[str, list[Row]]:
@@ -248,7 +257,6 @@ def _describer(answers: Answers, masks: Masks, hierarchy: Filter) -> Callable[[i
             "counts": [counts[i] for i in keep],
             "levels": [levels[i] for i in keep],
             **{name: values[query, index].tolist() for name, values in columns.items()},
-            **_describe_map(answers.maps[query], masks.size),
         }
 
     return describe

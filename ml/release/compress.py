@@ -20,6 +20,7 @@ from ml.evaluation.benchmark_data import image_path
 from ml.evaluation.metrics import box_iou
 from ml.evaluation.predictor import Predictor, Scene
 from ml.keys import file_md5
+from ml.memory import keep_memory
 from ml.models.arrcoc import ARRCOC
 from ml.models.clip import Clip, load_clip
 from ml.models.sam import Sam, load_sam
@@ -43,6 +44,7 @@ def compress(ws: Workspace, params: Params) -> Report:
     Raises:
         UserError: a checkpoint is missing or broken.
     """
+    keep_memory()
     backbones, checkpoint = ws.stage("backbones"), ws.stage("multimodal_finetuning")
     sam, clip, model = load_sam(backbones), load_clip(backbones), ARRCOC.load(checkpoint)
     with tracking.start(ws, params, "compressed_model") as run, atomic_dir(ws.stage("compressed_model")) as out:

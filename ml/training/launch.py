@@ -25,8 +25,6 @@ from ml.workspace import Workspace
 
 PACKAGE_ROOT = Path(ml.__file__).parents[1]
 ERROR = "error: "  # begins the line in which a process says what the user can act on
-# glibc hands large tensors back to the system and gets their pages anew, to be zeroed: a tenth of a step on a CPU.
-KEEP_MEMORY = {"MALLOC_MMAP_MAX_": "0", "MALLOC_TRIM_THRESHOLD_": "-1", "MALLOC_TOP_PAD_": str(2**27)}
 TAIL = 12  # lines of output that go into an error which no process explained
 
 
@@ -74,7 +72,7 @@ def environment(params: Params) -> dict[str, str]:
     """The variables that the processes need beside those of this one."""
     threads = max(1, len(os.sched_getaffinity(0)) // params.training.processes)
     path = os.pathsep.join([str(PACKAGE_ROOT), *filter(None, [os.environ.get("PYTHONPATH")])])
-    return KEEP_MEMORY | {"OMP_NUM_THREADS": os.environ.get("OMP_NUM_THREADS", str(threads)), "PYTHONPATH": path}
+    return {"OMP_NUM_THREADS": os.environ.get("OMP_NUM_THREADS", str(threads)), "PYTHONPATH": path}
 
 
 def devices(processes: int) -> list[int]:

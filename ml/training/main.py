@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any
 
 from ml.errors import UserError
 from ml.keys import file_md5
+from ml.memory import keep_memory
 from ml.params import Params, load
 from ml.training.launch import ERROR
 from ml.training.reporter import Reporter, pipes
@@ -50,6 +51,7 @@ def run_stage(stage: str, ws: Workspace) -> None:
     from ml.training import engine
     from ml.training.checkpoints import locked
 
+    keep_memory()
     logging.getLogger("DeepSpeed").setLevel(logging.ERROR)
     params = load(ws.params_file)
     world = engine.join(params.training.processes)

@@ -23,6 +23,7 @@ TELLING = {
     "ml.errors",
     "ml.keys",
     "ml.lineage",
+    "ml.memory",
     "ml.params",
     "ml.pool",
     "ml.ray_pool",

@@ -72,6 +72,9 @@ def test_rows_are_ranked_and_whole(
     run(data, tmp_path / "out", weights, params)
     rows = read(tmp_path / "out" / "refcoco.parquet")
     assert len(rows) == 12 and list(rows) == sorted(rows)
+    for name in ("refcoco", "relevance", "lvis"):
+        ids = pq.read_table(tmp_path / "out" / f"{name}.parquet")["query_id"].to_pylist()
+        assert len(ids) == len(set(ids)), f"{name}: a question was answered twice"
     for row in rows.values():
         assert row["scores"] == sorted(row["scores"], reverse=True) and 0 < len(row["scores"]) <= 10
         assert len(row["boxes"]) == len(row["counts"]) == len(row["levels"]) == len(row["relevance"])

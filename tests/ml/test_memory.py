@@ -1,0 +1,26 @@
+"""Memory that is freed and asked for again costs page faults, or none."""
+
+import subprocess
+import sys
+
+PROGRAM = """
+import resource
+from ml.memory import keep_memory
+{call}
+for _ in range(3):
+    bytes(50 * 2**20)
+before = resource.getrusage(resource.RUSAGE_SELF).ru_minflt
+for _ in range(20):
+    bytearray(b"x") * (50 * 2**20)
+print(resource.getrusage(resource.RUSAGE_SELF).ru_minflt - before)
+"""
+
+
+def faults(call: str) -> int:
+    done = subprocess.run([sys.executable, "-c", PROGRAM.format(call=call)], capture_output=True, text=True, check=True)
+    return int(done.stdout)
+
+
+def test_pages_are_kept():
+    pages = 50 * 2**20 // 4096
+    assert faults("keep_memory()") < pages < faults("")
