@@ -1,6 +1,5 @@
 """Outputs appear whole or not at all: written beside their place, synced, then renamed."""
 
-import errno
 import json
 import os
 import shutil
@@ -10,7 +9,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
-from ml.errors import UserError
+from ml.errors import NO_SPACE, UserError, disk_is_full
 
 
 @contextmanager
@@ -27,9 +26,9 @@ def atomic_path(path: Path) -> Iterator[Path]:
         with tmp.open("rb") as file:
             os.fsync(file.fileno())
         tmp.replace(path)
-    except OSError as error:
-        if error.errno == errno.ENOSPC:
-            raise UserError(f"{path}: no space left on the disk; free some and run again") from error
+    except Exception as error:
+        if disk_is_full(str(error)):
+            raise UserError(f"{path}: {NO_SPACE}") from error
         raise
     finally:
         tmp.unlink(missing_ok=True)
@@ -50,9 +49,9 @@ def atomic_dir(path: Path) -> Iterator[Path]:
         yield tmp
         shutil.rmtree(path, ignore_errors=True)
         tmp.replace(path)
-    except OSError as error:
-        if error.errno == errno.ENOSPC:
-            raise UserError(f"{path}: no space left on the disk; free some and run again") from error
+    except Exception as error:
+        if disk_is_full(str(error)):
+            raise UserError(f"{path}: {NO_SPACE}") from error
         raise
     finally:
         shutil.rmtree(tmp, ignore_errors=True)

@@ -1,6 +1,5 @@
 """`arrcoc ...`: every command a user types. Each imports what it needs late, so that `--help` is there at once."""
 
-import errno
 import json
 import os
 import sys
@@ -10,7 +9,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from ml.errors import UserError
+from ml.errors import NO_SPACE, UserError, disk_is_full
 
 if TYPE_CHECKING:
     from ml.params import Params
@@ -304,10 +303,10 @@ def main() -> None:
         app()
     except UserError as error:
         _fail(str(error))
-    except OSError as error:
-        if error.errno != errno.ENOSPC:
+    except Exception as error:
+        if not disk_is_full(str(error)):
             raise
-        _fail(f"{error.filename or 'the disk'}: no space left; free some and run again")
+        _fail(NO_SPACE)
 
 
 def _workspace() -> "tuple[Workspace, Params]":

@@ -6,3 +6,12 @@ class UserError(Exception):
 
     The text is one line that names the file or key, the value found, the value wanted and the way out.
     """
+
+
+FULL = ("No space left on device", "database or disk is full", "disk I/O error")  # as the system and SQLite say it
+NO_SPACE = "no space left on the disk; free some and run again"
+
+
+def disk_is_full(message: str) -> bool:
+    """Whether an error's message says so, whoever wrote."""
+    return any(words in message for words in FULL)

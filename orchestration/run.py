@@ -11,7 +11,7 @@ import dagster as dg
 from dagster._core.storage.tags import ASSET_PARTITION_RANGE_END_TAG, ASSET_PARTITION_RANGE_START_TAG
 
 from ml import stages
-from ml.errors import UserError
+from ml.errors import NO_SPACE, UserError, disk_is_full
 from ml.params import Params
 from ml.pool import Pool, open_pool
 from ml.workspace import Workspace
@@ -173,6 +173,8 @@ class _Worker:
                 return "interrupted; the next run goes on where this one stopped"
             if link.cls_name == UserError.__name__:
                 return link.message.strip().removeprefix(f"{UserError.__module__}.{UserError.__name__}: ")
+        if any(disk_is_full(link.message) for link in chain):
+            return NO_SPACE
         self.outcome.crashed = True
         return "".join([*chain[-1].stack, chain[-1].message.strip()])
 

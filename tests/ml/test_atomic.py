@@ -1,6 +1,7 @@
 """Nothing half-written is ever seen."""
 
 import errno
+import sqlite3
 
 import pytest
 
@@ -38,3 +39,9 @@ def test_equal_values_are_equal_bytes(tmp_path):
     write_json(tmp_path / "a.json", {"x": 1, "y": 2})
     write_json(tmp_path / "b.json", {"y": 2, "x": 1})
     assert (tmp_path / "a.json").read_bytes() == (tmp_path / "b.json").read_bytes()
+
+
+def test_a_full_disk_in_the_words_of_sqlite(tmp_path):
+    with pytest.raises(UserError, match="no space left"), atomic_path(tmp_path / "out"):
+        raise sqlite3.OperationalError("database or disk is full")
+    assert not list(tmp_path.iterdir())
