@@ -1,11 +1,14 @@
 """Scores of predictions that any other model made: `arrcoc score`.
 
 A Parquet or JSONL file, a row a question of `queries/<benchmark>.parquet`: query_id and boxes (xywh, pixels), with
-scores where there are several; counts (COCO RLE, one a box), point (x, y) and the relevance benchmark's relevance as
-far as the model has them. For LVIS, query_id is `<category id>@<image>`. For captions and VQA: query_id and text.
+scores where there are several; counts (COCO RLE, one a box) and point (x, y) as far as the model has them. For LVIS,
+query_id is `<category id>@<image>`. For the relevance benchmark: query_id and relevance, and levels where known, one
+a given mask. For captions and VQA: query_id and text. Other columns are not read.
 """
 
 import json
+from collections.abc import Callable
+from dataclasses import dataclass
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Any
@@ -13,11 +16,14 @@ from typing import Any
 import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
+from numpy.typing import NDArray
 
 from ml.errors import UserError
-from ml.evaluation.outcomes import NOTHING
-from ml.evaluation.predictions import SPOKEN, Row, write
+from ml.evaluation.outcomes import NOTHING, image_sizes
+from ml.evaluation.predictions import GIVEN, SPOKEN, Row, write
+from ml.evaluation.relevance import LEVELS
 from ml.evaluation.scores import require, score
+from ml.masks import Masks
 from ml.params import Milestones
 
 EMPTY: Row = {"counts": [], "scores": [], "relevance": [], "grounding": [], "levels": []}
@@ -25,8 +31,45 @@ NEEDS = {  # column -> the scores that say nothing without it
     "counts": ("gIoU", "cIoU", "P@", "mask "),
     "point": ("pointing",),
     "levels": ("level accuracy",),
-    "relevance": ("grounding IoU",),
 }
+LARGEST = float(np.finfo(np.float32).max)  # predictions are kept in single precision
+
+
+@dataclass(frozen=True)
+class Asked:
+    """What a benchmark asks.
+
+    Attributes:
+        images: question -> its image, or a folder with a slash at its end where it is asked of all images there.
+        sizes: image -> (height, width).
+        given: image -> how many masks of it belong to the input.
+    """
+
+    benchmark: str
+    images: dict[str, str]
+    sizes: dict[str, tuple[int, int]]
+    given: dict[str, int]
+
+    @classmethod
+    def read(cls, data: Path, benchmark: str) -> "Asked":
+        """Of a folder of `benchmark_data`."""
+        queries = pq.read_table(data / "queries" / f"{benchmark}.parquet").to_pylist()
+        regions = data / "regions" / f"{benchmark}.parquet"
+        given = pq.read_table(regions).to_pylist() if regions.is_file() else []
+        return cls(
+            benchmark,
+            {row["query_id"]: row["image"] for row in queries},
+            image_sizes(data),
+            {row["image"]: len(row["counts"]) for row in given},
+        )
+
+    def image(self, query_id: str) -> str | None:
+        """The image that an answer is about; None where its id is that of no question."""
+        if query_id in self.images:
+            return self.images[query_id]
+        question, _, name = query_id.partition("@")
+        folder = self.images.get(question, "")
+        return folder + name if folder.endswith("/") else None
 
 
 def score_file(data: Path, path: Path, benchmark: str, milestones: Milestones, seed: int) -> dict[str, Any]:
@@ -39,11 +82,11 @@ def score_file(data: Path, path: Path, benchmark: str, milestones: Milestones, s
     known = sorted(file.stem for file in (data / "queries").glob("*.parquet"))
     if benchmark not in known:
         raise UserError(f"benchmark {benchmark!r} is unknown; {data} has {', '.join(known)}")
-    rows = _read(path)
-    _check(path, rows, data, benchmark)
+    rows, asked = _read(path), Asked.read(data, benchmark)
+    _check(path, rows, asked)
     columns = {name for row in rows for name, value in row.items() if value}
     with TemporaryDirectory() as folder:
-        write({benchmark: [_ranked(row) for row in rows]}, Path(folder))
+        write({benchmark: _answers(rows, asked)}, Path(folder))
         found = score(data, Path(folder), milestones, seed)
     hidden = ("ceiling", *(prefix for column, names in NEEDS.items() if column not in columns for prefix in names))
     scores = {
@@ -65,62 +108,114 @@ def _read(path: Path) -> list[Row]:
         raise UserError(f"{path}: not readable as Parquet or JSONL of predictions ({error})") from error
 
 
-def _check(path: Path, rows: list[Row], data: Path, benchmark: str) -> None:
-    questions = set(pq.read_table(data / "queries" / f"{benchmark}.parquet")["query_id"].to_pylist())
-    images = set(pq.read_table(data / "images.parquet")["image"].to_pylist())
+def _check(path: Path, rows: list[Row], asked: Asked) -> None:
     faults: list[str] = []
     seen: set[str] = set()
+    wrong = _checker(asked.benchmark)
     for number, row in enumerate(rows, 1):
-        wrong = _unsaid if benchmark in SPOKEN else _no_boxes
-        if fault := _fault(row, questions, seen) or wrong(row) or _foreign_image(row, benchmark, images):
+        query = str(row.get("query_id"))
+        if fault := _unasked(query, asked, seen) or wrong(row, asked.image(query) or "", asked):
             faults.append(f"row {number}: {fault}")
-        seen.add(str(row.get("query_id")))
+        seen.add(query)
     if faults or not rows:
         first = faults[0] if faults else "it has no rows"
-        raise UserError(f"{path}: {len(faults)} of {len(rows)} rows are no answers to {benchmark}; {first}")
+        raise UserError(f"{path}: {len(faults)} of {len(rows)} rows are no answers to {asked.benchmark}; {first}")
 
 
-def _fault(row: Row, questions: set[str], seen: set[str]) -> str | None:
-    query = str(row.get("query_id"))
-    if query.partition("@")[0] not in questions:
+def _checker(benchmark: str) -> Callable[[Row, str, Asked], str | None]:
+    """What finds the fault of a row, given its image, in the columns that are scored."""
+    if benchmark in SPOKEN:
+        return lambda row, image, asked: None if isinstance(row.get("text"), str) else "no text"
+    return _wrong_relevance if benchmark == GIVEN else _wrong_boxes
+
+
+def _unasked(query: str, asked: Asked, seen: set[str]) -> str | None:
+    image = asked.image(query)
+    if image is None:
         return f"query_id {query!r} is no question of this benchmark"
-    if query in seen:
-        return f"a second answer to {query!r}"
+    if image not in asked.sizes:
+        return f"query_id {query!r}: image {image!r} is not in the index; expected <question>@<image>"
+    return f"a second answer to {query!r}" if query in seen else None
+
+
+def _wrong_boxes(row: Row, image: str, asked: Asked) -> str | None:
+    boxes, scores = _numbers(row.get("boxes"), 4), _numbers(row.get("scores"))
+    if boxes is None:
+        return "boxes are not lists of four numbers, or not finite"
+    if (boxes[:, 2:] < 0).any():
+        return "a box's width or height is negative"
+    if scores is None:
+        return "scores are not a list of finite numbers"
+    counts = row.get("counts") or []
+    if not isinstance(counts, list):
+        return f"counts are {str(counts)[:40]!r}; expected a list of texts, one a box"
+    for name, length in {"scores": len(scores), "counts": len(counts)}.items():
+        if length not in (0, len(boxes)):
+            return f"{length} {name} for {len(boxes)} boxes"
+    if len(boxes) > 1 and not len(scores):
+        return "several boxes without scores"
+    return _wrong_counts(counts, asked.sizes[image]) or _wrong_point(row.get("point"), asked.sizes[image])
+
+
+def _wrong_counts(counts: list[Any], size: tuple[int, int]) -> str | None:
+    """pycocotools, which compares the masks, trusts their runs: those that do not fit the image never reach it."""
+    for index, reason in enumerate(Masks.sift(counts, size)[1]):
+        if reason:
+            return f"counts {index} are no mask of the image's {size[1]}x{size[0]}: {reason}"
     return None
 
 
-def _unsaid(row: Row) -> str | None:
-    return None if isinstance(row.get("text"), str) else "no text"
+def _wrong_point(point: Any, size: tuple[int, int]) -> str | None:
+    numbers = _numbers(point)
+    if numbers is None or len(numbers) not in (0, 2):
+        return f"point is {str(point)[:40]}; expected x, y in pixels"
+    if (numbers < -1).any() or (numbers > size[::-1][: len(numbers)]).any():  # a pixel of slack, as for boxes
+        return f"point {point} is outside the image's {size[1]}x{size[0]}"
+    return None
 
 
-def _no_boxes(row: Row) -> str | None:
+def _wrong_relevance(row: Row, image: str, asked: Asked) -> str | None:
+    relevance, levels, masks = _numbers(row.get("relevance")), row.get("levels") or [], asked.given[image]
+    if relevance is None or len(relevance) != masks or (relevance < 0).any() or (relevance > 1).any():
+        return f"relevance is {str(row.get('relevance'))[:40]}; expected {masks} numbers in 0..1, one a given mask"
+    if levels and not (isinstance(levels, list) and len(levels) == masks and all(level in LEVELS for level in levels)):
+        return f"levels are {str(levels)[:40]}; expected {masks}, one a given mask, of {', '.join(LEVELS)}"
+    return None
+
+
+def _numbers(value: Any, width: int | None = None) -> NDArray[np.float64] | None:
+    """Finite numbers float64 [n], with `width` [n, width], none for null; None where the value is anything else."""
     try:
-        boxes = np.asarray(row.get("boxes") or [], float).reshape(-1, 4)
-        scores = np.asarray(row.get("scores") or [], float)
-    except (ValueError, TypeError):
-        return "boxes are not lists of four numbers"
-    if not np.isfinite(boxes).all() or (boxes[:, 2:] < 0).any():
-        return "a box is not finite, or its width or height is negative"
-    lengths = {"scores": len(scores), "counts": len(row.get("counts") or [])}
-    for name, length in lengths.items():
-        if length not in (0, len(boxes)) and boxes.size:
-            return f"{length} {name} for {len(boxes)} boxes"
-    return "several boxes without scores" if len(boxes) > 1 and not len(scores) else None
-
-
-def _foreign_image(row: Row, benchmark: str, images: set[str]) -> str | None:
-    if benchmark != "lvis":
+        array = np.asarray([] if value is None else value)
+    except ValueError:  # rows of several lengths
         return None
-    image = f"lvis/{str(row['query_id']).partition('@')[2]}"
-    return None if image in images else f"image {image!r} is not in the index"
+    if not array.size:
+        array = np.empty((0, width) if width else 0)
+    sound = array.dtype.kind in "iuf" and array.ndim > 0 and array.shape[1:] == ((width,) if width else ())
+    return array.astype(np.float64) if sound and (np.abs(array) <= LARGEST).all() else None
+
+
+def _answers(rows: list[Row], asked: Asked) -> list[Row]:
+    """Rows of a predictions file; only what was checked goes on, and the image is the question's."""
+    keys: list[Row] = [{"query_id": str(row["query_id"]), "image": asked.image(str(row["query_id"]))} for row in rows]
+    if asked.benchmark in SPOKEN:
+        return [key | {"text": row["text"]} for key, row in zip(keys, rows, strict=True)]
+    if asked.benchmark != GIVEN:
+        return [_ranked(row) | key for key, row in zip(keys, rows, strict=True)]
+    # Levels are of an image: one of its rows may tell them for all.
+    levels = {image: [""] * masks for image, masks in asked.given.items()}
+    levels |= {key["image"]: row["levels"] for key, row in zip(keys, rows, strict=True) if row.get("levels")}
+    return [
+        NOTHING | EMPTY | key | {"relevance": row["relevance"], "levels": levels[key["image"]]}
+        for key, row in zip(keys, rows, strict=True)
+    ]
 
 
 def _ranked(row: Row) -> Row:
-    """The row with all columns of a predictions file, its boxes with the highest score first."""
-    filled = NOTHING | EMPTY | {name: value for name, value in row.items() if value is not None}
-    filled["image"] = filled.get("image") or f"lvis/{row['query_id'].partition('@')[2]}"
+    """The row's columns about boxes, those with the highest score first."""
+    filled = NOTHING | EMPTY | {name: row[name] for name in ("boxes", "counts", "scores", "point") if row.get(name)}
     count = len(filled["boxes"])
     filled["scores"] = filled["scores"] or [1.0] * count
-    order = np.argsort(-np.asarray(filled["scores"], float), kind="stable")[:count]
+    order = np.argsort(-np.asarray(filled["scores"], float), kind="stable")
     lists = {name: filled[name] for name in ("boxes", "counts", "scores") if len(filled[name]) == count}
     return filled | {name: [values[i] for i in order] for name, values in lists.items()}

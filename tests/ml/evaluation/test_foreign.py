@@ -3,6 +3,7 @@
 import json
 from pathlib import Path
 
+import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
@@ -10,7 +11,10 @@ import pytest
 from ml.errors import UserError
 from ml.evaluation.benchmark_data import build
 from ml.evaluation.foreign import score_file
+from ml.masks import Masks
 from ml.params import Params
+
+HUGE = Masks.from_dense(np.ones((1, 4000, 4000), bool)).to_strings()[0]  # a mask of another size
 
 
 @pytest.fixture
@@ -61,6 +65,15 @@ def test_detections_are_scored_by_box_alone(data: Path, tmp_path: Path, params: 
         ({"boxes": [[1, 2, -3, 4]], "scores": [1]}, "negative"),
         ({"scores": [1.0]}, "1 scores for 2 boxes"),
         ({"scores": []}, "several boxes without scores"),
+        ({"boxes": [1, 2, 3, 4], "scores": [1]}, "four numbers"),
+        ({"scores": [1.0, float("nan")]}, "finite numbers"),
+        ({"counts": ["PP", "??"]}, "counts 0 are no mask of the image's 128x96"),
+        ({"counts": [HUGE, HUGE]}, "a run length larger than the image"),
+        ({"counts": [1, 2]}, "counts is not a string"),
+        ({"counts": "mask"}, "expected a list of texts"),
+        ({"boxes": [], "scores": [], "counts": ["PP"]}, "1 counts for 0 boxes"),
+        ({"point": [1]}, "expected x, y in pixels"),
+        ({"point": [1, 97]}, "outside the image's 128x96"),
     ],
 )
 def test_what_is_no_answer_is_counted_and_named(
@@ -71,6 +84,49 @@ def test_what_is_no_answer_is_counted_and_named(
     with pytest.raises(UserError, match=r"1 of 12 rows are no answers to refcoco") as error:
         score_file(data, write(tmp_path / "p.jsonl", found), "refcoco", params.milestones, 0)
     assert reason in str(error.value)
+
+
+@pytest.mark.parametrize(
+    ("benchmark", "row", "reason"),
+    [
+        ("relevance", {"query_id": "4_0"}, "relevance is None; expected 3 numbers in 0..1"),
+        ("relevance", {"query_id": "4_0", "relevance": [1, 0]}, "expected 3 numbers in 0..1"),
+        ("relevance", {"query_id": "4_0", "relevance": [1, 0, 2]}, "expected 3 numbers in 0..1"),
+        ("relevance", {"query_id": "4_0", "relevance": [1, 0, 0], "levels": ["part"]}, "expected 3, one a given mask"),
+        ("relevance", {"query_id": "4_0", "relevance": [1, 0, 0], "levels": ["a", "b", "c"]}, "of part, object"),
+        ("lvis", {"query_id": "1@no.jpg", "image": "lvis/no.jpg"}, "image 'lvis/no.jpg' is not in the index"),
+        ("lvis", {"query_id": "1"}, "expected <question>@<image>"),
+        ("refcoco", {"query_id": "0_0@somewhere"}, "no question of this benchmark"),
+        ("flickr30k_captions", {"query_id": "7", "text": 5}, "no text"),
+    ],
+)
+def test_what_does_not_fit_the_question_is_named(
+    data: Path, tmp_path: Path, params: Params, benchmark: str, row: dict, reason: str
+) -> None:
+    with pytest.raises(UserError, match=f"1 of 1 rows are no answers to {benchmark}; row 1: ") as error:
+        score_file(data, write(tmp_path / "p.jsonl", [row]), benchmark, params.milestones, 0)
+    assert reason in str(error.value) and "\n" not in str(error.value)
+
+
+LEVELS = ["object", "object", "part"]
+
+
+@pytest.mark.parametrize(
+    ("columns", "expected"),
+    [
+        ([{}, {}], None),
+        ([{"image": "relevance/images/4.jpg"}, {"image": "elsewhere"}], None),
+        ([{"levels": LEVELS}, {"levels": LEVELS}], 100.0),
+        ([{"image": "elsewhere", "levels": LEVELS}, {"levels": []}], 100.0),  # told by one of the image's rows
+    ],
+)
+def test_levels_count_for_the_image_of_their_question(
+    data: Path, tmp_path: Path, params: Params, columns: list[dict], expected: float | None
+) -> None:
+    truth = pq.read_table(data / "truth" / "relevance.parquet").to_pylist()
+    found = [row | columns[int(row["query_id"][-1])] for row in truth]
+    scores = score_file(data, write(tmp_path / "p.jsonl", found), "relevance", params.milestones, 0)["scores"]
+    assert scores["relevance/val"].get("level accuracy") == expected and scores["relevance/val"]["accuracy"] == 100
 
 
 def test_an_unknown_benchmark_and_a_broken_file_are_one_line(data: Path, tmp_path: Path, params: Params) -> None:
