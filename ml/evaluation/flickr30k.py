@@ -98,7 +98,14 @@ def _members(folder: Path) -> list[tuple[str, str]]:
     if not any(path.is_file() for path in lists.values()):
         return [("test", path.stem) for path in sorted((folder / "Annotations").glob("*.xml"))]
     present = {split: path for split, path in lists.items() if path.is_file()}
-    return [(split, name) for split, path in present.items() for name in path.read_text().split()]
+    return [(split, name) for split, path in present.items() for name in _names(path)]
+
+
+def _names(path: Path) -> list[str]:
+    try:
+        return path.read_text(encoding="utf-8").split()
+    except (OSError, UnicodeDecodeError) as error:
+        raise UserError(f"{path}: not readable ({error}); expected an image id a line") from error
 
 
 def _add_image(benchmark: Benchmark, captions: Benchmark, folder: Path, split: str, name: str) -> None:

@@ -153,8 +153,10 @@ def _add_ref(
         return benchmark.refuse(item, "ann_id", ref["ann_id"], "of another image: instances.json of another release")
     if categories and annotation.get("category_id") not in categories:
         return benchmark.refuse(item, "category_id", annotation.get("category_id"), "unknown category_id")
-    size = (int(image["height"]), int(image["width"]))
-    name = image["file_name"]
+    try:
+        size, name = (int(image["height"]), int(image["width"])), str(image["file_name"])
+    except (KeyError, TypeError, ValueError, OverflowError) as error:
+        return benchmark.refuse(item, "image", image, f"malformed image ({type(error).__name__}: {error})")
     path = find_image(folder, [f"{place}/{name}".removeprefix("./") for place in IMAGE_FOLDERS])
     if path is None:
         other = OTHER_EDITION.fullmatch(Path(name).name)

@@ -30,7 +30,7 @@ def read_relevance(folder: Path) -> list[Benchmark]:
     for number, line in enumerate(lines, 1):
         try:
             _add_image(benchmark, folder, json.loads(line))
-        except (ValueError, KeyError, TypeError) as error:
+        except (ValueError, KeyError, IndexError, TypeError, AttributeError, OverflowError) as error:
             benchmark.refuse(f"line {number}", "line", line, f"{type(error).__name__}: {error}")
     return [benchmark]
 
@@ -40,6 +40,8 @@ def _add_image(benchmark: Benchmark, folder: Path, row: Any) -> None:
     if image is None:
         return benchmark.refuse(row["image_id"], "file_name", row["file_name"], "image is missing")
     masks = row["masks"]
+    if not masks:
+        raise ValueError("no masks")
     size = (int(masks[0]["size"][0]), int(masks[0]["size"][1]))
     counts = [to_counts({"counts": mask["counts"], "size": mask["size"]}, size) for mask in masks]
     levels, parents = [mask["level"] for mask in masks], [int(mask["parent"]) for mask in masks]

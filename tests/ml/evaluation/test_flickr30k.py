@@ -41,3 +41,9 @@ def test_broken_annotations_are_rejected_and_named(folders: dict[str, Path], tmp
     assert not benchmark.examples and "7.xml" in benchmark.rejected[0].reason
     with pytest.raises(UserError, match="Sentences"):
         read_flickr30k(tmp_path)
+
+
+def test_a_list_of_images_that_is_no_text_is_named(folders: dict[str, Path]) -> None:
+    (folders["flickr30k"] / "val.txt").write_bytes(b"7\xff\n")
+    with pytest.raises(UserError, match=r"val\.txt: not readable .*; expected an image id a line"):
+        read_flickr30k(folders["flickr30k"])

@@ -97,6 +97,18 @@ def test_broken_refs_are_rejected_with_a_reason(folders: dict[str, Path]) -> Non
     assert len(benchmark.examples) == 2
 
 
+@pytest.mark.parametrize("change", [{"height": None}, {"width": float("inf")}, {"file_name": ...}, {"height": ...}])
+def test_refs_of_a_malformed_image_are_refused(folders: dict[str, Path], change: dict) -> None:
+    path = folders["refcoco"] / "refcoco" / "instances.json"
+    instances = json.loads(path.read_text())
+    image = instances["images"][0] | change
+    instances["images"][0] = {name: value for name, value in image.items() if value is not ...}
+    path.write_text(json.dumps(instances))
+    (benchmark,) = read_refcoco(folders["refcoco"])
+    assert [reject.field for reject in benchmark.rejected] == ["image"] * 3 and len(benchmark.examples) == 9
+    assert benchmark.rejected[0].reason.startswith("malformed image")
+
+
 def test_missing_files_are_named(folders: dict[str, Path], tmp_path: Path) -> None:
     with pytest.raises(UserError, match=r"refs\(unc\)\.p"):
         read_refcoco(tmp_path)

@@ -24,6 +24,12 @@ def test_masks_are_input_and_relevance_is_truth(folders: dict[str, Path]) -> Non
         (lambda row: row["masks"][0].update(level="thing"), "level 'thing'"),
         (lambda row: row["masks"][0].update(parent=0), "parent"),
         (lambda row: row["masks"][0].update(counts="??"), "mask 0"),
+        (lambda row: row["masks"][0].update(parent=float("inf")), "OverflowError"),
+        (lambda row: row["masks"][0].update(size=[96]), "IndexError"),
+        (lambda row: row["masks"][0].update(size=96), "TypeError"),
+        (lambda row: row.update(masks=[]), "no masks"),
+        (lambda row: row.update(masks=[1, 2]), "TypeError"),
+        (lambda row: row.update(queries=[{"text": "car", "kind": "x", "relevance": [0, 0, 0]}, 5]), "TypeError"),
         (lambda row: row.update(file_name="gone.jpg"), "image is missing"),
     ],
 )
