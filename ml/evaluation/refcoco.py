@@ -68,8 +68,9 @@ def read_refcoco(folder: Path) -> list[Benchmark]:
     """Those of RefCOCO, RefCOCO+ and RefCOCOg that `folder` holds, in the layout of the `refer` tools or as CSV.
 
     Raises:
-        UserError: none of them is there, or a file is broken as a whole.
+        UserError: none of them is there, one is there twice, or a file is broken as a whole.
     """
+    _refuse_two_sources(folder)
     found = [
         _read_pickled(folder, name, split_by)
         for name in NAMES
@@ -88,6 +89,17 @@ def read_refcoco(folder: Path) -> list[Benchmark]:
             "point params.benchmarks.refcoco at the folder that holds them"
         )
     return found + exported
+
+
+def _refuse_two_sources(folder: Path) -> None:
+    """Refs and an export of one benchmark would go by one name, and one would take the other's place."""
+    for name in NAMES:
+        for split_by in SPLIT_BYS[name]:
+            pickled = folder / name / f"refs({split_by}).p"
+            exports = _exports(folder, name, split_by)
+            if exports and pickled.is_file():
+                named = benchmark_name(name, split_by)
+                raise UserError(f"{pickled} and {exports[0][1]} both hold {named}; expected one: move the other away")
 
 
 def benchmark_name(name: str, split_by: str) -> str:

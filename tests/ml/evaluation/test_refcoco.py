@@ -160,6 +160,16 @@ def test_a_jsonl_export_is_read_as_the_csv_is(samples: Path, tmp_path: Path) -> 
     assert ours.examples == theirs and len(theirs) == 9
 
 
+def test_refs_beside_an_export_of_the_same_benchmark_are_refused(folders: dict[str, Path]) -> None:
+    export = folders["refcoco"] / "refcoco_unc_val.jsonl"
+    export.write_text("")
+    with pytest.raises(UserError) as error:
+        read_refcoco(folders["refcoco"])
+    assert "refs(unc).p and " in str(error.value) and f"{export} both hold refcoco; " in str(error.value)
+    export.rename(folders["refcoco"] / "refcoco_google_val.jsonl")  # another benchmark by name
+    assert [b.name for b in read_refcoco(folders["refcoco"])] == ["refcoco", "refcoco_google"]
+
+
 def test_another_releases_annotations_and_unknown_categories_are_refused(folders: dict[str, Path]) -> None:
     """Ids of one release mean other objects in another: without the check, wrong boxes would be the truth."""
     path = folders["refcoco"] / "refcoco" / "instances.json"
