@@ -140,8 +140,11 @@ def _fault(annotation: Any, image: Image, seen: set[int]) -> tuple[str, str, obj
     return None
 
 
-def _integer(value: Any) -> str:
-    return "" if type(value) is int and abs(value) < 2**63 else "not an integer of 64 bits"
+def _identity(value: Any) -> str:
+    """An id goes into int64 columns, where -1 stands for none."""
+    if type(value) is not int or abs(value) >= 2**63:
+        return "not an integer of 64 bits"
+    return "" if value >= 0 else "negative"
 
 
 def _side(value: Any) -> str:
@@ -180,9 +183,9 @@ def _points(value: Any) -> str:
 
 
 _pair = _numbers(2)
-IMAGE_FIELDS = {"image_id": _integer, "width": _side, "height": _side, "file_name": _text}
+IMAGE_FIELDS = {"image_id": _identity, "width": _side, "height": _side, "file_name": _text}
 MASK_FIELDS = {
-    "id": _integer,
+    "id": _identity,
     "segmentation": _object,
     "bbox": _numbers(4),
     "area": _number,

@@ -100,6 +100,8 @@ def test_numbers_are_rounded_as_python_rounds_them(
         lambda raw: raw["annotations"][0].update(stability_score=12345678901234567.5),
         lambda raw: raw["annotations"][0].update(id=11),
         lambda raw: raw["annotations"][0].update(id=1.0),
+        lambda raw: raw["annotations"][0].update(id=-1),
+        lambda raw: raw["image"].update(image_id=-1),
         lambda raw: raw["annotations"][0].pop("crop_box"),
         lambda raw: raw["annotations"][0]["segmentation"].update(size=[48, 32]),
         lambda raw: raw["annotations"][0]["segmentation"].update(counts="0é"),
