@@ -1,5 +1,6 @@
 """What a benchmark reader returns: examples, regions that belong to the input, and what was refused."""
 
+from collections import Counter
 from collections.abc import Iterable
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -51,6 +52,7 @@ class Benchmark:
         answers: truth that is no example's own: rows of {"query_id", ...}.
         regions: rows of {"image", "counts"}: masks that belong to the input.
         region_truth: rows of {"image", ...}: what is known of those masks.
+        lost: how many questions the refused rows take along; where all are asked of every image, see `worth`.
     """
 
     name: str
@@ -61,10 +63,26 @@ class Benchmark:
     region_truth: list[dict[str, Any]] = field(default_factory=list)
     rejected: list[Reject] = field(default_factory=list)
     left_out: dict[str, int] = field(default_factory=dict)  # sound rows that the protocol does not score, by reason
+    lost: int = 0
 
-    def refuse(self, item: object, name: str, value: object, reason: str) -> None:
-        """Note a row that is left out."""
+    def refuse(self, item: object, name: str, value: object, reason: str, lost: int = 1) -> None:
+        """Note a row that is left out, and how many questions are lost with it."""
         self.rejected.append(Reject(str(item), name, str(value)[:80], reason))
+        self.lost += lost
+
+    @property
+    def asks_all(self) -> bool:
+        """Whether every question is asked of every image: what can be lost is then images and annotations."""
+        return any(example.image == "" for example in self.examples)
+
+    def worth(self) -> Counter[str]:
+        """Image -> its questions; where all are asked of every image, the image itself and its annotations."""
+        if not self.asks_all:
+            return Counter(example.image for example in self.examples)
+        annotations = Counter(dict.fromkeys(self.images, 1))
+        for row in self.answers:
+            annotations[row["image"]] += len(row["boxes"])
+        return annotations
 
     def leave_out(self, reason: str) -> None:
         """Count a sound row that the protocol does not score."""

@@ -117,20 +117,23 @@ def _check_images(name: str, folder: Path, benchmarks: list[Benchmark]) -> tuple
 
 
 def _keep_sound(benchmark: Benchmark, unsound: dict[str, str]) -> None:
+    worth = benchmark.worth()
     for path in sorted(unsound.keys() & benchmark.images.keys()):
-        benchmark.refuse(path, "image", path, unsound[path])
+        benchmark.refuse(path, "image", path, unsound[path], lost=worth[path])
     benchmark.examples = [example for example in benchmark.examples if example.image not in unsound]
     for rows in (benchmark.answers, benchmark.regions, benchmark.region_truth):
         rows[:] = [row for row in rows if row["image"] not in unsound]
+    benchmark.images = {path: size for path, size in benchmark.images.items() if path not in unsound}
 
 
 def _limit_rejects(benchmark: Benchmark, folder: Path, limit: float) -> None:
-    kept, refused = len(benchmark.examples), len(benchmark.rejected)
-    if kept == 0 or refused > limit * (kept + refused):
+    kept, lost = benchmark.worth().total(), benchmark.lost
+    if kept == 0 or lost > limit * (kept + lost):
         reasons = Counter(f"{reject.field}: {reject.reason}" for reject in benchmark.rejected)
         worst = "; ".join(f"{count} x {reason}" for reason, count in reasons.most_common(3)) or "nothing to read"
+        unit = "images and annotations" if benchmark.asks_all else "questions"
         raise UserError(
-            f"{folder}: {benchmark.name}: {refused} of {kept + refused} rows are broken ({worst}); "
+            f"{folder}: {benchmark.name}: {lost} of {kept + lost} {unit} are lost to broken rows ({worst}); "
             "complete the folder, or raise params.quality.max_reject_fraction"
         )
 

@@ -86,10 +86,7 @@ def read_flickr30k(folder: Path) -> list[Benchmark]:
             raise UserError(f"{folder / part}: no such folder; point params.benchmarks.flickr30k at its parent")
     phrases, captions = Benchmark("flickr30k"), Benchmark("flickr30k_captions")
     for split, name in _members(folder):
-        try:
-            _add_image(phrases, captions, folder, split, name)
-        except UserError as error:
-            phrases.refuse(name, "image", name, str(error))
+        _add_image(phrases, captions, folder, split, name)
     return [phrases, captions]
 
 
@@ -109,14 +106,20 @@ def _names(path: Path) -> list[str]:
 
 
 def _add_image(benchmark: Benchmark, captions: Benchmark, folder: Path, split: str, name: str) -> None:
+    def lose(part: str, value: str, reason: str) -> None:
+        benchmark.refuse(name, part, value, reason, lost=_visible(folder, name))
+        captions.refuse(name, part, value, reason)
+
     path = find_image(folder, [f"{place}/{name}.jpg" for place in ("flickr30k-images", "images")])
     if path is None:
-        return benchmark.refuse(name, "image", f"{name}.jpg", "image is missing")
-    entities = read_entities(folder / "Annotations" / f"{name}.xml")
+        return lose("image", f"{name}.jpg", "image is missing")
     try:
-        sentences = (folder / "Sentences" / f"{name}.txt").read_text(encoding="utf-8").splitlines()
+        entities = read_entities(folder / "Annotations" / f"{name}.xml")
+        sentences = _sentences(folder, name)
+    except UserError as error:
+        return lose("image", name, str(error))
     except (OSError, UnicodeDecodeError) as error:
-        return benchmark.refuse(name, "Sentences", f"{name}.txt", f"not readable ({error})")
+        return lose("Sentences", f"{name}.txt", f"not readable ({error})")
     benchmark.images[path] = captions.images[path] = entities.size
     told = {"references": [plain_sentence(line) for line in sentences]}
     captions.examples.append(Example(name, split, path, entities.size, "", "caption", told))
@@ -126,8 +129,25 @@ def _add_image(benchmark: Benchmark, captions: Benchmark, folder: Path, split: s
     return None
 
 
+def _sentences(folder: Path, name: str) -> list[str]:
+    return (folder / "Sentences" / f"{name}.txt").read_text(encoding="utf-8").splitlines()
+
+
+def _visible(folder: Path, name: str) -> int:
+    """How many phrases an image's sentences mark in the picture: those lost with it, 1 where they are not readable."""
+    try:
+        marked = [phrase for line in _sentences(folder, name) for phrase in parse_sentence(line)]
+    except (OSError, UnicodeDecodeError):
+        return 1
+    return sum(not _is_invisible(phrase) for phrase in marked)
+
+
+def _is_invisible(phrase: Phrase) -> bool:
+    return phrase.entity == "0" or "notvisual" in phrase.types
+
+
 def _add_phrase(benchmark: Benchmark, entities: Entities, phrase: Phrase, query_id: str, split: str, path: str) -> None:
-    if phrase.entity == "0" or "notvisual" in phrase.types:
+    if _is_invisible(phrase):
         return benchmark.leave_out("notvisual")
     boxes = entities.boxes.get(phrase.entity)
     if boxes is None:

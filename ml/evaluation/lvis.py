@@ -82,7 +82,8 @@ def _add_image(
     candidates += [f"{place}{name}" for name in (named, url.name) if name for place in ("images/", "")]
     path = find_image(folder, candidates)
     if path is None:
-        return benchmark.refuse(f"image {image['id']}", "file_name", named, "image is missing")
+        lost = 1 + len(annotations)
+        return benchmark.refuse(f"image {image['id']}", "file_name", named, "image is missing", lost)
     size = (int(image["height"]), int(image["width"]))
     benchmark.images[path] = size
     loose = set(image.get("not_exhaustive_category_ids", []))

@@ -10,6 +10,7 @@ import pickle
 import re
 from collections import Counter
 from collections.abc import Iterator
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -158,28 +159,29 @@ def _add_ref(
         return benchmark.refuse("ref", "ref", ref, f"malformed ref ({type(error).__name__}: {error})")
     if split == "train":
         return None
+    refuse = partial(benchmark.refuse, item, lost=len(sentences))
     if annotation is None or image is None:
         missing = "ann_id" if annotation is None else "image_id"
-        return benchmark.refuse(item, missing, ref[missing], "not in instances.json")
+        return refuse(missing, ref[missing], "not in instances.json")
     if annotation.get("image_id") != ref["image_id"]:
-        return benchmark.refuse(item, "ann_id", ref["ann_id"], "of another image: instances.json of another release")
+        return refuse("ann_id", ref["ann_id"], "of another image: instances.json of another release")
     if categories and annotation.get("category_id") not in categories:
-        return benchmark.refuse(item, "category_id", annotation.get("category_id"), "unknown category_id")
+        return refuse("category_id", annotation.get("category_id"), "unknown category_id")
     try:
         size, name = (int(image["height"]), int(image["width"])), str(image["file_name"])
     except (KeyError, TypeError, ValueError, OverflowError) as error:
-        return benchmark.refuse(item, "image", image, f"malformed image ({type(error).__name__}: {error})")
+        return refuse("image", image, f"malformed image ({type(error).__name__}: {error})")
     path = find_image(folder, [f"{place}/{name}".removeprefix("./") for place in IMAGE_FOLDERS])
     if path is None:
         other = OTHER_EDITION.fullmatch(Path(name).name)
         reason = "a name of COCO 2017; RefCOCO's images are of train2014" if other else "image is missing"
-        return benchmark.refuse(item, "file_name", name, reason)
+        return refuse("file_name", name, reason)
     if problem := check_box(annotation.get("bbox"), size):
-        return benchmark.refuse(item, "bbox", annotation.get("bbox"), problem)
+        return refuse("bbox", annotation.get("bbox"), problem)
     try:
         counts = [to_counts(annotation.get("segmentation"), size)]
     except ValueError as error:
-        return benchmark.refuse(item, "segmentation", annotation.get("segmentation"), str(error))
+        return refuse("segmentation", annotation.get("segmentation"), str(error))
     distractors = alike[annotation.get("image_id"), annotation.get("category_id")] - 1
     truth = {"boxes": [[float(v) for v in annotation["bbox"]]], "counts": counts, "distractors": distractors}
     benchmark.images[path] = size

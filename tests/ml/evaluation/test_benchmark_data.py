@@ -76,22 +76,22 @@ FAULTS: dict[str, tuple[str, Callable[[Path], None], str]] = {
     "missing images": (
         "refcoco",
         lambda folder: shutil.rmtree(folder / "images"),
-        "refcoco: 12 of 12 rows are broken (12 x file_name: image is missing)",
+        "refcoco: 12 of 12 questions are lost to broken rows (12 x file_name: image is missing)",
     ),
     "refs without annotations": (
         "refcoco",
         lambda folder: change(folder / INSTANCES, "annotations", id=99),
-        "refcoco: 12 of 12 rows are broken (12 x ann_id: not in instances.json)",
+        "refcoco: 12 of 12 questions are lost to broken rows (12 x ann_id: not in instances.json)",
     ),
     "boxes outside": (
         "refcoco",
         lambda folder: change(folder / INSTANCES, "annotations", bbox=[100, 90, 60, 60]),
-        "refcoco: 12 of 12 rows are broken (12 x bbox: box outside the image)",
+        "refcoco: 12 of 12 questions are lost to broken rows (12 x bbox: box outside the image)",
     ),
     "empty polygons": (
         "refcoco",
         lambda folder: change(folder / INSTANCES, "annotations", segmentation=[]),
-        "refcoco: 12 of 12 rows are broken (12 x segmentation: empty segmentation)",
+        "refcoco: 12 of 12 questions are lost to broken rows (12 x segmentation: empty segmentation)",
     ),
     "names of train2017": (
         "refcoco",
@@ -111,7 +111,7 @@ FAULTS: dict[str, tuple[str, Callable[[Path], None], str]] = {
     "unknown categories": (
         "lvis",
         lambda folder: change(folder / LVIS, "annotations", category_id=4000),
-        "lvis: 3 of 6 rows are broken (3 x category_id: unknown category_id)",
+        "lvis: 3 of 4 images and annotations are lost to broken rows (3 x category_id: unknown category_id)",
     ),
     "images of another size": (
         "lvis",
@@ -123,12 +123,37 @@ FAULTS: dict[str, tuple[str, Callable[[Path], None], str]] = {
         lambda folder: (folder / "Annotations/7.xml").write_text(
             (folder / "Annotations/7.xml").read_text().replace("<xmax>38", "<xmax>380")
         ),
-        "flickr30k: 1 of 2 rows are broken (1 x bndbox: box outside the image)",
+        "flickr30k: 1 of 2 questions are lost to broken rows (1 x bndbox: box outside the image)",
+    ),
+    "an image without its phrases": (
+        "flickr30k",
+        lambda folder: shutil.rmtree(folder / "flickr30k-images"),
+        "flickr30k: 3 of 3 questions are lost to broken rows (1 x image: image is missing)",
+    ),
+    "an image without its queries": (
+        "relevance",
+        lambda folder: (folder / "images/4.jpg").unlink(),
+        "relevance: 2 of 4 questions are lost to broken rows (1 x file_name: image is missing)",
+    ),
+    "a picture with all its questions": (
+        "refcoco",
+        lambda folder: (folder / "images/train2014/COCO_train2014_000000000001.jpg").write_bytes(b"no image"),
+        "refcoco: 3 of 12 questions are lost to broken rows (1 x image: not readable as an image (UserError))",
+    ),
+    "a picture with all its annotations": (
+        "lvis",
+        lambda folder: (folder / "images/000000000003.jpg").write_bytes(b"no image"),
+        "lvis: 4 of 4 images and annotations are lost to broken rows (1 x image: not readable as an image (UserError))",
+    ),
+    "missing images of annotations": (
+        "lvis",
+        lambda folder: shutil.rmtree(folder / "images"),
+        "lvis: 4 of 4 images and annotations are lost to broken rows (1 x file_name: image is missing)",
     ),
     "questions without images": (
         "vqa",
         lambda folder: shutil.rmtree(folder / "val2014"),
-        "vqa: 3 of 3 rows are broken (3 x image_id: image is missing)",
+        "vqa: 3 of 3 questions are lost to broken rows (3 x image_id: image is missing)",
     ),
 }
 
