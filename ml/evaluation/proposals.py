@@ -21,6 +21,7 @@ from ml.models.sam import Sam
 from ml.params import Evaluation
 
 POINTS_PER_BATCH = 64
+RESIZED = 16  # masks brought to the image's size at a time
 NEARNESS = 4.0  # weight of a point's place, in image sides, against its unit feature: plain ground is spread over
 
 
@@ -49,7 +50,7 @@ def propose(sam: Sam, features: Tensor, size: tuple[int, int], params: Evaluatio
     if not len(kept):
         nothing = np.empty(0, np.float32)
         return Proposals(Masks.parse([], size), nothing, nothing)
-    masks = Masks.from_dense(_to_image(logits[kept], frame, size, sam.image_size))
+    masks = _to_image(logits[kept], frame, size, sam.image_size)
     solid = masks.areas() > 0
     scores = (values[kept].numpy()[solid] for values in (ious, stability))
     return Proposals(masks.select(solid), *scores)
@@ -119,7 +120,16 @@ def _distinct(masks: Tensor, limit: float, most: int) -> list[int]:
     return kept
 
 
-def _to_image(logits: Tensor, frame: tuple[int, int], size: tuple[int, int], side: int) -> NDArray[np.bool_]:
+def _to_image(logits: Tensor, frame: tuple[int, int], size: tuple[int, int], side: int) -> Masks:
+    """Low-resolution logits `[M, S/4, S/4]` as masks of the image's size.
+
+    A few at a time: 300 masks of a photo of 12 megapixels are 14 GB of logits.
+    """
+    chunks = [Masks.from_dense(_resized(chunk, frame, size, side)) for chunk in logits.split(RESIZED)]
+    return Masks.concatenate(chunks, size)
+
+
+def _resized(logits: Tensor, frame: tuple[int, int], size: tuple[int, int], side: int) -> NDArray[np.bool_]:
     """Low-resolution logits `[M, S/4, S/4]` as masks bool `[M, H, W]`, resized as SAM does: frame, crop, image."""
     framed = F.interpolate(logits[:, None], (side, side), mode="bilinear", align_corners=False)
     cropped = framed[..., : frame[0], : frame[1]]

@@ -5,7 +5,8 @@ import pytest
 import torch
 from segment_anything import SamAutomaticMaskGenerator, SamPredictor
 
-from ml.evaluation.proposals import _distinct, prompts, propose
+from ml.evaluation.proposals import RESIZED, _distinct, _resized, _to_image, prompts, propose
+from ml.masks import Frame, Masks
 from ml.models.sam import Sam, to_frame
 from ml.params import Params
 
@@ -72,3 +73,11 @@ def test_near_duplicates_are_dropped_in_order() -> None:
     assert _distinct(masks, 0.8, 10) == [0, 2]  # the last one is empty
     assert _distinct(masks, 0.95, 10) == [0, 1, 2]
     assert _distinct(masks, 0.95, 2) == [0, 1]
+
+
+@pytest.mark.parametrize("size", SIZES)
+def test_masks_resized_a_few_at_a_time_are_the_same(size: tuple[int, int]) -> None:
+    logits = torch.randn(2 * RESIZED + 3, 32, 32, generator=torch.Generator().manual_seed(3))
+    frame = Frame(None, False, 128).resized(size)
+    whole = Masks.from_dense(_resized(logits, frame, size, 128))
+    assert _to_image(logits, frame, size, 128).to_strings() == whole.to_strings() and whole.areas().all()
