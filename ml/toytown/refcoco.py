@@ -52,10 +52,10 @@ def write_refcoco(folder: Path, params: Params) -> None:
         {"id": number, "name": kind, "supercategory": KINDS[kind].flickr_type} for kind, number in CATEGORY.items()
     ]
     instances = {"info": INFO, "licenses": [], "images": release.images, "categories": categories}
+    text = json.dumps({**instances, "annotations": release.annotations})  # the three sets share it
     for name, split_by in SETS.items():
         (folder / name).mkdir(parents=True, exist_ok=True)
         (folder / name / f"refs({split_by}).p").write_bytes(pickle.dumps(release.refs[name], protocol=2))
-        text = json.dumps({**instances, "annotations": release.annotations})
         (folder / name / "instances.json").write_text(text, encoding="utf-8")
 
 

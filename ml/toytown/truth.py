@@ -49,7 +49,7 @@ class Truth:
 
     def relevance_to(self, targets: tuple[int, ...], masks: Masks) -> np.ndarray:
         """float64 [n]: of each mask, the greatest IoU with a node that is meant."""
-        return self.masks.iou(masks)[list(targets)].max(0, initial=0.0)
+        return self.masks.select(list(targets)).iou(masks).max(0, initial=0.0)
 
     def _parent(self, node: int, shown: np.ndarray, iou: np.ndarray) -> int:
         """The best mask of the first ancestor that any mask shows."""

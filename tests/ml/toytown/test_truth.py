@@ -56,3 +56,10 @@ def test_nonsense_is_relevant_to_nothing(told):
 
 def test_truth_by_image_id(few):
     assert truth_of_image(image_id(2, 5, few), few).drawing.scene == truth(2, 5, few).drawing.scene
+
+
+def test_relevance_to_some_nodes_is_that_of_their_overlaps(told):
+    masks = told.masks.select(np.arange(len(told.masks))[::2])
+    every = told.masks.iou(masks)
+    for targets in ((), (0,), tuple(range(len(every)))[1::2]):
+        assert (told.relevance_to(targets, masks) == every[list(targets)].max(0, initial=0.0)).all()
