@@ -17,11 +17,6 @@ MIN_SIDE = 24.0  # pixels of the image that a crop shows at least: a wheel alone
 Image = NDArray[np.uint8]
 
 
-def masked_crop(image: Image, masks: Masks, index: int, size: int, margin: float) -> Image:
-    """The masked crop of one mask of `image` `[H, W, 3]`: uint8 `[size, size, 3]`; see `masked_crops`."""
-    return masked_crops(image, masks.select([index]), size, margin)[0]
-
-
 def masked_crops(image: Image, masks: Masks, size: int, margin: float) -> Image:
     """The masked crops of all masks of an RGB image: uint8 `[n, size, size, 3]`.
 

@@ -11,7 +11,7 @@ from typing import NamedTuple
 
 BLOCK = 512
 MAX_EXTENSION = 1 << 20  # bytes of a long name or a pax header; real ones have a few hundred
-FILE, DIRECTORY = b"\x000", b"5"
+DIRECTORY = b"5"
 LONG_NAME, LONG_LINK, PAX, PAX_GLOBAL = b"L", b"K", b"x", b"g"
 KINDS = {b"1": "a hard link", b"2": "a symbolic link", b"3": "a device", b"4": "a device", b"6": "a pipe"}
 
@@ -64,15 +64,15 @@ def _walk(fd: int, end: int) -> Iterator[Member]:
             if header is None:
                 return
             kind = header[156:157]
-            data, size = position + BLOCK, _number(header[124:136], position)
+            data, size = position + BLOCK, _number(header[124:136])
             if kind in (LONG_NAME, LONG_LINK, PAX, PAX_GLOBAL):
                 text = _extension(fd, data, size, end)
                 if kind == LONG_NAME:
                     name = _text(text.split(b"\0", 1)[0])
                 elif kind == PAX:
-                    pax = _pax(text, position)
+                    pax = _pax(text)
             else:
-                size = _pax_size(pax, size, position)
+                size = _pax_size(pax, size)
                 yield _member(header, pax.get("path") or name or _name(header), data, size, end)
                 pax, name = {}, ""
                 if data + size > end:
@@ -90,7 +90,7 @@ def _header(fd: int, position: int, end: int) -> bytes | None:
         raise _BrokenError(f"the archive is cut: {end} bytes, no end marker")
     if not any(header):
         return None
-    stored = _number(header[148:156], position)
+    stored = _number(header[148:156])
     letters = (header[:148] + header[156:]).replace(b"\0", b"")  # most are none, and add nothing
     if stored != sum(letters) + 8 * ord(" "):
         raise _BrokenError("a tar header with a wrong checksum")
@@ -121,7 +121,7 @@ def _name(header: bytes) -> str:
     return f"{prefix}/{name}" if prefix else name
 
 
-def _number(field: bytes, position: int) -> int:
+def _number(field: bytes) -> int:
     """An octal field, or GNU's base 256."""
     if field[0] == 0x80:
         return int.from_bytes(field[1:], "big")
@@ -140,7 +140,7 @@ def _extension(fd: int, offset: int, size: int, end: int) -> bytes:
     return os.pread(fd, size, offset)
 
 
-def _pax(text: bytes, position: int) -> dict[str, str]:
+def _pax(text: bytes) -> dict[str, str]:
     """Records of `length key=value\\n`."""
     found, at = dict[str, str](), 0
     while at < len(text) and text[at] != 0:
@@ -153,7 +153,7 @@ def _pax(text: bytes, position: int) -> dict[str, str]:
     return found
 
 
-def _pax_size(pax: dict[str, str], size: int, position: int) -> int:
+def _pax_size(pax: dict[str, str], size: int) -> int:
     if "size" not in pax:
         return size
     if not (pax["size"].isascii() and pax["size"].isdigit() and len(pax["size"]) < 20):
