@@ -1,5 +1,6 @@
 """`arrcoc predict`: one image, one query, from the released package; a picture of the answer beside it."""
 
+import io
 from pathlib import Path
 from typing import Any
 
@@ -18,6 +19,7 @@ from ml.workspace import Workspace
 COLOURS = {"part": (255, 196, 0), "object": (0, 200, 120), "group": (60, 140, 255), "scene": (200, 90, 255)}
 PANEL = 640  # pixels, the longest side of each of the two panels
 SHOWN = 5  # masks in the legend
+PNG = b"\x89PNG"  # how every one begins
 
 
 def predict(ws: Workspace, image: Path, query: str, out: Path | None = None) -> dict[str, Any]:
@@ -38,16 +40,32 @@ def predict(ws: Workspace, image: Path, query: str, out: Path | None = None) -> 
 
 
 def read_image(path: Path) -> NDArray[np.uint8]:
-    """An RGB image file as uint8 `[H, W, 3]`.
+    """A JPEG or PNG file as uint8 RGB `[H, W, 3]`.
 
     Raises:
         UserError: missing, or not an image that can be decoded.
     """
     try:
-        return decode(path.read_bytes())
-    except (OSError, ValueError, UserError, Image.DecompressionBombError) as error:
+        return decode_image(path.read_bytes())
+    except (OSError, UserError) as error:
         reason = " ".join(str(error).split())[:160]
         raise UserError(f"{path}: not readable as an image ({reason}); give a JPEG or PNG file") from error
+
+
+def decode_image(data: bytes) -> NDArray[np.uint8]:
+    """The bytes of a JPEG or PNG as uint8 RGB `[H, W, 3]`; grey is spread over the channels, transparency dropped.
+
+    Raises:
+        UserError: neither of the two, or broken.
+    """
+    if not data.startswith(PNG):
+        return decode(data)  # as the model was trained
+    try:
+        with Image.open(io.BytesIO(data), formats=["PNG"]) as image:
+            deep = image.mode.startswith("I")  # 16 bits, which Pillow would clip at 255
+            return np.array((image.point(lambda value: value / 256, "L") if deep else image).convert("RGB"))
+    except (OSError, ValueError, SyntaxError, Image.DecompressionBombError) as error:  # SyntaxError: a broken chunk
+        raise UserError(f"a PNG of {len(data)} bytes can't be decoded: {error}") from error
 
 
 def overlay(image: NDArray[np.uint8], found: dict[str, Any]) -> Image.Image:

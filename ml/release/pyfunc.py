@@ -11,8 +11,7 @@ from mlflow.models import set_model
 from mlflow.pyfunc import PythonModel
 
 from ml.release.package import answer, load_package
-from ml.release.predict import read_image
-from ml.sa1b.reader import decode
+from ml.release.predict import decode_image, read_image
 
 
 class RelevanceModel(PythonModel):
@@ -30,7 +29,7 @@ class RelevanceModel(PythonModel):
 
 
 def _pixels(image: str) -> np.ndarray:
-    return read_image(Path(image)) if Path(image[:255]).is_file() else decode(base64.b64decode(image))
+    return read_image(Path(image)) if Path(image[:255]).is_file() else decode_image(base64.b64decode(image))
 
 
 set_model(RelevanceModel())
