@@ -52,7 +52,7 @@ def command(stage: str, ws: Workspace, params: Params) -> list[str]:
     """The command line that starts the stage.
 
     Raises:
-        UserError: the hostfile is missing.
+        UserError: the hostfile is missing, or there are fewer devices than processes.
     """
     program = ["ml.training.main", "--stage", stage, "--workspace", str(ws.root)]
     if params.training.hostfile is None:
@@ -76,8 +76,17 @@ def environment(params: Params) -> dict[str, str]:
 
 
 def devices(processes: int) -> list[int]:
-    """The device numbers of the processes: the first that CUDA_VISIBLE_DEVICES names, where it is set."""
+    """The device numbers of the processes: the first that CUDA_VISIBLE_DEVICES names, where it is set.
+
+    Raises:
+        UserError: it names fewer than there are processes.
+    """
     visible = [int(number) for number in os.environ.get("CUDA_VISIBLE_DEVICES", "").split(",") if number.isdigit()]
+    if visible and len(visible) < processes:
+        raise UserError(
+            f"CUDA_VISIBLE_DEVICES: names {len(visible)} devices ({','.join(map(str, visible))}), training.processes "
+            f"asks for {processes}; name more devices, or set training.processes to {len(visible)}"
+        )
     return (visible or list(range(processes)))[:processes]
 
 

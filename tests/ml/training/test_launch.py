@@ -69,6 +69,8 @@ def test_devices(monkeypatch: pytest.MonkeyPatch) -> None:
     assert devices(2) == [0, 1]
     monkeypatch.setenv("CUDA_VISIBLE_DEVICES", "4,6,7")
     assert devices(2) == [4, 6]
+    with pytest.raises(UserError, match=r"names 3 devices \(4,6,7\), training.processes asks for 8; name more"):
+        devices(8)
 
 
 def test_threads_are_shared_among_processes(workspace: Make, monkeypatch: pytest.MonkeyPatch) -> None:
