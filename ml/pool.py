@@ -6,9 +6,11 @@ A pool outlives a stage, so that heavy imports are paid once.
 import multiprocessing
 import os
 from collections.abc import Callable, Iterator, Sequence
-from concurrent.futures import ProcessPoolExecutor, as_completed
+from concurrent.futures import Future, ProcessPoolExecutor, as_completed
+from concurrent.futures.process import BrokenProcessPool
 from typing import Protocol, TypeVar
 
+from ml.errors import UserError
 from ml.memory import keep_memory
 from ml.params import Shards
 
@@ -50,14 +52,25 @@ class ShardPool:
     def map(
         self, function: Callable[[str], Result], shards: Sequence[str], gpu: bool = False
     ) -> Iterator[tuple[str, Result]]:
-        """As `Pool.map`; the processes share the machine's GPUs."""
+        """As `Pool.map`; the processes share the machine's GPUs.
+
+        Raises:
+            UserError: a process was killed; the next call starts new ones.
+        """
         if self.workers == 1 or len(shards) == 1:
             yield from ((shard, function(shard)) for shard in shards)
             return
-        futures = {self._start().submit(function, shard): shard for shard in shards}
+        futures: dict[Future[Result], str] = {}
         try:
+            futures.update((self._start().submit(function, shard), shard) for shard in shards)
             for future in as_completed(futures):
                 yield futures[future], future.result()
+        except BrokenProcessPool as error:
+            self.close()
+            raise UserError(
+                f"shards.workers: one of {self.workers} processes was killed, most likely out of memory; "
+                "lower shards.workers and run again: finished shards are kept"
+            ) from error
         finally:
             for future in futures:
                 future.cancel()
