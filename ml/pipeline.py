@@ -4,6 +4,7 @@ Each imports its room late, so that a stage pays only for what it uses. `run` is
 Dagster all call.
 """
 
+import multiprocessing
 from collections.abc import Callable, Sequence
 from contextlib import closing
 from functools import lru_cache, partial
@@ -299,6 +300,10 @@ def _captioner(folder: Path) -> "Clip":
 
 
 def _accelerator() -> "torch.device":
+    """The processor, or a GPU: a pool's workers, which are numbered, take the machine's in turn."""
     import torch
 
-    return torch.device("cuda" if torch.cuda.is_available() else "cpu")
+    if not torch.cuda.is_available():
+        return torch.device("cpu")
+    worker = multiprocessing.current_process().name.rpartition("-")[2].rpartition(":")[2]  # ForkServerProcess-3
+    return torch.device("cuda", (int(worker) if worker.isdigit() else 0) % torch.cuda.device_count())
