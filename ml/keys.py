@@ -7,6 +7,7 @@ bytes, and rebuilt but identical output could no longer stop there.
 import hashlib
 import json
 import os
+import socket
 import sqlite3
 import threading
 from collections.abc import Sequence
@@ -29,8 +30,18 @@ def file_md5(path: Path) -> str:
 
 def cached_md5(ws: Workspace, path: Path) -> str:
     """`file_md5`, remembered for as long as the file's size, modification time and inode stay, as DVC does."""
-    store, stat = _store(ws), path.stat()
+    stat = path.stat()
     row = (str(path).removeprefix(f"{ws.root}/"), stat.st_size, stat.st_mtime_ns, stat.st_ino)
+    try:
+        return _remembered(_store(ws), path, row)
+    except sqlite3.OperationalError:  # locked, or a full disk
+        raise
+    except sqlite3.DatabaseError:  # no database any more: what it knew is computed again
+        _remove(_file(ws))
+        return _remembered(_store(ws), path, row)
+
+
+def _remembered(store: sqlite3.Connection, path: Path, row: tuple[str, int, int, int]) -> str:
     if found := store.execute(FIND, row).fetchone():
         return str(found[0])
     md5 = file_md5(path)
@@ -75,9 +86,10 @@ def _read(path: Path) -> dict[str, object]:
 def _store(ws: Workspace) -> sqlite3.Connection:
     """The md5s known here, in one table: reading a file for each of thousands would take longer than DVC takes in all.
 
+    A machine has its own: SQLite's write-ahead log takes shared memory, which nodes on a shared file system have not.
     A connection belongs to one process and thread; a store that was removed meanwhile (another inode) is opened anew.
     """
-    path = f"{ws.data}/.keys/md5.db"
+    path = _file(ws)
     try:
         inode = os.stat(path).st_ino  # noqa: PTH116  (asked once a file)
     except FileNotFoundError:
@@ -85,19 +97,19 @@ def _store(ws: Workspace) -> sqlite3.Connection:
     return _open(path, inode, os.getpid(), threading.get_ident())
 
 
+def _file(ws: Workspace) -> str:
+    return f"{ws.data}/.keys/md5.{socket.gethostname()}.db"
+
+
+def _remove(file: str) -> None:
+    _open.cache_clear()
+    for part in (file, f"{file}-wal", f"{file}-shm"):
+        Path(part).unlink(missing_ok=True)
+
+
 @lru_cache(maxsize=32)
 def _open(path: str, _inode: int, _process: int, _thread: int) -> sqlite3.Connection:
     Path(path).parent.mkdir(parents=True, exist_ok=True)
-    try:
-        return _connect(path)
-    except sqlite3.OperationalError:  # locked, or a full disk
-        raise
-    except sqlite3.DatabaseError:  # no database any more: what it knew is computed again
-        Path(path).unlink()
-        return _connect(path)
-
-
-def _connect(path: str) -> sqlite3.Connection:
     store = sqlite3.connect(path, timeout=WAIT_SECONDS, isolation_level=None)
     for statement in ("PRAGMA journal_mode = WAL", "PRAGMA synchronous = NORMAL", TABLE):
         store.execute(statement)

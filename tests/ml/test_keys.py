@@ -2,6 +2,7 @@
 
 import os
 import shutil
+import socket
 import threading
 from concurrent.futures import ProcessPoolExecutor
 
@@ -68,7 +69,7 @@ def test_an_md5_is_remembered_until_size_time_or_inode_change(made, monkeypatch)
 
 def test_the_store_may_be_removed_or_broken_at_any_time(made):
     ws, source, _, _ = made
-    store = ws.data / ".keys" / "md5.db"
+    store = ws.data / ".keys" / f"md5.{socket.gethostname()}.db"
     for spoil in (lambda: shutil.rmtree(store.parent), lambda: store.write_bytes(b"no database " * 999)):
         spoil()
         keys._open.cache_clear()
@@ -77,6 +78,27 @@ def test_the_store_may_be_removed_or_broken_at_any_time(made):
     shutil.rmtree(store.parent)  # below an open connection
     source.write_bytes(b"again")
     assert keys.cached_md5(ws, source) == keys.file_md5(source)
+
+
+def test_a_store_that_opens_but_has_broken_pages_is_made_anew(made):
+    ws, source, _, _ = made
+    store = ws.data / ".keys" / f"md5.{socket.gethostname()}.db"
+    keys._store(ws).execute("PRAGMA wal_checkpoint(TRUNCATE)")
+    keys._open.cache_clear()
+    pages = store.read_bytes()
+    with store.open("r+b") as file:  # all but the first, which holds the schema
+        file.seek(4096)
+        file.write(b"\xff" * (len(pages) - 4096))
+    for _ in range(2):
+        assert keys.cached_md5(ws, source) == keys.file_md5(source)
+    assert keys._store(ws).execute("SELECT count(*) FROM md5").fetchone() == (1,)
+
+
+def test_every_machine_has_a_store_of_its_own(made, monkeypatch):
+    ws, source, _, _ = made
+    monkeypatch.setattr("socket.gethostname", lambda: "node7")
+    assert keys.cached_md5(ws, source) == keys.file_md5(source)
+    assert len(list(ws.data.glob(".keys/md5.*.db"))) == 2
 
 
 def test_processes_and_threads_share_the_store(made, tmp_path):
