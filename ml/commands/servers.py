@@ -21,11 +21,14 @@ STOP_SECONDS = 10.0
 def serve(ws: Workspace, params: Params, host: str, dagster_port: int, mlflow_port: int) -> None:
     """Start both servers, print their addresses, and stop them at Ctrl-C or when one ends.
 
+    With `tracking.uri` MLflow's page is that server's, and only Dagster's is started.
+
     Raises:
         UserError: a port is in use, or a server ended by itself.
     """
-    for name, port in (("dagster", dagster_port), ("mlflow", mlflow_port)):
-        require_free(host, port, f"--{name}-port")
+    require_free(host, dagster_port, "--dagster-port")
+    if params.tracking.uri is None:
+        require_free(host, mlflow_port, "--mlflow-port")
     _bury_ghosts(ws)
     home = ws.root / ".dagster"
     env = {**os.environ, "DAGSTER_HOME": str(home)}

@@ -125,3 +125,10 @@ def test_a_port_in_use_is_named_with_the_option_to_change_it(arrcoc, page):
         code, _, err = arrcoc("ui", mine, str(ports["taken"]), theirs, str(ports["other"]))
     assert code == 2
     assert f"port {ports['taken']} on 127.0.0.1 is in use; choose another with {mine}" in err
+
+
+@pytest.mark.parametrize("port", ["0", "65536"])
+def test_a_port_that_cannot_be_is_refused(arrcoc, port):
+    code, _, err = arrcoc("ui", "--mlflow-port", port)
+    assert code == 2
+    assert "--mlflow-port" in err and "Traceback" not in err

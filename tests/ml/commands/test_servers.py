@@ -10,8 +10,10 @@ import urllib.request
 
 import pytest
 
-from ml.commands.servers import require_free, stop
+from ml.commands.servers import require_free, serve, stop
 from ml.errors import UserError
+from ml.params import preset
+from ml.workspace import Workspace
 
 STUBBORN = "import signal, time; signal.signal(signal.SIGINT, signal.SIG_IGN); print('up', flush=True); time.sleep(60)"
 
@@ -30,6 +32,22 @@ def test_a_port_is_free_until_someone_listens():
         server.listen()
         with pytest.raises(UserError, match=f"port {port} on 127.0.0.1 is in use; choose another with --dagster-port"):
             require_free("127.0.0.1", port, "--dagster-port")
+
+
+def test_a_tracking_server_of_ones_own_needs_no_port_here(tmp_path, monkeypatch):
+    def past_the_ports(ws):
+        raise UserError("past the ports")
+
+    monkeypatch.setattr("ml.commands.servers._bury_ghosts", past_the_ports)
+    params = preset("smoke")
+    away = params.model_copy(update={"tracking": params.tracking.model_copy(update={"uri": "http://mlflow:5000"})})
+    with socket.socket() as server:
+        server.bind(("127.0.0.1", 0))
+        server.listen()
+        taken = server.getsockname()[1]
+        for given, words in ((params, f"port {taken} on"), (away, "past the ports")):
+            with pytest.raises(UserError, match=words):
+                serve(Workspace(tmp_path), given, "127.0.0.1", free_port(), taken)
 
 
 def test_servers_that_do_not_listen_to_an_interrupt_are_killed(monkeypatch):
