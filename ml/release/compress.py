@@ -16,6 +16,7 @@ import pyarrow.parquet as pq
 from numpy.typing import NDArray
 
 from ml.atomic import atomic_dir, write_json
+from ml.errors import UserError
 from ml.evaluation.benchmark_data import image_path
 from ml.evaluation.metrics import box_iou
 from ml.evaluation.predictor import Predictor, Scene
@@ -42,14 +43,14 @@ def compress(ws: Workspace, params: Params) -> Report:
     """Write the three variants and `report.json`; latency goes to the tracking store, since it is never twice the same.
 
     Raises:
-        UserError: a checkpoint is missing or broken.
+        UserError: a checkpoint is missing or broken, or there are no RefCOCO questions to measure with.
     """
     keep_memory()
+    asked = questions(ws.stage("benchmark_data"), params.compression.images)
     backbones, checkpoint = ws.stage("backbones"), ws.stage("multimodal_finetuning")
     sam, clip, model = load_sam(backbones), load_clip(backbones), ARRCOC.load(checkpoint)
     with tracking.start(ws, params, "compressed_model") as run, atomic_dir(ws.stage("compressed_model")) as out:
         sparsity = write_variants(sam, clip, model, params.compression, out)
-        asked = questions(ws.stage("benchmark_data"), params.compression.images)
         rows = measure(out, sam, clip, asked, params)
         latency = {row["variant"]: row.pop("latency_ms") for row in rows}
         write_json(out / "report.json", {"variants": rows, "sparsity": sparsity, "questions": sum(map(_asked, asked))})
@@ -77,8 +78,18 @@ def write_variants(sam: Sam, clip: Clip, model: ARRCOC, params: Compression, out
 
 
 def questions(data: Path, images: int) -> list[Row]:
-    """RefCOCO val questions with their answers for the first `images` images: {path, texts, boxes xywh}."""
-    rows = pq.read_table(data / "queries" / "refcoco.parquet", filters=[("split", "=", "val")]).to_pylist()
+    """RefCOCO val questions with their answers for the first `images` images: {path, texts, boxes xywh}.
+
+    Raises:
+        UserError: there are none.
+    """
+    file = data / "queries" / "refcoco.parquet"
+    rows = pq.read_table(file, filters=[("split", "=", "val")]).to_pylist() if file.is_file() else []
+    if not rows:
+        raise UserError(
+            f"{file}: no questions of split val, which compression is measured by; "
+            "set benchmarks.refcoco in params.yaml to toytown or to RefCOCO's folder, and run benchmark_data"
+        )
     boxes = {row["query_id"]: row["boxes"][0] for row in pq.read_table(data / "truth" / "refcoco.parquet").to_pylist()}
     chosen = sorted({row["image"] for row in rows})[:images]
     asked = {image: [row for row in rows if row["image"] == image] for image in chosen}

@@ -11,6 +11,7 @@ import pyarrow.parquet as pq
 
 from ml import lineage, stages
 from ml.atomic import atomic_dir, write_json
+from ml.errors import UserError
 from ml.evaluation.benchmark_data import image_path
 from ml.keys import file_md5
 from ml.lineage import Made
@@ -32,8 +33,9 @@ def register(ws: Workspace, params: Params) -> Report:
     """Write the card, and where the gate holds the package and a new version in MLflow's registry.
 
     Raises:
-        UserError: the tracking store cannot be used.
+        UserError: the tracking store cannot be used, or there is no RefCOCO question for the model's example.
     """
+    example = _example(ws)
     compression = _json(ws.stage("compressed_model") / "report.json")
     scores = _json(ws.stage("benchmark_scores") / "scores.json")
     drop = points_lost(compression)
@@ -46,7 +48,7 @@ def register(ws: Workspace, params: Params) -> Report:
         run.metrics({"points_lost": drop, "released": float(held)})
         if held:
             write_package(ws.stage("backbones"), ws.stage("compressed_model") / "int8", params, out / "package")
-            _register(ws, params, run.id, out / "package", text)
+            _register(ws, params, run.id, out / "package", text, example)
     return Report(numbers={"released": str(held), "points_lost": drop, "max_drop": params.release.max_drop})
 
 
@@ -74,7 +76,7 @@ def _line(ws: Workspace) -> tuple[dict[str, Made], dict[str, Stage]]:
     return lineage.above(ws, declared["released_model"].upstream), declared
 
 
-def _register(ws: Workspace, params: Params, run_id: str, package: Path, text: str) -> None:
+def _register(ws: Workspace, params: Params, run_id: str, package: Path, text: str, example: Any) -> None:
     """Log the package as a pyfunc of the run, register it, and move the alias to the new version."""
     import mlflow
 
@@ -87,7 +89,7 @@ def _register(ws: Workspace, params: Params, run_id: str, package: Path, text: s
             python_model=str(PYFUNC),
             artifacts={"package": str(package)},
             signature=_signature(),
-            input_example=_example(ws),
+            input_example=example,
             registered_model_name=name,
             pip_requirements=["arrcoc"],
             code_paths=[str(PYFUNC.parents[1])],
@@ -112,7 +114,13 @@ def _signature() -> Any:
 def _example(ws: Workspace) -> Any:
     import pandas as pd
 
-    row = pq.read_table(ws.stage("benchmark_data") / "queries" / "refcoco.parquet").slice(0, 1).to_pylist()[0]
+    file = ws.stage("benchmark_data") / "queries" / "refcoco.parquet"
+    if not file.is_file():
+        raise UserError(
+            f"{file}: missing, and the model is registered with a question of it; "
+            "set benchmarks.refcoco in params.yaml to toytown or to RefCOCO's folder, and run benchmark_data"
+        )
+    row = pq.read_table(file).slice(0, 1).to_pylist()[0]
     jpeg = image_path(ws.stage("benchmark_data"), row["image"]).read_bytes()
     return pd.DataFrame({"image": [base64.b64encode(jpeg).decode()], "query": [row["text"]]})
 

@@ -6,12 +6,14 @@ import cv2
 import numpy as np
 import pytest
 
+from ml.errors import UserError
 from ml.models.clip import Clip
 from ml.models.sam import Sam
 from ml.params import Params, preset
 from ml.release import compress
 from ml.toytown.draw import draw
 from ml.toytown.world import scene
+from ml.workspace import Workspace
 
 
 @pytest.fixture
@@ -47,3 +49,9 @@ def test_an_answer_is_right_from_half_an_iou(
     assert compress.correct(predictor, scene, asked[0] | {"boxes": boxes.tolist()}) == [True, True]
     moved = boxes + np.array([0, 1000, 0, 0])
     assert compress.correct(predictor, scene, asked[0] | {"boxes": moved.tolist()}) == [False, False]
+
+
+def test_without_refcoco_it_says_which_param_to_set(tmp_path: Path, params: Params) -> None:
+    with pytest.raises(UserError, match=r"refcoco\.parquet: no questions of split val.*set benchmarks\.refcoco"):
+        compress.compress(Workspace(tmp_path), params)
+    assert not list(tmp_path.iterdir())

@@ -10,9 +10,9 @@ import pytest
 
 from ml import lineage
 from ml.errors import UserError
-from ml.params import load
+from ml.params import load, preset
 from ml.release.package import load_package
-from ml.release.register import points_lost
+from ml.release.register import points_lost, register
 from ml.workspace import Workspace
 
 LOADED = """
@@ -34,6 +34,12 @@ def test_the_gate_is_fp32_minus_int8() -> None:
         {"variant": "int8", "acc@0.5": 50.6},
     ]
     assert points_lost({"variants": rows}) == -0.6
+
+
+def test_without_refcoco_it_says_which_param_to_set(tmp_path: Path) -> None:
+    with pytest.raises(UserError, match=r"refcoco\.parquet: missing.*set benchmarks\.refcoco"):
+        register(Workspace(tmp_path), preset("smoke"))
+    assert not list(tmp_path.iterdir())
 
 
 def test_the_card_of_a_finished_line_names_every_stage_above_and_shows_them(finished) -> None:
