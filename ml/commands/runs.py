@@ -2,6 +2,7 @@
 
 import json
 import tempfile
+from contextlib import suppress
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
@@ -16,6 +17,7 @@ from ml.workspace import Workspace
 
 MODEL = "model"
 SCORES = "benchmark_scores"
+FULL_ID = 32  # digits of a run's id
 
 
 @dataclass(frozen=True)
@@ -140,6 +142,11 @@ def _released(client: Any, params: Params) -> str:
 
 
 def _by_prefix(client: Any, params: Params, prefix: str) -> str:
+    from mlflow.exceptions import MlflowException
+
+    if len(prefix) == FULL_ID:  # a search would end after its first page
+        with suppress(MlflowException):
+            return str(client.get_run(prefix).info.run_id)
     experiment = client.get_experiment_by_name(params.tracking.experiment)
     runs = client.search_runs([experiment.experiment_id]) if experiment else []
     found = [run.info.run_id for run in runs if run.info.run_id.startswith(prefix)]

@@ -10,6 +10,7 @@ from ml.commands import console, runs
 from ml.keys import file_md5
 from ml.lineage import Made
 from ml.params import Params
+from ml.stages import Stage
 from ml.workspace import Workspace
 
 SHARDS, INDEX = "data/shards", "data/mask_index"
@@ -41,16 +42,19 @@ def trace(ws: Workspace, params: Params, subject: str, verify: bool) -> dict[str
 def verified(ws: Workspace, line: dict[str, Made]) -> list[dict[str, str]]:
     """Every output and file of code of a line, hashed anew: {"path", "md5", "state": same, differs, absent}.
 
-    An input that is not what the stage above made would break the chain: it counts as `differs`.
+    An input that is not what the stage above made would break the chain: it counts as `differs`. A stage that dvc.yaml
+    no longer has, and an input that it has since, are passed over.
     """
     declared, rows = stages.load(ws), []
     for name, made in line.items():
+        if name not in declared:
+            continue
         path = declared[name].out
         files = {str(f.relative_to(ws.root / path)): file_md5(f) for f in stages.files_below(ws.root / path)}
         rows.append(_row(path, made["out"], lineage.folder_md5(files) if files else None))
-        inputs = zip(declared[name].data, declared[name].upstream, strict=True)
-        broken = [(path, above) for path, above in inputs if above in line and made["deps"][path] != line[above]["out"]]
-        rows += [_row(f"{path} as {name} read it", made["deps"][path], line[above]["out"]) for path, above in broken]
+        inputs = [(dep, above) for above, dep in _inputs(declared[name], made).items() if above in line]
+        broken = [(dep, above) for dep, above in inputs if made["deps"][dep] != line[above]["out"]]
+        rows += [_row(f"{dep} as {name} read it", made["deps"][dep], line[above]["out"]) for dep, above in broken]
     code = {file: md5 for made in line.values() for file, md5 in made.get("files", {}).items()}
     now = {file: file_md5(ws.root / file) for file in code if (ws.root / file).is_file()}
     return rows + [_row(file, md5, now.get(file)) for file, md5 in sorted(code.items())]
@@ -88,15 +92,20 @@ def show(found: dict[str, Any]) -> None:
 
 
 def _stage(name: str, made: Made, found: runs.Traced) -> dict[str, Any]:
-    declared = stages.stage(found.ws, name)
-    inputs = zip(declared.upstream, declared.data, strict=True)
+    declared = stages.load(found.ws).get(name)
     return {
         "name": name,
         "run_id": found.makers.get(name),
         "out": made["out"],
-        "inputs": {above: made["deps"][path] for above, path in inputs},
+        "inputs": {above: made["deps"][path] for above, path in _inputs(declared, made).items()},
         "params": made["params"],
     }
+
+
+def _inputs(declared: Stage | None, made: Made) -> dict[str, str]:
+    """The stages that one read from as far as its run knew them, each with the folder."""
+    inputs = zip(declared.upstream, declared.data, strict=True) if declared else ()
+    return {above: path for above, path in inputs if path in made["deps"]}
 
 
 def _shards(found: runs.Traced) -> list[dict[str, str]]:
