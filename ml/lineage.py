@@ -13,6 +13,7 @@ from typing import Any
 import yaml
 
 from ml import keys, stages
+from ml.errors import UserError
 from ml.stages import files_below
 from ml.workspace import Workspace
 
@@ -55,7 +56,11 @@ def seen(ws: Workspace, name: str) -> Made:
 
 
 def locked(ws: Workspace, name: str) -> Made:
-    """The stage as `dvc.lock` has it; {} where it has none."""
+    """The stage as `dvc.lock` has it; {} where it has none.
+
+    Raises:
+        UserError: the file is no lock file, for example with the marks of a merge conflict.
+    """
     path = ws.root / "dvc.lock"
     entry = _lock_entries(path, path.stat().st_mtime_ns).get(name) if path.is_file() else None
     if entry is None:
@@ -80,4 +85,11 @@ def above(ws: Workspace, names: Iterable[str]) -> dict[str, Made]:
 
 @lru_cache(maxsize=4)
 def _lock_entries(path: Path, _mtime_ns: int) -> dict[str, Any]:
-    return dict((yaml.load(path.read_text(encoding="utf-8"), yaml.CSafeLoader) or {}).get("stages", {}))
+    try:
+        return dict((yaml.load(path.read_text(encoding="utf-8"), yaml.CSafeLoader) or {}).get("stages", {}))
+    except (yaml.YAMLError, AttributeError) as error:  # AttributeError: a list or a text
+        reason = " ".join(str(error).split())[:160]
+        raise UserError(
+            f"{path}: not readable as DVC's lock file ({reason}); a merge conflict? "
+            "take one side (git checkout --ours dvc.lock), or remove the file and run again"
+        ) from error
