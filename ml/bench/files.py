@@ -44,6 +44,8 @@ def read_pair(path: Path | None) -> Pair:
         return enlarged_scene()
     try:
         record = json.loads(path.read_text(encoding="utf-8"))
+        if not (isinstance(record, dict) and record.get("image") and record.get("annotations")):
+            raise ValueError("no image or no annotations in it")
         return Pair(path.with_suffix(".jpg").read_bytes(), record)
     except (OSError, ValueError) as error:
         raise UserError(f"{path}: not a JSON of SA-1B with its .jpg beside it ({error})") from error

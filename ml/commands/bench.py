@@ -1,5 +1,6 @@
 """`arrcoc bench NAME`: the benchmarks by name, and their table."""
 
+import inspect
 from collections.abc import Callable
 from importlib import import_module
 from pathlib import Path
@@ -28,6 +29,9 @@ def measure(name: str, paths: list[Path]) -> dict[str, Any]:
         raise UserError(f"benchmark {name!r} is unknown; choose from {', '.join(BENCHES)}")
     module, _, function = BENCHES[name].partition(":")
     bench: Callable[..., dict[str, Any]] = getattr(import_module(module), function)
+    takes = len(inspect.signature(bench).parameters)
+    if len(paths) > takes:
+        raise UserError(f"bench {name}: {len(paths)} paths given, it takes {'no more than one' if takes else 'none'}")
     return bench(*paths)
 
 
