@@ -26,14 +26,16 @@ def predict(ws: Workspace, image: Path, query: str, out: Path | None = None) -> 
     """Answer a query on an image file; write the overlay and name it under "overlay".
 
     Raises:
-        UserError: the image cannot be read, the query is empty, or there is no released model.
+        UserError: the image cannot be read, the query is empty, `out` is a folder, or there is no released model.
     """
     if not query.strip():
         raise UserError("the query is empty; say what to look for, for example: arrcoc predict IMAGE 'the red car'")
+    target = out or ws.root / "predictions" / f"{image.stem}.png"
+    if target.is_dir():
+        raise UserError(f"{target}: a folder; the picture needs the name of a file, for example --out {target}/a.png")
     pixels = read_image(image)
     package = load_package(ws.stage("released_model") / "package")
     found = answer(package, pixels, query.strip())
-    target = out or ws.root / "predictions" / f"{image.stem}.png"
     with atomic_path(target) as tmp:
         overlay(pixels, found).save(tmp, "PNG")
     return {**found, "overlay": str(target)}
