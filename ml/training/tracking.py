@@ -372,7 +372,10 @@ def _diff(ws: Workspace) -> str:
 
 def _git(ws: Workspace, *arguments: str, codes: Sequence[int] = (0,)) -> str:
     try:
-        done = subprocess.run(["git", *arguments], cwd=ws.root, capture_output=True, text=True, timeout=20)
+        # A diff may hold files of any encoding.
+        done = subprocess.run(
+            ["git", *arguments], cwd=ws.root, capture_output=True, text=True, errors="replace", timeout=20
+        )
     except (OSError, subprocess.TimeoutExpired):  # no git here: the run simply has no commit
         return ""
     return done.stdout.strip() if done.returncode in codes else ""

@@ -216,6 +216,12 @@ def test_git_and_dvc_lock_are_recorded(opened: tuple[Workspace, Params]) -> None
     assert len(tags["dvc_lock_md5"]) == 32
 
 
+def test_a_diff_of_any_encoding_is_kept(tmp_path: Path) -> None:
+    subprocess.run(["git", "init", "-q"], cwd=tmp_path, check=True)
+    (tmp_path / "news.py").write_bytes("# Köln\n".encode("latin-1"))
+    assert "+# K\ufffdln" in tracking._diff(Workspace(tmp_path))
+
+
 def test_a_broken_store_is_named(opened: tuple[Workspace, Params]) -> None:
     ws, params = opened
     (ws.root / "mlflow" / "mlflow.db").write_bytes(b"no database at all " * 500)
