@@ -32,8 +32,10 @@ def run(stage: str, ws: Workspace, params: Params, shard: str | None = None) -> 
     """Run a stage: one shard or group of it, or all of them in a pool.
 
     Raises:
-        UserError: no such stage or shard, or the stage's input is wrong.
+        UserError: no such stage or shard, a shard of a stage that has none, or the stage's input is wrong.
     """
+    if stage in WHOLE and shard is not None:
+        raise UserError(f"{stage}: found --shard {shard}, but it is one piece; leave --shard out")
     if stage in WHOLE:
         return WHOLE[stage](ws, params)
     if stage not in SHARDED:

@@ -69,6 +69,7 @@ def test_a_dry_run_says_what_it_would_run(arrcoc):
     [
         (["stage", "mask_idnex"], "stage 'mask_idnex' is unknown; choose from sa1b_shards"),
         (["stage", "sa1b_shards", "--shard", "sa_000017"], "no shard 'sa_000017'; there are sa_000000 to sa_000001"),
+        (["stage", "backbones", "--shard", "sa_3"], "backbones: found --shard sa_3, but it is one piece; leave"),
         (["stage", "mask_index"], "mask_index: data/shards is missing; run sa1b_shards first"),
         (["run", "--dry-run", "--select", "mask_idnex"], "--select 'mask_idnex'"),
         (["report"], "no scores yet; run arrcoc run"),
