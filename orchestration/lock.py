@@ -5,6 +5,7 @@ import os
 from collections.abc import Iterator
 from contextlib import contextmanager
 
+from ml.atomic import sweep
 from ml.errors import UserError
 from ml.workspace import Workspace
 
@@ -13,7 +14,7 @@ _held: set[str] = set()  # by this process: a stage inside a run needs no lock o
 
 @contextmanager
 def exclusive(ws: Workspace) -> Iterator[None]:
-    """Hold the workspace while stages are run in it.
+    """Hold the workspace while stages are run in it; what a killed run left half-written goes first.
 
     Raises:
         UserError: another process holds it.
@@ -36,6 +37,7 @@ def exclusive(ws: Workspace) -> Iterator[None]:
         file.flush()
         _held.add(str(path))
         try:
+            sweep(ws.data)
             yield
         finally:
             _held.discard(str(path))

@@ -2,10 +2,11 @@
 
 import errno
 import sqlite3
+import subprocess
 
 import pytest
 
-from ml.atomic import atomic_dir, atomic_path, write_json
+from ml.atomic import _beside, atomic_dir, atomic_path, sweep, write_json
 from ml.errors import UserError
 
 
@@ -45,3 +46,17 @@ def test_a_full_disk_in_the_words_of_sqlite(tmp_path):
     with pytest.raises(UserError, match="no space left"), atomic_path(tmp_path / "out"):
         raise sqlite3.OperationalError("database or disk is full")
     assert not list(tmp_path.iterdir())
+
+
+def test_what_a_killed_process_left_is_swept_and_nothing_else(tmp_path, monkeypatch):
+    with subprocess.Popen(["true"]) as gone:
+        gone.wait()
+    whole, mine, elsewhere = tmp_path / "shards" / "out.tar", _beside(tmp_path / "out"), tmp_path / ".out.node7.1.tmp"
+    monkeypatch.setattr("os.getpid", lambda: gone.pid)
+    scraps = [_beside(path) for path in (tmp_path / "folder", whole, tmp_path / ".keys" / "stage" / "sa.json")]
+    for path in (whole, mine, elsewhere, scraps[0] / "part", *scraps[1:]):
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_text("half")
+    sweep(tmp_path)
+    assert all(path.exists() for path in (whole, mine, elsewhere))
+    assert not any(path.exists() for path in scraps)
