@@ -78,7 +78,7 @@ def show(found: dict[str, Any]) -> None:
         ]
         for stage in found["stages"]
     ]
-    screen.print(console.table(["stage", "run", "md5", "made from"], rows))
+    screen.print(console.table(["stage", "run", "md5", "made from", "params"], rows))
     shards = ", ".join(f"{shard['name']} {_cut(shard['md5'])}" for shard in found["shards"][:SHARDS_SHOWN])
     screen.print(f"\n{len(found['shards'])} shards: {shards}{' ...' if len(found['shards']) > SHARDS_SHOWN else ''}")
     rejects = ", ".join(f"{count} {reason}" for reason, count in found["rejects"].items())
