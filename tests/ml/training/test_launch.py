@@ -6,7 +6,7 @@ import signal
 import subprocess
 import sys
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -158,11 +158,12 @@ def test_dagster_hears_of_it_through_pipes(workspace: Make) -> None:
     heard: list[Any] = []
 
     @dg.asset
-    def relevance_learning(context: dg.AssetExecutionContext) -> None:
+    def relevance_learning(context: dg.AssetExecutionContext) -> Iterator[Any]:
         injector, reader = dg.PipesTempFileContextInjector(), dg.PipesTempFileMessageReader()
         with dg.open_pipes_session(context, injector, reader) as session:
             launch("relevance_learning", ws, params, env=session.get_bootstrap_env_vars())
         heard.extend(session.get_custom_messages())
+        yield from session.get_results()
 
     assert dg.materialize([relevance_learning]).success
     (message,) = heard
