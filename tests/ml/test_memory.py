@@ -7,8 +7,7 @@ PROGRAM = """
 import resource
 from ml.memory import keep_memory
 {call}
-for _ in range(3):
-    bytes(50 * 2**20)
+bytearray(b"x") * (50 * 2**20)
 before = resource.getrusage(resource.RUSAGE_SELF).ru_minflt
 for _ in range(20):
     bytearray(b"x") * (50 * 2**20)
@@ -22,5 +21,4 @@ def faults(call: str) -> int:
 
 
 def test_pages_are_kept():
-    pages = 50 * 2**20 // 4096
-    assert faults("keep_memory()") < pages < faults("")
+    assert 5 * faults("keep_memory()") < faults("")
