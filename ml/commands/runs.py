@@ -2,7 +2,7 @@
 
 import json
 import tempfile
-from contextlib import suppress
+from collections.abc import Iterator
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
@@ -17,7 +17,6 @@ from ml.workspace import Workspace
 
 MODEL = "model"
 SCORES = "benchmark_scores"
-FULL_ID = 32  # digits of a run's id
 
 
 @dataclass(frozen=True)
@@ -141,15 +140,19 @@ def _released(client: Any, params: Params) -> str:
         raise UserError(f"no model {name!r} with alias {alias!r} is registered; arrcoc run releases one") from error
 
 
-def _by_prefix(client: Any, params: Params, prefix: str) -> str:
-    from mlflow.exceptions import MlflowException
+def _all_ids(client: Any, experiment: str) -> Iterator[str]:
+    """The ids of all runs; a search answers a page at a time."""
+    token = None
+    while token != "":
+        page = client.search_runs([experiment], page_token=token)
+        yield from (run.info.run_id for run in page)
+        token = page.token or ""
 
-    if len(prefix) == FULL_ID:  # a search would end after its first page
-        with suppress(MlflowException):
-            return str(client.get_run(prefix).info.run_id)
+
+def _by_prefix(client: Any, params: Params, prefix: str) -> str:
     experiment = client.get_experiment_by_name(params.tracking.experiment)
-    runs = client.search_runs([experiment.experiment_id]) if experiment else []
-    found = [run.info.run_id for run in runs if run.info.run_id.startswith(prefix)]
+    ids = _all_ids(client, experiment.experiment_id) if experiment else ()
+    found = [run_id for run_id in ids if run_id.startswith(prefix)]
     if len(found) != 1:
         what = f"{len(found)} runs begin so" if found else "no such run and no such score"
         raise UserError(f"{prefix!r}: {what}; give model, a run id or a score (arrcoc report lists both)")

@@ -12,12 +12,9 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-import pyarrow.parquet as pq
 from numpy.typing import NDArray
 
 from ml.atomic import atomic_dir, write_json
-from ml.errors import UserError
-from ml.evaluation.benchmark_data import image_path
 from ml.evaluation.metrics import box_iou
 from ml.evaluation.predictor import Predictor, Scene
 from ml.keys import file_md5
@@ -29,6 +26,7 @@ from ml.params import Compression, Evaluation, Params
 from ml.release.export import GRAPHS, HEADS, export_heads, export_image_encoder, export_text_encoder, with_weights
 from ml.release.prune import prune, sparsity_of
 from ml.release.quantize import quantize
+from ml.release.questions import questions
 from ml.release.runtime import OnnxHeads, onnx_sam
 from ml.report import Report
 from ml.sa1b.reader import decode
@@ -75,32 +73,6 @@ def write_variants(sam: Sam, clip: Clip, model: ARRCOC, params: Compression, out
     for graph in GRAPHS:
         quantize(pruned_folder / graph, int8 / graph)
     return round(sparsity_of(pruned), 4)
-
-
-def questions(data: Path, images: int) -> list[Row]:
-    """RefCOCO val questions with their answers for the first `images` images: {path, texts, boxes xywh}.
-
-    Raises:
-        UserError: there are none.
-    """
-    file = data / "queries" / "refcoco.parquet"
-    rows = pq.read_table(file, filters=[("split", "=", "val")]).to_pylist() if file.is_file() else []
-    if not rows:
-        raise UserError(
-            f"{file}: no questions of split val, which compression is measured by; "
-            "set benchmarks.refcoco in params.yaml to toytown or to RefCOCO's folder, and run benchmark_data"
-        )
-    boxes = {row["query_id"]: row["boxes"][0] for row in pq.read_table(data / "truth" / "refcoco.parquet").to_pylist()}
-    chosen = sorted({row["image"] for row in rows})[:images]
-    asked = {image: [row for row in rows if row["image"] == image] for image in chosen}
-    return [
-        {
-            "path": image_path(data, image),
-            "texts": [row["text"] for row in found],
-            "boxes": [boxes[row["query_id"]] for row in found],
-        }
-        for image, found in asked.items()
-    ]
 
 
 def measure(out: Path, sam: Sam, clip: Clip, asked: Sequence[Row], params: Params) -> list[Row]:

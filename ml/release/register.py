@@ -7,18 +7,15 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-import pyarrow.parquet as pq
-
 from ml import lineage, stages
 from ml.atomic import atomic_dir, write_json
-from ml.errors import UserError
-from ml.evaluation.benchmark_data import image_path
 from ml.keys import file_md5
 from ml.lineage import Made
 from ml.params import Params
 from ml.release.card import card, lineage_rows
 from ml.release.lineage_picture import svg
 from ml.release.package import write_package
+from ml.release.questions import questions
 from ml.report import Report
 from ml.stages import Stage
 from ml.training import tracking
@@ -114,15 +111,9 @@ def _signature() -> Any:
 def _example(ws: Workspace) -> Any:
     import pandas as pd
 
-    file = ws.stage("benchmark_data") / "queries" / "refcoco.parquet"
-    if not file.is_file():
-        raise UserError(
-            f"{file}: missing, and the model is registered with a question of it; "
-            "set benchmarks.refcoco in params.yaml to toytown or to RefCOCO's folder, and run benchmark_data"
-        )
-    row = pq.read_table(file).slice(0, 1).to_pylist()[0]
-    jpeg = image_path(ws.stage("benchmark_data"), row["image"]).read_bytes()
-    return pd.DataFrame({"image": [base64.b64encode(jpeg).decode()], "query": [row["text"]]})
+    asked = questions(ws.stage("benchmark_data"), images=1)[0]
+    jpeg = base64.b64encode(asked["path"].read_bytes()).decode()
+    return pd.DataFrame({"image": [jpeg], "query": [asked["texts"][0]]})
 
 
 def _json(path: Path) -> Any:

@@ -5,9 +5,10 @@ from types import SimpleNamespace
 from typing import Any
 
 import pytest
-from mlflow.exceptions import MlflowException
+from mlflow.store.entities.paged_list import PagedList
 
 from ml.commands import runs, trace
+from ml.errors import UserError
 from ml.params import preset
 from ml.workspace import Workspace
 
@@ -41,18 +42,22 @@ def test_what_a_run_did_not_know_is_passed_over(ws: Workspace) -> None:
 
 
 class Store:
-    """Many runs, of which a search sees none."""
+    """Two runs, of which a search answers one a page."""
 
-    def get_run(self, run: str) -> Any:
-        if run != "a" * 32:
-            raise MlflowException("no such run")
-        return SimpleNamespace(info=SimpleNamespace(run_id=run))
+    def get_experiment_by_name(self, name: str) -> Any:
+        return SimpleNamespace(experiment_id="1")
 
-    def get_experiment_by_name(self, name: str) -> None:
-        return None
+    def search_runs(self, experiments: list[str], page_token: str | None) -> PagedList:
+        run, token = ("b" * 32, None) if page_token else ("a" * 32, "more")
+        return PagedList([SimpleNamespace(info=SimpleNamespace(run_id=run))], token)
 
 
-def test_a_full_run_id_needs_no_search() -> None:
-    assert runs._by_prefix(Store(), preset("smoke"), "a" * 32) == "a" * 32
-    with pytest.raises(runs.UserError, match="no such run"):
-        runs._by_prefix(Store(), preset("smoke"), "b" * 32)
+@pytest.mark.parametrize("letter", ["a", "b"])
+def test_a_run_is_found_on_whichever_page_it_is(letter: str) -> None:
+    for prefix in (letter * 4, letter * 32):
+        assert runs._by_prefix(Store(), preset("smoke"), prefix) == letter * 32
+
+
+def test_a_run_of_no_page_is_named() -> None:
+    with pytest.raises(UserError, match="no such run"):
+        runs._by_prefix(Store(), preset("smoke"), "c" * 32)
