@@ -193,6 +193,11 @@ class TrainingData:
 
     def _check_split(self) -> None:
         n, held = int((~self.left_out).sum()), int(self.validation.sum())
+        if n == 0:
+            raise UserError(
+                f"training_set: found {len(self.left_out)} images with labels, {int(self.left_out.sum())} of them copies "
+                "of benchmark images, wanted at least 2 others; loosen `filter` in params.yaml, or raise shards.count"
+            )
         if held == 0 or held == n:
             raise UserError(
                 f"training_set.validation_fraction: it leaves {n - held} images to train on and {held} to validate, "

@@ -84,6 +84,13 @@ def test_the_split_is_by_hash(workspace: Make) -> None:
     assert 0 < data.validation.sum() < 20
 
 
+def test_a_set_without_images_says_so(workspace: Make, monkeypatch: pytest.MonkeyPatch) -> None:
+    data = TrainingData(workspace())
+    monkeypatch.setattr(data, "left_out", np.ones(len(data.left_out), bool))
+    with pytest.raises(UserError, match="found 20 images with labels, 20 of them copies.*loosen `filter`"):
+        data._check_split()
+
+
 def test_a_split_without_validation_is_refused(workspace: Make) -> None:
     ws = workspace()
     path = ws.stage("training_set") / "group_000.json"
