@@ -4,7 +4,6 @@ Each imports its room late, so that a stage pays only for what it uses. `run` is
 Dagster all call.
 """
 
-import multiprocessing
 from collections.abc import Callable, Sequence
 from contextlib import closing
 from functools import lru_cache, partial
@@ -20,8 +19,6 @@ from ml.report import Report
 from ml.workspace import Workspace
 
 if TYPE_CHECKING:
-    import torch
-
     from ml.models.clip import Clip
     from ml.models.sam import Sam
 
@@ -280,32 +277,25 @@ WHOLE: dict[str, Callable[[Workspace, Params], Report]] = {
 
 @lru_cache(maxsize=1)
 def _sam(folder: Path) -> "Sam":
+    from ml.models.device import accelerator
     from ml.models.sam import load_sam
 
-    return load_sam(folder).to(_accelerator())
+    return load_sam(folder).to(accelerator())
 
 
 @lru_cache(maxsize=1)
 def _clip(folder: Path) -> "Clip":
     from ml.models.clip import load_clip
+    from ml.models.device import accelerator
 
-    return load_clip(folder).to(_accelerator())
+    return load_clip(folder).to(accelerator())
 
 
 @lru_cache(maxsize=1)
 def _captioner(folder: Path) -> "Clip":
     """The model that captions: one of its own where params name one, else the CLIP itself, a CoCa."""
     from ml.models.clip import load_clip
+    from ml.models.device import accelerator
 
     own = (folder / "captioner.json").is_file()
-    return load_clip(folder, "captioner").to(_accelerator()) if own else _clip(folder)
-
-
-def _accelerator() -> "torch.device":
-    """The processor, or a GPU: a pool's workers, which are numbered, take the machine's in turn."""
-    import torch
-
-    if not torch.cuda.is_available():
-        return torch.device("cpu")
-    worker = multiprocessing.current_process().name.rpartition("-")[2].rpartition(":")[2]  # ForkServerProcess-3
-    return torch.device("cuda", (int(worker) if worker.isdigit() else 0) % torch.cuda.device_count())
+    return load_clip(folder, "captioner").to(accelerator()) if own else _clip(folder)

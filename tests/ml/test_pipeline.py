@@ -1,7 +1,5 @@
 """The table of contents: groups of shards, merged reports, and clear words for a wrong stage."""
 
-import multiprocessing
-
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -37,21 +35,3 @@ def test_merged_counts_add_up_and_other_values_are_not_summed():
 def test_an_unknown_stage_names_the_known_ones(tmp_path):
     with pytest.raises(UserError, match="mask_index"):
         pipeline.run("mask_idnex", Workspace(tmp_path), preset("smoke"))
-
-
-@pytest.mark.parametrize(
-    ("process", "gpus", "wanted"),
-    [
-        ("MainProcess", 0, "cpu"),
-        ("MainProcess", 8, "cuda:0"),
-        ("ForkServerProcess-3", 8, "cuda:3"),
-        ("ForkServerProcess-11", 8, "cuda:3"),
-        ("SpawnProcess-2:5", 8, "cuda:5"),
-        ("ForkServerProcess-3", 1, "cuda:0"),  # a Ray task sees no more than its own
-    ],
-)
-def test_workers_take_the_gpus_in_turn(monkeypatch, process, gpus, wanted):
-    monkeypatch.setattr("torch.cuda.is_available", lambda: gpus > 0)
-    monkeypatch.setattr("torch.cuda.device_count", lambda: gpus)
-    monkeypatch.setattr(multiprocessing.current_process(), "name", process)
-    assert str(pipeline._accelerator()) == wanted
