@@ -20,7 +20,8 @@ from numpy.typing import NDArray
 
 from ml.errors import UserError
 from ml.evaluation.outcomes import NOTHING, image_sizes
-from ml.evaluation.predictions import GIVEN, SPOKEN, Row, write
+from ml.evaluation.plan import GIVEN, SPOKEN
+from ml.evaluation.predictions import Row, write
 from ml.evaluation.relevance import LEVELS
 from ml.evaluation.scores import require, score
 from ml.masks import Masks

@@ -8,8 +8,8 @@ relevance benchmark, whose masks are given: relevance and levels of those masks.
 """
 
 from collections import defaultdict
-from collections.abc import Callable, Iterable, Iterator, Sequence
-from dataclasses import dataclass, replace
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import replace
 from functools import lru_cache, partial
 from pathlib import Path
 from typing import Any
@@ -20,7 +20,7 @@ import pyarrow.parquet as pq
 
 from ml.atomic import atomic_path
 from ml.evaluation.benchmark_data import image_path
-from ml.evaluation.lvis import pair_id
+from ml.evaluation.plan import CAPTIONS, DETECTION, GIVEN, SPOKEN, Question, Work, plan
 from ml.evaluation.predictor import Answers, Predictor, Scene, TorchHeads, map_region, peak
 from ml.evaluation.proposals import Proposals
 from ml.evaluation.speech import Speaker
@@ -35,15 +35,8 @@ from ml.sa1b.reader import decode
 
 TOP = 10  # masks kept a question: R@10 is the deepest metric
 DETECTIONS = 300  # masks kept an image over all categories: LVIS's protocol
-SPLITS = {
-    "flickr30k": {"test"},
-    "flickr30k_captions": {"test"},
-}  # what is predicted; every split of the benchmarks not named here
 CHUNK = 8  # images a task of the pool
-GIVEN, DETECTION = "relevance", "lvis"  # the benchmark whose masks are given, and the one that is asked of every image
 MASKS_ALONE = (GIVEN, DETECTION)  # scored by their masks; their grounding maps are not kept
-CAPTIONS, VQA = "flickr30k_captions", "vqa"  # those whose answers are words
-SPOKEN = (CAPTIONS, VQA)
 
 Row = dict[str, Any]
 FLOATS, TEXTS = pa.list_(pa.float32()), pa.list_(pa.string())
@@ -74,43 +67,6 @@ PROPOSALS = pa.schema(
 )
 
 
-@dataclass(frozen=True)
-class Question:
-    """A question to one image, without its answer."""
-
-    benchmark: str
-    query_id: str
-    text: str
-
-
-@dataclass(frozen=True)
-class Work:
-    """An image with all questions of all benchmarks to it, and the masks that belong to the input, if any."""
-
-    image: str
-    path: Path
-    questions: list[Question]
-    counts: list[str] | None
-
-
-def plan(data: Path, splits: dict[str, set[str]] | None = None) -> list[Work]:
-    """The work on a `benchmark_data` folder, an entry an image, sorted; `splits` names those of some benchmarks."""
-    splits = SPLITS if splits is None else splits
-    images = pq.read_table(data / "images.parquet", columns=["image"])["image"].to_pylist()
-    asked: dict[str, list[Question]] = defaultdict(list)
-    for file in sorted((data / "queries").glob("*.parquet")):
-        for row in pq.read_table(file).to_pylist():
-            if file.stem not in splits or row["split"] in splits[file.stem]:
-                for image, query_id in _targets(row, images):
-                    asked[image].append(Question(file.stem, query_id, row["text"]))
-    regions = {
-        row["image"]: row["counts"]
-        for file in sorted((data / "regions").glob("*.parquet"))
-        for row in pq.read_table(file).to_pylist()
-    }
-    return [Work(image, image_path(data, image), asked[image], regions.get(image)) for image in sorted(asked)]
-
-
 def predict(data: Path, backbones: Path, checkpoint: Path, out: Path, params: Evaluation, hierarchy: Filter) -> int:
     """Predict every benchmark in `data` with the model in `checkpoint`; write to `out`. Returns how many images.
 
@@ -135,7 +91,7 @@ def answer_work(predictor: Predictor, scene: Scene, work: Work, hierarchy: Filte
     given = None if work.counts is None else Masks.parse(work.counts, scene.size)
     shown = [q for q in work.questions if q.benchmark not in SPOKEN]
     about_given = [q for q in shown if q.benchmark == GIVEN and given is not None]
-    about_proposals = [q for q in shown if q not in about_given]
+    about_proposals = [q for q in shown if q.benchmark != GIVEN or given is None]
     rows: dict[str, list[Row]] = defaultdict(list)
     for asked, masks in ((about_proposals, None), (about_given, given)):
         if asked:
@@ -164,7 +120,7 @@ def speak(speaker: Speaker, scene: Scene, work: Work) -> dict[str, list[Row]]:
     """Rows of the benchmarks whose answers are words, for one image."""
     rows: dict[str, list[Row]] = {}
     for benchmark in SPOKEN:
-        if asked := [question for question in work.questions if question.benchmark == benchmark]:
+        if asked := [question for question in work.own if question.benchmark == benchmark]:
             captions = benchmark == CAPTIONS
             said = [speaker.caption(scene)] if captions else speaker.answers(scene, [q.text for q in asked])
             told = zip(asked, said, strict=True)
@@ -195,14 +151,6 @@ def write(tables: dict[str, list[Row]], out: Path) -> None:
 def read(path: Path) -> dict[str, Row]:
     """The rows of a predictions file by query_id."""
     return {row["query_id"]: row for row in pq.read_table(path).to_pylist()}
-
-
-def _targets(row: Row, images: Iterable[str]) -> list[tuple[str, str]]:
-    """The images a question is asked of, with its id there: one, or all of its folder."""
-    if not row["image"].endswith("/"):
-        return [(row["image"], row["query_id"])]
-    mine = (image for image in images if image.startswith(row["image"]))
-    return [(image, pair_id(image.removeprefix(row["image"]), row["query_id"])) for image in mine]
 
 
 # A process answers many chunks with one model; the stamps tell it when a folder was written anew.
@@ -236,7 +184,7 @@ def _answer_chunk(
     predictor, speaker = _models(backbones, checkpoint, params, *stamps[1:])
     tables: dict[str, list[Row]] = defaultdict(list)
     for work in _plan(data, stamps[0])[int(start) : int(start) + CHUNK]:
-        scene = predictor.look(decode(work.path.read_bytes()))
+        scene = predictor.look(decode(image_path(data, work.image).read_bytes()))
         found = answer_work(predictor, scene, work, hierarchy) | speak(speaker, scene, work)
         for benchmark, rows in found.items():
             tables[benchmark] += rows

@@ -9,11 +9,9 @@ import pyarrow.parquet as pq
 import pytest
 
 from ml.evaluation.benchmark_data import build
-from ml.evaluation.predictions import plan, predict, read
+from ml.evaluation.predictions import predict, read
 from ml.evaluation.scores import score
 from ml.params import Params
-
-READ = ("refcoco", "flickr30k", "flickr30k_captions", "lvis", "relevance", "vqa")
 
 
 def run(data: Path, out: Path, weights: tuple[Path, Path], params: Params) -> dict[str, bytes]:
@@ -85,13 +83,6 @@ def test_rows_are_ranked_and_whole(
     proposed = {row["image"]: row for row in pq.read_table(tmp_path / "out" / "proposals.parquet").to_pylist()}
     of_the_image = len(proposed["lvis/images/000000000003.jpg"]["boxes"])
     assert sum(len(row["scores"]) for row in detections.values()) == 3 * of_the_image > 0
-
-
-def test_split_choice_limits_the_work(folders: dict[str, Path], tmp_path: Path, params: Params) -> None:
-    build(folders, tmp_path / "data", params)
-    works = plan(tmp_path / "data", {name: {"val"} if name == "refcoco" else set() for name in READ})
-    assert [work.image[-7:] for work in works] == ["001.jpg", "003.jpg"]
-    assert all(len(work.questions) == 3 for work in works)
 
 
 def test_scores_from_the_truth_itself_are_perfect(folders: dict[str, Path], tmp_path: Path, params: Params) -> None:
