@@ -5,9 +5,10 @@ A pool outlives a stage, so that heavy imports are paid once.
 
 import multiprocessing
 import os
-from collections.abc import Callable, Iterator, Sequence
-from concurrent.futures import Future, ProcessPoolExecutor, as_completed
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from concurrent.futures import FIRST_COMPLETED, Future, ProcessPoolExecutor, wait
 from concurrent.futures.process import BrokenProcessPool
+from itertools import islice
 from typing import Protocol, TypeVar
 
 from ml.errors import UserError
@@ -15,6 +16,8 @@ from ml.memory import keep_memory
 from ml.params import Shards
 
 Result = TypeVar("Result")
+
+AHEAD = 2  # shards handed out at a time, a worker: one that it works on, and the next
 
 
 class Pool(Protocol):
@@ -42,6 +45,15 @@ def open_pool(params: Shards) -> Pool:
     return ShardPool(params.workers)
 
 
+def in_order(found: Iterator[tuple[str, Result]], shards: Sequence[str]) -> Iterator[Result]:
+    """What `Pool.map` yields, in the order of `shards`; a result that is early waits for those before it."""
+    early: dict[str, Result] = {}
+    for shard in shards:
+        while shard not in early:
+            early.update([next(found)])
+        yield early.pop(shard)
+
+
 class ShardPool:
     """`workers` processes, each computing on one thread; one worker runs in the calling process."""
 
@@ -52,7 +64,7 @@ class ShardPool:
     def map(
         self, function: Callable[[str], Result], shards: Sequence[str], gpu: bool = False
     ) -> Iterator[tuple[str, Result]]:
-        """As `Pool.map`; the processes share the machine's GPUs.
+        """As `Pool.map`; the processes share the machine's GPUs, and wait where results are not taken.
 
         Raises:
             UserError: a process was killed; the next call starts new ones.
@@ -60,11 +72,14 @@ class ShardPool:
         if self.workers == 1 or len(shards) == 1:
             yield from ((shard, function(shard)) for shard in shards)
             return
-        futures: dict[Future[Result], str] = {}
+        waiting, running = iter(shards), dict[Future[Result], str]()
         try:
-            futures.update((self._start().submit(function, shard), shard) for shard in shards)
-            for future in as_completed(futures):
-                yield futures[future], future.result()
+            running.update(self._submit(function, islice(waiting, AHEAD * self.workers)))
+            while running:
+                for future in wait(running, return_when=FIRST_COMPLETED).done:
+                    shard = running.pop(future)
+                    running.update(self._submit(function, islice(waiting, 1)))
+                    yield shard, future.result()
         except BrokenProcessPool as error:
             self.close()
             raise UserError(
@@ -72,7 +87,7 @@ class ShardPool:
                 "lower shards.workers and run again: finished shards are kept"
             ) from error
         finally:
-            for future in futures:
+            for future in running:
                 future.cancel()
 
     def close(self) -> None:
@@ -85,6 +100,9 @@ class ShardPool:
 
     def __exit__(self, *exc: object) -> None:
         self.close()
+
+    def _submit(self, function: Callable[[str], Result], shards: Iterable[str]) -> Iterator[tuple[Future[Result], str]]:
+        return ((self._start().submit(function, shard), shard) for shard in shards)
 
     def _start(self) -> ProcessPoolExecutor:
         if self._executor is None:

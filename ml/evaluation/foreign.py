@@ -21,7 +21,7 @@ from numpy.typing import NDArray
 from ml.errors import UserError
 from ml.evaluation.outcomes import NOTHING, image_sizes
 from ml.evaluation.plan import GIVEN, SPOKEN
-from ml.evaluation.predictions import Row, write
+from ml.evaluation.prediction_files import Row, as_tables, prediction_files
 from ml.evaluation.relevance import LEVELS
 from ml.evaluation.scores import require, score
 from ml.masks import Masks
@@ -87,7 +87,8 @@ def score_file(data: Path, path: Path, benchmark: str, milestones: Milestones, s
     _check(path, rows, asked)
     columns = {name for row in rows for name, value in row.items() if value}
     with TemporaryDirectory() as folder:
-        write({benchmark: _answers(rows, asked)}, Path(folder))
+        with prediction_files(Path(folder)) as append:
+            append(as_tables({benchmark: _answers(rows, asked)}))
         found = score(data, Path(folder), milestones, seed)
     hidden = ("ceiling", *(prefix for column, names in NEEDS.items() if column not in columns for prefix in names))
     scores = {

@@ -12,7 +12,7 @@ from PIL import Image, ImageDraw, ImageFont
 
 from ml.evaluation.benchmark_data import image_path
 from ml.evaluation.outcomes import NOTHING, Outcome, outcomes
-from ml.evaluation.predictions import Row, read
+from ml.evaluation.prediction_files import Row, read
 from ml.evaluation.predictor import Predictor, Scene
 from ml.evaluation.proposals import Proposals
 from ml.masks import Masks

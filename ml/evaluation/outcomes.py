@@ -9,7 +9,7 @@ import numpy as np
 import pyarrow.parquet as pq
 
 from ml.evaluation import metrics
-from ml.evaluation.predictions import Row, read
+from ml.evaluation.prediction_files import Row, read
 
 Addends = dict[str, tuple[metrics.Array, metrics.Array]]  # metric -> what is summed, what it is divided by: [n] each
 NOTHING: Row = {

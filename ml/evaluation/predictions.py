@@ -1,10 +1,8 @@
 """Predictions for all benchmarks, written once: a new metric needs no new inference.
 
-Reads what `benchmark_data` wrote except `truth/`. Writes `<benchmark>.parquet`, a row a question, sorted by query_id:
-boxes (xywh, pixels), counts (COCO RLE), scores, relevance, grounding, levels of the best masks, best first; and of the
-grounding map its region (map_box, map_counts) and its peak (point x, y), which LVIS and relevance lack. For the
-relevance benchmark, whose masks are given: relevance and levels of those masks. For captions and VQA: text.
-`proposals.parquet` keeps all proposed masks of every image: their best IoU with the truth is the ceiling of all scores.
+Reads what `benchmark_data` wrote except `truth/`; writes what `ml.evaluation.prediction_files` describes, as it comes:
+memory does not grow with the images. All proposed masks are kept beside the answers: their best IoU with the truth is
+the ceiling of all scores.
 """
 
 from collections import defaultdict
@@ -12,15 +10,12 @@ from collections.abc import Callable, Iterator, Sequence
 from dataclasses import replace
 from functools import lru_cache, partial
 from pathlib import Path
-from typing import Any
 
 import numpy as np
-import pyarrow as pa
-import pyarrow.parquet as pq
 
-from ml.atomic import atomic_path
 from ml.evaluation.benchmark_data import image_path
 from ml.evaluation.plan import CAPTIONS, DETECTION, GIVEN, SPOKEN, Question, Work, plan
+from ml.evaluation.prediction_files import Row, Tables, as_tables, prediction_files
 from ml.evaluation.predictor import Answers, Predictor, Scene, TorchHeads, map_region, peak
 from ml.evaluation.proposals import Proposals
 from ml.evaluation.speech import Speaker
@@ -30,41 +25,13 @@ from ml.models.arrcoc import ARRCOC
 from ml.models.clip import load_clip
 from ml.models.sam import load_sam
 from ml.params import Evaluation, Filter
-from ml.pool import ShardPool
+from ml.pool import ShardPool, in_order
 from ml.sa1b.reader import decode
 
 TOP = 10  # masks kept a question: R@10 is the deepest metric
 DETECTIONS = 300  # masks kept an image over all categories: LVIS's protocol
 CHUNK = 8  # images a task of the pool
 MASKS_ALONE = (GIVEN, DETECTION)  # scored by their masks; their grounding maps are not kept
-
-Row = dict[str, Any]
-FLOATS, TEXTS = pa.list_(pa.float32()), pa.list_(pa.string())
-SCHEMA = pa.schema(
-    [
-        ("query_id", pa.string()),
-        ("image", pa.string()),
-        ("boxes", pa.list_(FLOATS)),
-        ("counts", TEXTS),
-        ("scores", FLOATS),
-        ("relevance", FLOATS),
-        ("grounding", FLOATS),
-        ("levels", TEXTS),
-        ("map_box", FLOATS),
-        ("map_counts", pa.string()),
-        ("point", FLOATS),
-    ]
-)
-SAID = pa.schema([(name, pa.string()) for name in ("query_id", "image", "text")])
-PROPOSALS = pa.schema(
-    [
-        ("image", pa.string()),
-        ("boxes", pa.list_(FLOATS)),
-        ("counts", TEXTS),
-        ("predicted_ious", FLOATS),
-        ("stability_scores", FLOATS),
-    ]
-)
 
 
 def predict(data: Path, backbones: Path, checkpoint: Path, out: Path, params: Evaluation, hierarchy: Filter) -> int:
@@ -77,12 +44,9 @@ def predict(data: Path, backbones: Path, checkpoint: Path, out: Path, params: Ev
     starts = [str(start) for start in range(0, len(works), CHUNK)]
     stamps = [_stamp(folder) for folder in (data, backbones, checkpoint)]
     answer = partial(_answer_chunk, data, backbones, checkpoint, params, hierarchy, stamps)
-    tables: dict[str, list[Row]] = defaultdict(list)
-    with ShardPool(params.workers) as pool:
-        for _, found in pool.map(answer, starts):
-            for benchmark, rows in found.items():
-                tables[benchmark] += rows
-    write(tables, out)
+    with ShardPool(params.workers) as pool, prediction_files(out) as append:
+        for tables in in_order(pool.map(answer, starts), starts):
+            append(tables)
     return len(works)
 
 
@@ -138,21 +102,6 @@ def _proposal_row(image: str, proposals: Proposals) -> Row:
     }
 
 
-def write(tables: dict[str, list[Row]], out: Path) -> None:
-    """Write tables of predictions as `<name>.parquet`, sorted by query_id (proposals: by image)."""
-    for name, rows in sorted(tables.items()):
-        key = "image" if name == "proposals" else "query_id"
-        schema = PROPOSALS if name == "proposals" else SAID if name in SPOKEN else SCHEMA
-        with atomic_path(out / f"{name}.parquet") as tmp:
-            ordered = sorted(rows, key=lambda row: row[key])
-            pq.write_table(pa.Table.from_pylist(ordered, schema), tmp, compression="zstd")
-
-
-def read(path: Path) -> dict[str, Row]:
-    """The rows of a predictions file by query_id."""
-    return {row["query_id"]: row for row in pq.read_table(path).to_pylist()}
-
-
 # A process answers many chunks with one model; the stamps tell it when a folder was written anew.
 
 
@@ -180,16 +129,16 @@ def _answer_chunk(
     hierarchy: Filter,
     stamps: list[int],
     start: str,
-) -> dict[str, list[Row]]:
+) -> Tables:
     predictor, speaker = _models(backbones, checkpoint, params, *stamps[1:])
-    tables: dict[str, list[Row]] = defaultdict(list)
+    rows: dict[str, list[Row]] = defaultdict(list)
     for work in _plan(data, stamps[0])[int(start) : int(start) + CHUNK]:
         scene = predictor.look(decode(image_path(data, work.image).read_bytes()))
         found = answer_work(predictor, scene, work, hierarchy) | speak(speaker, scene, work)
-        for benchmark, rows in found.items():
-            tables[benchmark] += rows
-        tables["proposals"].append(_proposal_row(work.image, scene.proposals))
-    return dict(tables)
+        for benchmark, new in found.items():
+            rows[benchmark] += new
+        rows["proposals"].append(_proposal_row(work.image, scene.proposals))
+    return as_tables(rows)
 
 
 def _describer(answers: Answers, masks: Masks, hierarchy: Filter) -> Callable[[int, Sequence[int]], Row]:

@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 
 from ml.evaluation import metrics
 from ml.evaluation.outcomes import image_sizes
-from ml.evaluation.predictions import Row, read
+from ml.evaluation.prediction_files import Row, read
 from ml.masks import Masks
 
 RELEVANT = 0.5  # the seed's threshold, for predictions and truth alike

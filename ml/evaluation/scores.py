@@ -23,7 +23,8 @@ from ml.evaluation.average_precision import lvis_ap, lvis_dataset
 from ml.evaluation.gallery import gallery
 from ml.evaluation.outcomes import Addends, Outcome, image_sizes, maps, outcomes, phrases, ratios, referring
 from ml.evaluation.plan import CAPTIONS, VQA
-from ml.evaluation.predictions import predict, read
+from ml.evaluation.prediction_files import read
+from ml.evaluation.predictions import predict
 from ml.evaluation.published import label
 from ml.evaluation.relevance_scores import judge, level_accuracy, relevance_intervals, relevance_scores
 from ml.evaluation.spoken_scores import Spoken, answer_scores, caption_scores, exact, spoken, vqa_accuracy

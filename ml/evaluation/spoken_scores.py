@@ -18,7 +18,7 @@ from numpy.typing import NDArray
 from sacrebleu.metrics import BLEU
 
 from ml.evaluation import metrics
-from ml.evaluation.predictions import read
+from ml.evaluation.prediction_files import read
 
 ARTICLES = ("a", "an", "the")
 NUMBERS = ("zero", "one", "two", "three", "four", "five", "six", "seven", "eight", "nine", "ten")

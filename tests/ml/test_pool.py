@@ -2,12 +2,13 @@
 
 import os.path
 import signal
+import time
 from functools import partial
 
 import pytest
 
 from ml.errors import UserError
-from ml.pool import ShardPool
+from ml.pool import AHEAD, ShardPool, in_order
 
 SHARDS = [f"sa_{number:06d}" for number in range(5)]
 
@@ -17,6 +18,28 @@ def test_every_shard_once(workers):
     with ShardPool(workers) as pool:
         found = dict(pool.map(partial(os.path.join, "data"), SHARDS))
     assert found == {shard: f"data/{shard}" for shard in SHARDS}
+
+
+def touch(folder, name):
+    (folder / name).touch()
+
+
+def test_what_is_not_taken_is_not_computed(tmp_path):
+    """Results do not pile up where whoever takes them is slow."""
+    many = [str(number) for number in range(50)]
+    with ShardPool(2) as pool:
+        found = pool.map(partial(touch, tmp_path), many)
+        taken = [next(found)[0] for _ in range(5)]
+        time.sleep(0.3)
+        assert 5 <= len(list(tmp_path.iterdir())) <= 5 + 2 * AHEAD
+        assert sorted(taken + [name for name, _ in found]) == sorted(many)
+
+
+def test_in_order_an_early_result_waits():
+    found = iter([("b", 2), ("c", 3), ("a", 1), ("d", 4)])
+    ordered = in_order(found, "abcd")
+    assert next(ordered) == 1 and next(found) == ("d", 4)
+    assert [next(ordered), next(ordered)] == [2, 3]
 
 
 def test_a_failure_in_a_process_reaches_the_caller():

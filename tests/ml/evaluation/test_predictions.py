@@ -8,10 +8,13 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
+from ml.evaluation import predictions
 from ml.evaluation.benchmark_data import build
-from ml.evaluation.predictions import predict, read
+from ml.evaluation.prediction_files import read
+from ml.evaluation.predictions import predict
 from ml.evaluation.scores import score
 from ml.params import Params
+from ml.pool import ShardPool
 
 
 def run(data: Path, out: Path, weights: tuple[Path, Path], params: Params) -> dict[str, bytes]:
@@ -62,6 +65,23 @@ def read_after(data: Path, out: Path, weights: tuple[Path, Path], params: Params
     return read(out / "refcoco.parquet")
 
 
+@pytest.mark.parametrize("chunk", [1, 3])
+def test_the_files_are_the_same_whatever_chunk_is_done_first(
+    folders: dict[str, Path],
+    tmp_path: Path,
+    weights: tuple[Path, Path],
+    params: Params,
+    monkeypatch: pytest.MonkeyPatch,
+    chunk: int,
+) -> None:
+    data = tmp_path / "data"
+    build(folders, data, params)
+    before = run(data, tmp_path / "before", weights, params)
+    monkeypatch.setattr(predictions, "CHUNK", chunk)
+    monkeypatch.setattr(ShardPool, "map", lambda self, work, shards: ((name, work(name)) for name in reversed(shards)))
+    assert run(data, tmp_path / "backwards", weights, params) == before
+
+
 def test_rows_are_ranked_and_whole(
     folders: dict[str, Path], tmp_path: Path, weights: tuple[Path, Path], params: Params
 ) -> None:
@@ -69,7 +89,8 @@ def test_rows_are_ranked_and_whole(
     build(folders, data, params)
     run(data, tmp_path / "out", weights, params)
     rows = read(tmp_path / "out" / "refcoco.parquet")
-    assert len(rows) == 12 and list(rows) == sorted(rows)
+    images = [row["image"] for row in rows.values()]
+    assert len(rows) == 12 and images == sorted(images)
     for name in ("refcoco", "relevance", "lvis"):
         ids = pq.read_table(tmp_path / "out" / f"{name}.parquet")["query_id"].to_pylist()
         assert len(ids) == len(set(ids)), f"{name}: a question was answered twice"
