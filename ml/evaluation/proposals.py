@@ -52,7 +52,7 @@ def propose(sam: Sam, features: Tensor, size: tuple[int, int], params: Evaluatio
         return Proposals(Masks.parse([], size), nothing, nothing)
     masks = _to_image(logits[kept], frame, size, sam.image_size)
     solid = masks.areas() > 0
-    scores = (values[kept].numpy()[solid] for values in (ious, stability))
+    scores = (values[kept].cpu().numpy()[solid] for values in (ious, stability))
     return Proposals(masks.select(solid), *scores)
 
 
@@ -62,14 +62,14 @@ def prompts(features: Tensor, frame: tuple[int, int], side: int, points_per_side
     Greedy k-centres (Gonzalez, 1985) over the frozen features `[1, C, h, w]` and the place: on toytown, 100 points
     chosen so find what the whole grid of 256 finds.
     """
-    grid = torch.as_tensor(build_point_grid(points_per_side), dtype=torch.float32)
-    points = grid * torch.tensor(frame[::-1])
+    grid = torch.from_numpy(build_point_grid(points_per_side)).float().to(features.device)
+    points = grid * torch.tensor(frame[::-1]).to(features.device)
     if len(points) <= most:
         return points
     sampled = F.grid_sample(features, (points / side * 2 - 1)[None, None], align_corners=False)[0, :, 0].T
     described = torch.cat([F.normalize(sampled - sampled.mean(0), dim=1), NEARNESS * grid], dim=1)
     chosen = [int(described.sub(described.mean(0)).square().sum(1).argmin())]
-    distances = torch.full((len(points),), torch.inf)
+    distances = torch.full((len(points),), torch.inf, device=features.device)
     while len(chosen) < most:
         distances = torch.minimum(distances, (described - described[chosen[-1]]).square().sum(1))
         chosen.append(int(distances.argmax()))
@@ -80,7 +80,7 @@ def _decode(sam: Sam, features: Tensor, points: Tensor) -> Iterator[tuple[Tensor
     """Logits `[P, 3, S/4, S/4]` and predicted IoUs `[P, 3]` of points `[P, 2]` in the frame, batch by batch."""
     encoder, decoder = sam.model.prompt_encoder, sam.model.mask_decoder
     for batch in points.split(POINTS_PER_BATCH):
-        labels = torch.ones(len(batch), 1, dtype=torch.int)
+        labels = torch.ones(len(batch), 1, dtype=torch.int, device=batch.device)
         sparse, dense = encoder(points=(batch[:, None], labels), boxes=None, masks=None)
         yield decoder(
             image_embeddings=features,
@@ -110,9 +110,9 @@ def _distinct(masks: Tensor, limit: float, most: int) -> list[int]:
     flat = masks.flatten(1).float()
     areas = flat.sum(1)
     common = flat @ flat.T
-    iou = (common / (areas[:, None] + areas[None] - common).clamp_min(1)).numpy()
+    iou = (common / (areas[:, None] + areas[None] - common).clamp_min(1)).cpu().numpy()
     kept: list[int] = []
-    for i in np.flatnonzero(areas.numpy()):
+    for i in np.flatnonzero(areas.cpu().numpy()):
         if len(kept) == most:
             break
         if not (iou[i, kept] > limit).any():
@@ -135,4 +135,4 @@ def _resized(logits: Tensor, frame: tuple[int, int], size: tuple[int, int], side
     cropped = framed[..., : frame[0], : frame[1]]
     if size != frame:
         cropped = F.interpolate(cropped, size, mode="bilinear", align_corners=False)
-    return (cropped[:, 0] > 0).numpy()
+    return (cropped[:, 0] > 0).cpu().numpy()

@@ -46,9 +46,10 @@ class Speaker:
         masks = found if len(found) else Masks.from_dense(np.zeros((1, *scene.size), bool))
         frame = Frame(None, False, self.side)
         h, w = grid.shape[-2:]
-        coverage = torch.from_numpy(masks.coverage((h, w), frame))[None]
-        boxes = torch.from_numpy(frame.boxes(masks.coco_boxes(), scene.size)).float()[None]
-        return self.model.regions(grid, coverage, boxes), torch.full((1, len(masks)), len(found) > 0)
+        coverage = torch.from_numpy(masks.coverage((h, w), frame))[None].to(grid.device)
+        boxes = torch.from_numpy(frame.boxes(masks.coco_boxes(), scene.size)).float()[None].to(grid.device)
+        valid = torch.full((1, len(masks)), len(found) > 0, device=grid.device)
+        return self.model.regions(grid, coverage, boxes), valid
 
     def _words(self, ids: Tensor) -> list[str]:
-        return [self.clip.detokenize(row) for row in ids]
+        return [self.clip.detokenize(row) for row in ids.cpu()]
