@@ -14,7 +14,7 @@ from pathlib import Path
 import numpy as np
 
 from ml.evaluation.benchmark_data import image_path
-from ml.evaluation.plan import CAPTIONS, DETECTION, GIVEN, SPOKEN, Question, Work, plan
+from ml.evaluation.plan import CAPTIONS, DETECTION, GIVEN, SPOKEN, Work, plan
 from ml.evaluation.prediction_files import Row, Tables, as_tables, prediction_files
 from ml.evaluation.predictor import Answers, Predictor, Scene, TorchHeads, map_region, peak
 from ml.evaluation.proposals import Proposals
@@ -23,6 +23,7 @@ from ml.labeling.hierarchy import assign
 from ml.masks import Masks
 from ml.models.arrcoc import ARRCOC
 from ml.models.clip import load_clip
+from ml.models.device import accelerator
 from ml.models.sam import load_sam
 from ml.params import Evaluation, Filter
 from ml.pool import ShardPool, in_order
@@ -51,33 +52,51 @@ def predict(data: Path, backbones: Path, checkpoint: Path, out: Path, params: Ev
 
 
 def answer_work(predictor: Predictor, scene: Scene, work: Work, hierarchy: Filter) -> dict[str, list[Row]]:
-    """Rows of each benchmark for one image: all questions about proposals at once, those about given masks apart."""
-    given = None if work.counts is None else Masks.parse(work.counts, scene.size)
-    shown = [q for q in work.questions if q.benchmark not in SPOKEN]
-    about_given = [q for q in shown if q.benchmark == GIVEN and given is not None]
-    about_proposals = [q for q in shown if q.benchmark != GIVEN or given is None]
+    """Rows of each benchmark for one image; a detection question that none of its best masks answers has none."""
+    asked = [question for question in work.questions if question.benchmark not in SPOKEN]
+    given = Masks.parse(work.counts or (), scene.size)
     rows: dict[str, list[Row]] = defaultdict(list)
-    for asked, masks in ((about_proposals, None), (about_given, given)):
-        if asked:
-            for question, row in _rows(predictor, scene, asked, masks, hierarchy):
+    for answer, questions in (
+        (_best, [question for question in asked if question.benchmark not in MASKS_ALONE]),
+        (_detections, [question for question in asked if question.benchmark == DETECTION]),
+        (partial(_given, given), [question for question in asked if question.benchmark == GIVEN]),
+    ):
+        found = answer(predictor, scene, [question.text for question in questions], hierarchy) if questions else ()
+        for question, row in zip(questions, found, strict=True):
+            if row is not None:
                 rows[question.benchmark].append({"query_id": question.query_id, "image": work.image, **row})
     return dict(rows)
 
 
-def _rows(
-    predictor: Predictor, scene: Scene, asked: Sequence[Question], masks: Masks | None, hierarchy: Filter
-) -> Iterator[tuple[Question, Row]]:
-    """Each question with its row; a question of detection that none of the image's best masks answers has none."""
-    answers = predictor.answer(scene, [question.text for question in asked], masks)
-    every = np.array([question.benchmark == DETECTION for question in asked])
-    if masks is None:
-        answers = as_detections(answers, every, scene.proposals.predicted_ious)
-    kept = _kept(answers, every, whole=masks is not None)
-    describe = _describer(answers, scene.proposals.masks if masks is None else masks, hierarchy)
-    for q, question in enumerate(asked):
-        if len(kept[q]) or not every[q]:
-            about_map = {} if question.benchmark in MASKS_ALONE else _describe_map(answers.maps[q], scene.size)
-            yield question, describe(q, kept[q]) | about_map
+def _best(predictor: Predictor, scene: Scene, texts: Sequence[str], hierarchy: Filter) -> Iterator[Row]:
+    """The best few of the proposed masks for each text, and what its grounding map says."""
+    answers = predictor.answer(scene, texts)
+    describe = _describer(answers, scene.proposals.masks, hierarchy)
+    for query, heat in enumerate(answers.maps):
+        yield describe(query, answers.best(query, TOP).tolist()) | _describe_map(heat, scene.size)
+
+
+def _detections(predictor: Predictor, scene: Scene, texts: Sequence[str], hierarchy: Filter) -> Iterator[Row | None]:
+    """The image's best masks over all texts, each with its text.
+
+    They are ranked by relevance x SAM's predicted IoU: average precision ranks the detections of all images together,
+    and a sloppy mask is worth less.
+    """
+    answers = predictor.answer(scene, texts, maps=False)
+    answers = replace(answers, scores=answers.relevance * scene.proposals.predicted_ious)
+    describe = _describer(answers, scene.proposals.masks, hierarchy)
+    order = np.argsort(-answers.scores, axis=None, kind="stable")[:DETECTIONS]
+    kept: dict[int, list[int]] = defaultdict(list)
+    for query, mask in zip(*np.unravel_index(order, answers.scores.shape), strict=True):
+        kept[int(query)].append(int(mask))
+    return (describe(query, kept[query]) if query in kept else None for query in range(len(texts)))
+
+
+def _given(masks: Masks, predictor: Predictor, scene: Scene, texts: Sequence[str], hierarchy: Filter) -> Iterator[Row]:
+    """All of the given masks for each text, in their order."""
+    answers = predictor.answer(scene, texts, masks, maps=False)
+    describe = _describer(answers, masks, hierarchy)
+    return (describe(query, range(len(masks))) for query in range(len(texts)))
 
 
 def speak(speaker: Speaker, scene: Scene, work: Work) -> dict[str, list[Row]]:
@@ -107,9 +126,9 @@ def _proposal_row(image: str, proposals: Proposals) -> Row:
 
 @lru_cache(maxsize=1)
 def _models(backbones: Path, checkpoint: Path, params: Evaluation, *stamps: int) -> tuple[Predictor, Speaker]:
-    sam, clip, model = load_sam(backbones), load_clip(backbones), ARRCOC.load(checkpoint)
-    predictor = Predictor(sam, TorchHeads(model, clip), clip.tokenize, params)
-    return predictor, Speaker(model, clip, sam.image_size)
+    clip, device = load_clip(backbones), accelerator()
+    sam, model = load_sam(backbones).to(device), ARRCOC.load(checkpoint).to(device)
+    return Predictor(sam, TorchHeads(model, clip), params), Speaker(model, clip, sam.image_size)
 
 
 @lru_cache(maxsize=1)
@@ -166,26 +185,3 @@ def _describe_map(heat: np.ndarray, size: tuple[int, int]) -> Row:
         "map_counts": region.to_strings()[0],
         "point": list(peak(heat, size)),
     }
-
-
-def as_detections(answers: Answers, every: np.ndarray, predicted_ious: np.ndarray) -> Answers:
-    """Answers with other scores for the queries `every` (bool [Q]): relevance x SAM's predicted IoU.
-
-    Average precision ranks the detections of all images together, and a sloppy mask is worth less.
-    """
-    worth = answers.relevance * predicted_ious
-    return replace(answers, scores=np.where(every[:, None], worth, answers.scores))
-
-
-def _kept(answers: Answers, every: np.ndarray, whole: bool) -> list[list[int]]:
-    """Per query, the masks that its row keeps, best first: the top few, or of detections the image's best over all
-    its queries, or (`whole`) every mask in the order given."""
-    queries, masks = answers.scores.shape
-    if whole:
-        return [list(range(masks))] * queries
-    kept = [[] if every[q] else answers.best(q, TOP).tolist() for q in range(queries)]
-    asked = np.flatnonzero(every)
-    order = np.argsort(-answers.scores[asked], axis=None, kind="stable")[:DETECTIONS]
-    for query, mask in zip(*np.unravel_index(order, (len(asked), max(masks, 1))), strict=True):
-        kept[asked[query]].append(int(mask))
-    return kept

@@ -3,8 +3,9 @@
 The trained part enters as `Heads`, so that the PyTorch model and its compressed ONNX forms are scored by the same code.
 """
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import lru_cache
 from pathlib import Path
 from typing import Protocol
 
@@ -18,39 +19,42 @@ from ml.evaluation.proposals import Proposals, propose
 from ml.masks import Frame, Masks
 from ml.models.arrcoc import ARRCOC
 from ml.models.clip import Clip, load_clip
+from ml.models.device import accelerator
 from ml.models.grounding import UPSCALE
 from ml.models.sam import Sam, load_sam, to_frame
 from ml.params import Evaluation
+from ml.training.texts import TextBank
 
 QUERIES_PER_BATCH = 32
+REMEMBERED = 64  # batches of texts: LVIS asks the same 38 of every image, and a large CLIP's bank has room for half
 
 
 class Heads(Protocol):
-    """The trained part, in whatever runtime.
+    """The trained part, in whatever runtime, with the text tower that it reads through.
 
     features `[1, C, h, w]`, coverage `[1, N, h, w]`, boxes `[1, N, 4]` xyxy in [0, 1] of the frame, valid bool
-    `[1, N]`, token_ids int64 `[1, Q, T]` -> relevance in [0, 1] `[1, Q, N]`, grounding logits `[1, Q, 4h, 4w]`.
+    `[1, N]`, Q texts -> relevance in [0, 1] `[1, Q, N]`, grounding logits `[1, Q, 4h, 4w]`; all on one device.
     """
 
     def heads(
-        self, features: Tensor, coverage: Tensor, boxes: Tensor, valid: Tensor, token_ids: Tensor
+        self, features: Tensor, coverage: Tensor, boxes: Tensor, valid: Tensor, texts: Sequence[str]
     ) -> tuple[Tensor, Tensor]: ...
 
 
 class TorchHeads:
-    """ARR-COC in PyTorch, with the text tower that it reads through."""
+    """ARR-COC in PyTorch, where its weights are; a text that is asked of many images is encoded once."""
 
     def __init__(self, model: ARRCOC, clip: Clip) -> None:
         self.model = model.eval()
-        self.clip = clip
+        self.texts = TextBank(clip, model.positions.device)
+        self._read = lru_cache(REMEMBERED)(lambda batch: self.texts.features([batch]))
 
     @torch.no_grad()
     def heads(
-        self, features: Tensor, coverage: Tensor, boxes: Tensor, valid: Tensor, token_ids: Tensor
+        self, features: Tensor, coverage: Tensor, boxes: Tensor, valid: Tensor, texts: Sequence[str]
     ) -> tuple[Tensor, Tensor]:
-        text = self.clip.encode_text(token_ids[0])
-        tokens, mask, pooled = (part.unsqueeze(0) for part in (text.tokens, text.mask, text.pooled))
-        return self.model(features, coverage, boxes, valid, tokens, mask, pooled)
+        text = self._read(tuple(texts))
+        return self.model(features, coverage, boxes, valid, text.tokens, text.mask, text.pooled)
 
 
 @dataclass(frozen=True)
@@ -70,7 +74,7 @@ class Answers:
         relevance: float32 [Q, N] in [0, 1].
         grounding: float32 [Q, N] in [-1, 1], how well the grounding map agrees with each mask.
         scores: float32 [Q, N], relevance + grounding_weight x grounding: what masks are ranked by.
-        maps: float32 [Q, h, w] in [0, 1], the grounding maps over the image (padding cut off).
+        maps: float32 [Q, h, w] in [0, 1], the grounding maps over the image (padding cut off), or none [0, h, w].
     """
 
     relevance: NDArray[np.float32]
@@ -86,21 +90,20 @@ class Answers:
 class Predictor:
     """Scores masks of an image against texts. It sees the image and the texts, nothing else."""
 
-    def __init__(self, sam: Sam, heads: Heads, tokenize: Callable[[list[str]], Tensor], params: Evaluation) -> None:
+    def __init__(self, sam: Sam, heads: Heads, params: Evaluation) -> None:
         self.sam = sam
         self.heads = heads
-        self.tokenize = tokenize
         self.params = params
 
     @classmethod
     def load(cls, backbones: Path, checkpoint: Path, params: Evaluation) -> "Predictor":
-        """The PyTorch model of a training stage's folder on its frozen backbones.
+        """The PyTorch model of a training stage's folder on its frozen backbones, on a GPU where there is one.
 
         Raises:
             UserError: weights are missing or broken.
         """
-        clip = load_clip(backbones)
-        return cls(load_sam(backbones), TorchHeads(ARRCOC.load(checkpoint), clip), clip.tokenize, params)
+        sam, model = load_sam(backbones).to(accelerator()), ARRCOC.load(checkpoint).to(accelerator())
+        return cls(sam, TorchHeads(model, load_clip(backbones)), params)
 
     def encode(self, image: NDArray[np.uint8]) -> Tensor:
         """Frozen features `[1, C, h, w]` of an RGB image `[H, W, 3]`."""
@@ -112,51 +115,58 @@ class Predictor:
         features = self.encode(image)
         return Scene(size, features, propose(self.sam, features, size, self.params))
 
-    def answer(self, scene: Scene, texts: Sequence[str], masks: Masks | None = None) -> Answers:
-        """Score `masks` (default: the scene's proposals) for every text."""
+    def answer(self, scene: Scene, texts: Sequence[str], masks: Masks | None = None, maps: bool = True) -> Answers:
+        """Score `masks` (default: the scene's proposals) for every text; without `maps`, none of them is kept."""
         masks = scene.proposals.masks if masks is None else masks
-        frame = Frame(None, False, self.sam.image_size)
         if not len(masks):
             # An image without a single mask: one empty dummy keeps every shape legal, its answers are dropped.
             masks = Masks.from_dense(np.zeros((1, *scene.size), bool))
-            return _without_masks(self._answer(scene, texts, masks, frame))
-        return self._answer(scene, texts, masks, frame)
+            return _without_masks(self._answer(scene, texts, masks, maps))
+        return self._answer(scene, texts, masks, maps)
 
     def predict(self, image: NDArray[np.uint8], texts: Sequence[str]) -> tuple[Scene, Answers]:
         """`look`, then `answer` for its proposals."""
         scene = self.look(image)
         return scene, self.answer(scene, texts)
 
-    def _answer(self, scene: Scene, texts: Sequence[str], masks: Masks, frame: Frame) -> Answers:
+    def _answer(self, scene: Scene, texts: Sequence[str], masks: Masks, keep_maps: bool) -> Answers:
+        given, fine = self._placed(scene, masks)
+        parts: list[list[NDArray[np.float32]]] = []
+        for start in range(0, len(texts), QUERIES_PER_BATCH):
+            batch = texts[start : start + QUERIES_PER_BATCH]
+            relevance, logits = self.heads.heads(scene.features, *given, batch)
+            maps = torch.sigmoid(logits[0, :, : fine.shape[1], : fine.shape[2]].float())
+            # The maps of LVIS's 1,203 names would be 315 MB an image, on the way from a GPU and here.
+            found = (relevance[0].float(), agreement(maps, fine), maps if keep_maps else maps[:0])
+            parts.append([part.cpu().numpy() for part in found])
+        likely, grounding, shown = (np.concatenate(column) for column in zip(*parts, strict=True))
+        return Answers(likely, grounding, likely + np.float32(self.params.grounding_weight) * grounding, shown)
+
+    def _placed(self, scene: Scene, masks: Masks) -> tuple[tuple[Tensor, Tensor, Tensor], Tensor]:
+        """Masks as the heads read them (coverage, boxes, valid), and their coverage of the image at the maps' own
+        resolution, float64 `[N, rows, columns]`; on the device of the features."""
+        frame, device = Frame(None, False, self.sam.image_size), scene.features.device
         h, w = scene.features.shape[-2:]
         coverage = torch.from_numpy(masks.coverage((h, w), frame))[None]
         boxes = torch.from_numpy(frame.boxes(masks.coco_boxes(), scene.size)).float()[None]
         valid = torch.ones(1, len(masks), dtype=torch.bool)
-        ids = self.tokenize(list(texts))
-        parts = [
-            self.heads.heads(scene.features, coverage, boxes, valid, batch[None])
-            for batch in ids.split(QUERIES_PER_BATCH)
-        ]
-        relevance = torch.cat([part[0][0] for part in parts]).float().numpy()
-        logits = torch.cat([part[1][0] for part in parts]).float()
-        shown = _shown((h * UPSCALE, w * UPSCALE), frame, scene.size)
-        maps = torch.sigmoid(logits[:, : shown[0], : shown[1]]).numpy()
-        fine = masks.coverage((h * UPSCALE, w * UPSCALE), frame)[:, : shown[0], : shown[1]]
-        grounding = agreement(maps, fine)
-        return Answers(relevance, grounding, relevance + self.params.grounding_weight * grounding, maps)
+        rows, columns = _shown((h * UPSCALE, w * UPSCALE), frame, scene.size)
+        fine = masks.coverage((h * UPSCALE, w * UPSCALE), frame)[:, :rows, :columns]
+        given = coverage.to(device), boxes.to(device), valid.to(device)
+        return given, torch.from_numpy(fine).to(device, torch.float64)
 
 
-def agreement(maps: NDArray[np.float32], coverage: NDArray[np.float32]) -> NDArray[np.float32]:
-    """Mean of each map `[Q, h, w]` inside each mask (coverage `[N, h, w]`) minus its mean outside: `[Q, N]`."""
-    flat, weights = (values.reshape(len(values), -1).astype(np.float64) for values in (maps, coverage))
+def agreement(maps: Tensor, coverage: Tensor) -> Tensor:
+    """Mean of each map `[Q, h, w]` inside each mask (coverage `[N, h, w]`) minus its mean outside: float32 `[Q, N]`."""
+    flat, weights = (values.flatten(1).to(torch.float64) for values in (maps, coverage))
     inside, area = flat @ weights.T, weights.sum(1)
-    outside, rest = flat.sum(1, keepdims=True) - inside, weights.shape[1] - area
-    return (_mean(inside, area) - _mean(outside, rest)).astype(np.float32)
+    outside, rest = flat.sum(1, keepdim=True) - inside, weights.shape[1] - area
+    return (_mean(inside, area) - _mean(outside, rest)).float()
 
 
-def _mean(sums: NDArray[np.float64], cells: NDArray[np.float64]) -> NDArray[np.float64]:
+def _mean(sums: Tensor, cells: Tensor) -> Tensor:
     """Sums `[Q, N]` over cells `[N]`; 0 where a mask leaves less than a thousandth of a cell."""
-    return np.where(cells > 1e-3, sums / np.maximum(cells, 1e-3), 0.0)
+    return torch.where(cells > 1e-3, sums / cells.clamp_min(1e-3), 0.0)
 
 
 def map_region(heat: NDArray[np.float32], size: tuple[int, int]) -> NDArray[np.bool_]:

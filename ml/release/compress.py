@@ -99,7 +99,7 @@ def measure(out: Path, sam: Sam, clip: Clip, asked: Sequence[Row], params: Param
 
 def load_predictor(folder: Path, sam: Sam, clip: Clip, params: Evaluation) -> Predictor:
     """A predictor on the graphs of one variant; prompts, masks and the tokenizer are those of `sam` and `clip`."""
-    return Predictor(onnx_sam(sam, folder), OnnxHeads.load(folder), clip.tokenize, params)
+    return Predictor(onnx_sam(sam, folder), OnnxHeads.load(folder, clip.tokenize), params)
 
 
 def correct(predictor: Predictor, scene: Scene, row: Row) -> list[bool]:

@@ -61,8 +61,7 @@ def load_package(folder: Path) -> Package:
     tokenizer = read_tokenizer(folder, read_config(folder / "clip.json")["merges"])
     predictor = Predictor(
         onnx_sam(load_sam(folder), folder),
-        OnnxHeads.load(folder),
-        lambda texts: tokenizer(texts, context_length=config["context_length"]),
+        OnnxHeads.load(folder, lambda texts: tokenizer(texts, context_length=config["context_length"])),
         Evaluation(**config["evaluation"]),
     )
     return Package(predictor, Filter(**config["filter"]))

@@ -1,5 +1,6 @@
 """The exported graphs behind the interfaces that evaluation knows: a SAM that encodes, and heads that answer."""
 
+from collections.abc import Callable, Sequence
 from pathlib import Path
 
 import numpy as np
@@ -34,17 +35,18 @@ class OnnxSam(Sam):
 class OnnxHeads:
     """Text encoder and heads as ONNX graphs: `ml.evaluation.predictor.Heads`."""
 
-    def __init__(self, text_encoder: Path, heads: Path) -> None:
+    def __init__(self, text_encoder: Path, heads: Path, tokenize: Callable[[list[str]], Tensor]) -> None:
         self.text, self.trained = session(text_encoder), session(heads)
+        self.tokenize = tokenize
 
     @classmethod
-    def load(cls, folder: Path) -> "OnnxHeads":
-        return cls(folder / TEXT_ENCODER, folder / HEADS)
+    def load(cls, folder: Path, tokenize: Callable[[list[str]], Tensor]) -> "OnnxHeads":
+        return cls(folder / TEXT_ENCODER, folder / HEADS, tokenize)
 
     def heads(
-        self, features: Tensor, coverage: Tensor, boxes: Tensor, valid: Tensor, token_ids: Tensor
+        self, features: Tensor, coverage: Tensor, boxes: Tensor, valid: Tensor, texts: Sequence[str]
     ) -> tuple[Tensor, Tensor]:
-        tokens, pooled, mask = (part[None] for part in _run(self.text, ids=token_ids[0]))
+        tokens, pooled, mask = (part[None] for part in _run(self.text, ids=self.tokenize(list(texts))))
         given = {"features": features, "coverage": coverage, "boxes": boxes, "valid": valid}
         relevance, grounding = _run(self.trained, **given, tokens=tokens, text_mask=mask, pooled=pooled)
         return relevance, grounding

@@ -1,7 +1,11 @@
-"""Random tiny models and a small benchmark folder: enough to run every code path, whatever the answers."""
+"""Random tiny models and a small benchmark folder: enough to run every code path, whatever the answers.
+
+The folder of the tests is on the path, so that they can import `pretend`.
+"""
 
 import json
 import pickle
+import sys
 from pathlib import Path
 
 import numpy as np
@@ -18,6 +22,8 @@ from ml.models.clip import Clip, build_clip
 from ml.models.sam import Sam, SamConfig, build_sam, config_json
 from ml.models.weights import write_weights
 from ml.params import Params
+
+sys.path.insert(0, str(Path(__file__).parent))
 
 SIZE = (96, 128)  # height, width of every image
 BOXES = [[8, 8, 30, 20], [60, 40, 40, 40], [20, 60, 24, 24]]  # xywh of the three things on each
@@ -53,7 +59,7 @@ def predictor(sam: Sam, clip: Clip, params: Params) -> Predictor:
     torch.manual_seed(2)
     sizes = params.model.model_copy(update={"dim": 32, "heads": 2})
     model = ARRCOC(ModelConfig.from_backbones(sizes, sam, clip))
-    return Predictor(sam, TorchHeads(model, clip), clip.tokenize, params.evaluation)
+    return Predictor(sam, TorchHeads(model, clip), params.evaluation)
 
 
 @pytest.fixture
@@ -63,7 +69,7 @@ def weights(predictor: Predictor, tmp_path: Path) -> tuple[Path, Path]:
     backbones.mkdir()
     digest = write_weights(backbones / "sam.safetensors", predictor.sam.model)
     (backbones / "sam.json").write_text(config_json(predictor.sam.config, digest))
-    write_weights(backbones / "clip.safetensors", predictor.heads.clip.model)
+    write_weights(backbones / "clip.safetensors", predictor.heads.texts.clip.model)
     text = {"context_length": 16, "vocab_size": 49408, "width": 32, "heads": 2, "layers": 1}
     vision = {"image_size": 32, "patch_size": 16, "width": 32, "layers": 1, "head_width": 16}
     architecture = {"embed_dim": 32, "vision_cfg": vision, "text_cfg": text}

@@ -36,7 +36,7 @@ def answers(model: ARRCOC, clip: Clip, given: dict[str, torch.Tensor]) -> tuple[
 @pytest.mark.parametrize("regions", [1, 9])
 def test_the_heads_answer_as_in_pytorch(variants: Path, model: ARRCOC, clip: Clip, regions: int) -> None:
     given = inputs(model, regions)
-    found = OnnxHeads.load(variants / "fp32").heads(**given, token_ids=clip.tokenize(TEXTS)[None])
+    found = OnnxHeads.load(variants / "fp32", clip.tokenize).heads(**given, texts=TEXTS)
     for ours, wanted in zip(found, answers(model, clip, given), strict=True):
         torch.testing.assert_close(ours, wanted, atol=2e-4, rtol=1e-3)
 
@@ -52,8 +52,8 @@ def test_a_pruned_graph_is_the_same_graph_with_the_pruned_weights(
 ) -> None:
     pruned, given = prune(model, 0.5, structured=False), inputs(model, 4)
     with_weights(variants / "fp32" / HEADS, pruned, tmp_path / HEADS)
-    heads = OnnxHeads(variants / "fp32" / "text_encoder.onnx", tmp_path / HEADS)
-    found = heads.heads(**given, token_ids=clip.tokenize(TEXTS)[None])
+    heads = OnnxHeads(variants / "fp32" / "text_encoder.onnx", tmp_path / HEADS, clip.tokenize)
+    found = heads.heads(**given, texts=TEXTS)
     assert sparsity_of(pruned) > 0.4
     for ours, wanted in zip(found, answers(pruned, clip, given), strict=True):
         torch.testing.assert_close(ours, wanted, atol=2e-4, rtol=1e-3)
