@@ -113,5 +113,6 @@ def _precision(category: Matched, weights: Floats) -> Floats:
     recall = right / (category.instances @ weights)
     precision = right / np.maximum(right + wrong, np.spacing(1))
     envelope = np.maximum.accumulate(precision[:, ::-1], 1)[:, ::-1]
-    padded = np.pad(envelope, ((0, 0), (0, 1)))  # beyond the last detection: 0
+    padded = np.zeros((len(envelope), envelope.shape[1] + 1))  # beyond the last detection: 0
+    padded[:, :-1] = envelope
     return np.array([row[np.searchsorted(r, RECALLS)].mean() for row, r in zip(padded, recall, strict=True)])

@@ -5,7 +5,6 @@ intervals (95%, bootstrap over images), breakdown by kind of expression, ceiling
 """
 
 import json
-import math
 from collections import defaultdict
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
@@ -13,17 +12,14 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-import pyarrow.parquet as pq
 
 from ml.atomic import atomic_dir, write_json
 from ml.errors import UserError
 from ml.evaluation import metrics, tables
-from ml.evaluation.ap_intervals import ap_intervals
-from ml.evaluation.average_precision import lvis_ap, lvis_dataset
 from ml.evaluation.gallery import gallery
-from ml.evaluation.outcomes import Addends, Outcome, image_sizes, maps, outcomes, phrases, ratios, referring
+from ml.evaluation.lvis_scores import lvis_scores
+from ml.evaluation.outcomes import Addends, Outcome, maps, outcomes, phrases, ratios, referring
 from ml.evaluation.plan import CAPTIONS, VQA
-from ml.evaluation.prediction_files import read
 from ml.evaluation.predictions import predict
 from ml.evaluation.published import label
 from ml.evaluation.relevance_scores import judge, level_accuracy, relevance_intervals, relevance_scores
@@ -115,7 +111,7 @@ def score(data: Path, predictions: Path, milestones: Milestones, seed: int) -> d
     for split, found in _splits(data, predictions, "flickr30k").items():
         board.add(named["flickr30k", split], found, phrases, "R@1")
     if (predictions / "lvis.parquet").is_file():
-        board.put(named["lvis", "val"], *_lvis_scores(data, predictions, seed))
+        board.put(named["lvis", "val"], *lvis_scores(data, predictions, seed))
     if (predictions / "relevance.parquet").is_file():
         board.put("relevance/val", *_relevance_scores(data, predictions, seed))
     if (predictions / f"{CAPTIONS}.parquet").is_file():
@@ -188,39 +184,6 @@ def _splits(data: Path, predictions: Path, benchmark: str) -> dict[str, list[Out
     for outcome in outcomes(data, predictions, benchmark):
         splits[outcome.split].append(outcome)
     return dict(splits)
-
-
-def _lvis_scores(data: Path, predictions: Path, seed: int) -> tuple[Scores, Intervals]:
-    sizes = {image: size for image, size in image_sizes(data).items() if image.startswith("lvis/")}
-    questions = pq.read_table(data / "queries" / "lvis.parquet").to_pylist()
-    categories = {int(row["query_id"]): row["kind"] for row in questions}
-    dataset = lvis_dataset(sizes, categories, pq.read_table(data / "truth" / "lvis.parquet").to_pylist())
-    ids = {image: number for number, image in enumerate(sorted(sizes), 1)}
-    detections = [
-        {
-            "image_id": ids[row["image"]],
-            "category_id": int(query_id.partition("@")[0]),
-            "bbox": box,
-            "segmentation": {"size": list(sizes[row["image"]]), "counts": counts},
-            "score": worth,
-        }
-        for query_id, row in sorted(read(predictions / "lvis.parquet").items())
-        for box, counts, worth in zip(
-            row["boxes"], row["counts"] or [""] * len(row["boxes"]), row["scores"], strict=True
-        )
-    ]
-    both = _both_protocols(dataset, detections, "bbox")
-    bounds = ap_intervals(dataset, detections, "bbox", seed)
-    if all(detection["segmentation"]["counts"] for detection in detections):
-        masks, limits = _both_protocols(dataset, detections, "segm"), ap_intervals(dataset, detections, "segm", seed)
-        both |= {f"mask {name}": value for name, value in masks.items()}
-        bounds |= {f"mask {name}": pair for name, pair in limits.items()}
-    return {name: value if value >= 0 else math.nan for name, value in both.items()}, bounds
-
-
-def _both_protocols(dataset: dict[str, Any], detections: list[dict[str, Any]], kind: str) -> dict[str, float]:
-    fixed = lvis_ap(dataset, detections, kind, "fixed")["AP"]
-    return lvis_ap(dataset, detections, kind) | {"fixed AP": fixed}
 
 
 def _relevance_scores(data: Path, predictions: Path, seed: int) -> tuple[Scores, Intervals, Groups]:
