@@ -10,9 +10,13 @@ import pytest
 
 from ml.evaluation import predictions
 from ml.evaluation.benchmark_data import build
+from ml.evaluation.plan import Question, Work
 from ml.evaluation.prediction_files import read
 from ml.evaluation.predictions import predict
+from ml.evaluation.predictor import Predictor, Scene
+from ml.evaluation.proposals import Proposals
 from ml.evaluation.scores import score
+from ml.masks import Masks
 from ml.params import Params
 from ml.pool import ShardPool
 
@@ -104,6 +108,16 @@ def test_rows_are_ranked_and_whole(
     proposed = {row["image"]: row for row in pq.read_table(tmp_path / "out" / "proposals.parquet").to_pylist()}
     of_the_image = len(proposed["lvis/images/000000000003.jpg"]["boxes"])
     assert sum(len(row["scores"]) for row in detections.values()) == 3 * of_the_image > 0
+
+
+def test_an_image_without_masks_has_regions_of_maps_and_no_detections(predictor: Predictor, params: Params) -> None:
+    nothing = Proposals(Masks.parse([], (96, 128)), np.zeros(0, np.float32), np.zeros(0, np.float32))
+    features = predictor.encode(np.zeros((96, 128, 3), np.uint8))
+    names = [Question("lvis", str(n), f"thing {n}") for n in range(3)]
+    work = Work("lvis/a.jpg", [Question("refcoco", "q", "red car")], names, None)
+    rows = predictions.answer_work(predictor, Scene((96, 128), features, nothing), work, params.filter)
+    assert set(rows) == {"refcoco"}
+    assert rows["refcoco"][0]["boxes"] == [] and len(rows["refcoco"][0]["map_box"]) == 4
 
 
 def test_scores_from_the_truth_itself_are_perfect(folders: dict[str, Path], tmp_path: Path, params: Params) -> None:
