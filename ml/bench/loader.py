@@ -33,6 +33,7 @@ from ml.training.sampler import WINDOW, Sampler
 
 FRAME = Frame(None, False, 1024)
 IMAGES = 4
+ASKED = {"kind": "attribute", "relation": "", "target": 0, "anchor": -1}
 QUERIES = 36  # an image with preset sa1b: a phrase for each of 20 masks, and 16 spatial ones
 KEPT = 20  # masks an image with preset sa1b
 EPOCH, BLOCK = 50_000, 64  # images in all, and in a row group of labels
@@ -182,7 +183,7 @@ def _labels(record: dict[str, Any], relevance: np.ndarray) -> dict[str, Any]:
         "counts": [annotation["segmentation"]["counts"] for annotation in annotations],
         "predicted_ious": [annotation["predicted_iou"] for annotation in annotations],
         "stability_scores": [annotation["stability_score"] for annotation in annotations],
-        "queries": [{"text": f"query {q}", "kind": "attribute", "target": 0} for q in range(len(relevance))],
+        "queries": [{"text": f"query {q}", **ASKED} for q in range(len(relevance))],
         "relevance": relevance.tolist(),
     }
 

@@ -5,7 +5,6 @@ The trained part enters as `Heads`, so that the PyTorch model and its compressed
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from functools import lru_cache
 from pathlib import Path
 from typing import Protocol
 
@@ -26,7 +25,6 @@ from ml.params import Evaluation
 from ml.training.texts import TextBank
 
 QUERIES_PER_BATCH = 32
-REMEMBERED = 64  # batches of texts: LVIS asks the same 38 of every image, and a large CLIP's bank has room for half
 
 
 class Heads(Protocol):
@@ -47,13 +45,12 @@ class TorchHeads:
     def __init__(self, model: ARRCOC, clip: Clip) -> None:
         self.model = model.eval()
         self.texts = TextBank(clip, model.positions.device)
-        self._read = lru_cache(REMEMBERED)(lambda batch: self.texts.features([batch]))
 
     @torch.no_grad()
     def heads(
         self, features: Tensor, coverage: Tensor, boxes: Tensor, valid: Tensor, texts: Sequence[str]
     ) -> tuple[Tensor, Tensor]:
-        text = self._read(tuple(texts))
+        text = self.texts.features([texts])
         return self.model(features, coverage, boxes, valid, text.tokens, text.mask, text.pooled)
 
 

@@ -167,7 +167,7 @@ def _label(
         "phash": draft.phash,
         "caption": image_caption(draft.caption, regions, geometry, crops, words),
         "phrases": [_spoken(phrase) for phrase in draft.phrases],
-        "queries": [{"text": phrase_text(query, rng), "kind": query.kind, "target": query.target} for query in chosen],
+        "queries": [_asked(query, rng) for query in chosen],
         "relevance": list(_relevance(chosen, scores)),
         "questions": [asdict(question) for question in questions],
     }
@@ -187,6 +187,11 @@ def _relevance(queries: Sequence[Query], scores: Scores) -> Floats:
         return np.zeros((0, len(scores.geometry.areas)), np.float32)
     rows = np.stack([scores.of(query.expression) for query in queries])
     return lift(rows, [query.target for query in queries], scores.geometry)
+
+
+def _asked(query: Query, rng: np.random.Generator) -> dict[str, Any]:
+    columns = {"kind": query.kind, "relation": query.expression.relation}
+    return {"text": phrase_text(query, rng), **columns, "target": query.target, "anchor": query.anchor}
 
 
 def _spoken(phrase: Phrase | None) -> str:

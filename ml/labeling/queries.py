@@ -48,12 +48,16 @@ class Region:
 
 @dataclass(frozen=True)
 class Query:
-    """A query and the mask it means. `necessary`: without its place or whole it would be ambiguous."""
+    """A query and the mask it means. `necessary`: without its place or whole it would be ambiguous.
+
+    `anchor`: the mask of what its place is told against, or of its whole; -1 for none.
+    """
 
     kind: str
     target: int
     expression: Expression
     necessary: bool = False
+    anchor: int = -1
 
 
 def subjects(regions: Sequence[Region]) -> list[Subject]:
@@ -177,7 +181,7 @@ class Asker:
             target = int(means[u, v])
             if targets[target] and self.owned[u, target]:
                 expression = Expression(self.names[u], relation, self.names[v])
-                yield Query(kind, target, expression, necessary=bool(self.alone[u] != target))
+                yield Query(kind, target, expression, bool(self.alone[u] != target), int(self.alone[v]))
 
     def _ahead(self, u: int, name: str) -> bool:
         """Whether a superlative's extreme wins clearly over at least one other."""

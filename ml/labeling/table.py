@@ -17,7 +17,15 @@ from ml.sa1b.phash import BYTES
 
 ROW_GROUP = 64  # images
 SHOWN = 3  # images on the sample sheet
-_QUERY = pa.struct([("text", pa.string()), ("kind", pa.string()), ("target", pa.int32())])
+_QUERY = pa.struct(
+    [
+        ("text", pa.string()),
+        ("kind", pa.string()),
+        ("relation", pa.string()),
+        ("target", pa.int32()),
+        ("anchor", pa.int32()),
+    ]
+)
 _QUESTION = pa.struct([("question", pa.string()), ("answer", pa.string()), ("evidence", pa.int32())])
 SCHEMA = pa.schema(
     {

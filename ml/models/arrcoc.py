@@ -18,7 +18,7 @@ from ml.models.captioner import Captioner
 from ml.models.clip import Clip, TextFeatures
 from ml.models.grounding import UPSCALE, GroundingHead
 from ml.models.regions import RegionEncoder
-from ml.models.relevance import RelevanceHead
+from ml.models.relevance import Judgement, RelevanceHead
 from ml.models.sam import Sam
 from ml.models.weights import read_config, read_weights, write_weights
 from ml.params import Model
@@ -135,8 +135,8 @@ class ARRCOC(nn.Module):
         text: TextFeatures,
         grounding: Tensor,
         coverage: Tensor,
-    ) -> Tensor:
-        """Relevance logits `[B, Q, N]`; valid is bool `[B, N]`, grounding are the logits of `ground`."""
+    ) -> Judgement:
+        """Logits of relevance and of anchors; valid is bool `[B, N]`, grounding are the logits of `ground`."""
         return self.relevance_head(grid, regions, boxes, valid, text, grounding, coverage)
 
     def image_memory(self, grid: Tensor) -> Tensor:
@@ -198,8 +198,8 @@ class ARRCOC(nn.Module):
         grid = self.adapt(features)
         grounding = self.ground(grid, text)
         regions = self.regions(grid, coverage, boxes)
-        logits = self.relevance(grid, regions, boxes, valid, text, grounding, coverage)
-        return torch.sigmoid(logits), grounding
+        judged = self.relevance(grid, regions, boxes, valid, text, grounding, coverage)
+        return torch.sigmoid(judged.relevance), grounding
 
     def save(self, folder: Path) -> None:
         """Write `model.safetensors` and `config.json` as a folder of their own, whole or not at all."""

@@ -55,7 +55,7 @@ class GroundingHead(nn.Module):
     ) -> None:
         super().__init__()
         grid_dim, pixel_dim = dim // 4, dim // 2
-        self.text = TextProjection(text_dim, embed_dim, dim)
+        self.text = TextProjection(text_dim, embed_dim, dim, heads)
         self.project = nn.Conv2d(dim, grid_dim, 1)
         self.register_buffer("positions", grid_positions(grid, grid, grid_dim), persistent=False)
         self.blocks = nn.ModuleList(TwoWayBlock(dim, grid_dim, heads, dropout) for _ in range(layers))

@@ -7,7 +7,8 @@ from torch import Tensor, nn
 PARTS = 2  # parts of a box along an axis, each pooled on its own: a roof is above its walls
 SHAPE_BINS = 4  # resolution of the mask's outline inside its box
 GEOMETRY = 11
-PAIR_GEOMETRY = 13
+PAIR_GEOMETRY = 15
+TOUCH = 30.0  # makes the little that touching masks have in common, a few hundredths of their area, count
 SMALLEST = 1e-3  # of the frame's side: keeps logarithms and quotients of empty boxes finite
 
 
@@ -83,7 +84,7 @@ def pair_geometry(boxes: Tensor, coverage: Tensor) -> Tensor:
     """How region i lies to region j: `[B, N, N, PAIR_GEOMETRY]`.
 
     Offsets of the centres (raw, and in steps that saturate beyond a few hundredths of the frame), which axis
-    dominates, logarithms of the size ratios, containment both ways and overlap of boxes, and of masks.
+    dominates, logarithms of the size ratios, containment both ways of boxes, and of masks, and whether masks touch.
     """
     offset = _centres(boxes).unsqueeze(2) - _centres(boxes).unsqueeze(1)
     logs = _sides(boxes).log()
@@ -103,7 +104,10 @@ def _overlaps(boxes: Tensor, coverage: Tensor) -> Tensor:
     shared = (high - low).clamp_min(0).prod(-1)
     flat = coverage.flatten(2)
     covered = flat @ flat.transpose(1, 2)
-    return torch.stack([*_containments(shared, _sides(boxes).prod(-1)), *_containments(covered, flat.sum(-1))], dim=-1)
+    within = torch.stack(
+        [*_containments(shared, _sides(boxes).prod(-1)), *_containments(covered, flat.sum(-1))], dim=-1
+    )
+    return torch.cat([within, torch.tanh(TOUCH * within[..., 2:])], dim=-1)
 
 
 def _containments(shared: Tensor, area: Tensor) -> tuple[Tensor, Tensor]:

@@ -21,7 +21,8 @@ class RelationalAttention(nn.Module):
     What a query asks for (`relation`) biases whom a region attends to; what it wants to know (`gate`) multiplies the
     mean geometry of the pairs attended to. The second road is the short one: if the others lie to its right, a car is
     the leftmost, whatever the attention has learned. The logarithm of the softmax's normaliser goes on beside them: a
-    weighted mean cannot say whether there was anything to attend to.
+    weighted mean cannot say whether there was anything to attend to. How a region lies to what the query names as its
+    anchor (`to_anchor`) is one more head, whose attention is given.
     """
 
     def __init__(self, dim: int, heads: int) -> None:
@@ -29,19 +30,23 @@ class RelationalAttention(nn.Module):
         self.heads = heads
         self.project = nn.Linear(dim, 3 * dim)
         self.relation = nn.Linear(dim, heads * RELATION_DIM)
-        self.gate = nn.Linear(dim, heads * RELATION_DIM)
-        self.out = nn.Linear(dim + heads + heads * RELATION_DIM, dim)
+        self.gate = nn.Linear(dim, (heads + 1) * RELATION_DIM)
+        self.out = nn.Linear(dim + heads + (heads + 1) * RELATION_DIM, dim)
 
-    def forward(self, x: Tensor, query: Tensor, pairs: Tensor, bias: Tensor) -> Tensor:
-        """x `[B, Q, N, d]`, query `[B, Q, d]`, pairs `[B, N, N, RELATION_DIM]`, bias `[B, 1, 1, 1, N]`."""
+    def forward(self, x: Tensor, query: Tensor, pairs: Tensor, to_anchor: Tensor, bias: Tensor) -> Tensor:
+        """x `[B, Q, N, d]`, query `[B, Q, d]`, bias `[B, 1, 1, 1, N]`, `RELATION_DIM` numbers r of each pair.
+
+        pairs `[B, N, N, r]`, to_anchor `[B, Q, N, r]`.
+        """
         q, k, v = (split_heads(part, self.heads) for part in self.project(x).chunk(3, dim=-1))
-        relation, gate = (part.unflatten(-1, (self.heads, -1)) for part in (self.relation(query), self.gate(query)))
+        relation, gate = (part.unflatten(-1, (-1, RELATION_DIM)) for part in (self.relation(query), self.gate(query)))
         asked = torch.einsum("bqhr,bnmr->bqhnm", relation, pairs) * RELATION_DIM**-0.5
         logits = (q @ k.transpose(-1, -2)) * q.shape[-1] ** -0.5 + asked + bias
         evidence = torch.logsumexp(logits, dim=-1, keepdim=True)
         weights = (logits - evidence).exp()
-        lies = torch.einsum("bqhnm,bnmr->bqhnr", weights, pairs) * gate.unsqueeze(3)
-        return self.out(torch.cat([weights @ v, evidence, lies], dim=-1).transpose(2, 3).flatten(3))
+        lies = torch.cat([torch.einsum("bqhnm,bnmr->bqhnr", weights, pairs), to_anchor.unsqueeze(2)], dim=2)
+        seen, learned = torch.cat([weights @ v, evidence], dim=-1), lies * gate.unsqueeze(3)
+        return self.out(torch.cat([part.transpose(2, 3).flatten(3) for part in (seen, learned)], dim=-1))
 
 
 class RelevanceBlock(nn.Module):
@@ -61,13 +66,22 @@ class RelevanceBlock(nn.Module):
         self.among = RelationalAttention(dim, heads)
         self.feed_forward = FeedForward(dim, dropout)
 
-    def forward(self, x: Tensor, tokens: Tensor, pairs: Tensor, token_bias: Tensor, region_bias: Tensor) -> Tensor:
-        """x `[B, Q, N, d]`, tokens `[B, Q, T, d]`, pairs `[B, N, N, RELATION_DIM]`; biases over T and N."""
+    def forward(
+        self, x: Tensor, tokens: Tensor, pairs: Tensor, to_anchor: Tensor, token_bias: Tensor, region_bias: Tensor
+    ) -> Tensor:
+        """x `[B, Q, N, d]`, tokens `[B, Q, T, d]`, biases over T and N; pairs and to_anchor as in the attention."""
         normed = self.text_norm(x)
         x = x + self.text.out(self.gate(normed) * self.text.attend(normed, tokens, token_bias))
         query = self.ask(self.asked, tokens, token_bias).squeeze(2)
-        x = x + self.among(self.region_norm(x), query, pairs, region_bias)
+        x = x + self.among(self.region_norm(x), query, pairs, to_anchor, region_bias)
         return x + self.feed_forward(x)
+
+
+class Judgement(NamedTuple):
+    """Logits of relevance `[B, Q, N]`, and of what each query is told against `[B, Q, 1 + N]`: nothing, or a region."""
+
+    relevance: Tensor
+    anchors: Tensor
 
 
 class RelevanceHead(nn.Module):
@@ -80,7 +94,7 @@ class RelevanceHead(nn.Module):
     def __init__(self, text_dim: int, embed_dim: int, dim: int, heads: int, layers: int, dropout: float) -> None:
         super().__init__()
         width = dim // 2
-        self.text = TextProjection(text_dim, embed_dim, width)
+        self.text = TextProjection(text_dim, embed_dim, width, heads)
         self.context = nn.Linear(dim, dim)
         self.region = nn.Sequential(nn.LayerNorm(dim), nn.Linear(dim, width))
         self.place = nn.Linear(GEOMETRY, width)
@@ -91,6 +105,7 @@ class RelevanceHead(nn.Module):
             nn.Linear(2 * RELATION_DIM, RELATION_DIM),
             nn.LayerNorm(RELATION_DIM),
         )
+        self.anchor = nn.Sequential(nn.LayerNorm(width), nn.Linear(width, 1, bias=False))
         self.blocks = nn.ModuleList(RelevanceBlock(width, heads, dropout) for _ in range(layers))
         self.score = nn.Sequential(nn.LayerNorm(width), nn.Linear(width, 1))
 
@@ -103,8 +118,8 @@ class RelevanceHead(nn.Module):
         text: TextFeatures,
         grounding: Tensor,
         coverage: Tensor,
-    ) -> Tensor:
-        """Logits `[B, Q, N]`; those of regions that are not valid mean nothing.
+    ) -> Judgement:
+        """Logits; those of regions that are not valid mean nothing.
 
         grid `[B, d, h, w]`, regions `[B, N, d]`, boxes `[B, N, 4]` xyxy in [0, 1], valid bool `[B, N]`, text with
         leading `[B, Q]`, grounding logits `[B, Q, 4h, 4w]`, coverage `[B, N, h, w]`.
@@ -116,9 +131,13 @@ class RelevanceHead(nn.Module):
         x = x.unsqueeze(1) + self.grounded(pooled_over_regions(grounding, filled(coverage, boxes)))
         pairs = self.pairs(pair_geometry(boxes, coverage))
         region_bias = key_bias(valid, x.dtype).unsqueeze(1)
-        for block in self.blocks:
-            x = block(x, tokens, pairs, token_bias, region_bias)
-        return self.score(x[:, :, 1:]).squeeze(-1)
+        first, *others = self.blocks
+        x = first(x, tokens, pairs, pairs[:, None, :, 0].expand(-1, x.shape[1], -1, -1), token_bias, region_bias)
+        anchors = self.anchor(x).squeeze(-1) + region_bias.flatten(1, 3)
+        to_anchor = torch.einsum("bqm,bnmr->bqnr", anchors.softmax(-1), pairs)
+        for block in others:
+            x = block(x, tokens, pairs, to_anchor, token_bias, region_bias)
+        return Judgement(self.score(x[:, :, 1:]).squeeze(-1), anchors)
 
 
 def with_frame(boxes: Tensor, coverage: Tensor, valid: Tensor) -> tuple[Tensor, Tensor, Tensor]:

@@ -4,7 +4,7 @@ Coverage, boxes and texts all go through the image's view (mirrored or not, crop
 of the pixels. What is drawn at random is drawn from (seed, epoch, image id): no state, no order, no process matters.
 """
 
-from collections.abc import Sequence
+from collections.abc import Hashable, Sequence
 from dataclasses import dataclass, fields, replace
 from typing import Any, Self
 
@@ -23,6 +23,7 @@ FINE = 4  # grounding logits have four times the grid's resolution
 RELEVANT = 0.5  # masks at least this relevant make up a grounding target
 PHRASES = 2  # region captions an image and step
 QUESTIONS = 2
+SPATIAL = ("relation", "superlative")  # kinds of query
 REMAINS = 0.5  # of a mask's area; with less left in the crop the region is not there any more
 
 
@@ -38,6 +39,7 @@ class Example:
     embeddings: np.ndarray
     queries: list[str]
     targets: np.ndarray
+    anchors: np.ndarray
     relevance: np.ndarray
     caption: str
     phrases: list[str]
@@ -60,6 +62,7 @@ class Batch:
         embeddings: float32 [B, N, e], L2-normalised CLIP embeddings of the masked crops.
         queries: [B][Q] texts.
         targets: int64 [B, Q], the region that is meant.
+        anchors: int64 [B, Q], the region that it is told against, -1 for none.
         relevance: float32 [B, Q, N].
         captions: [B].
         phrases: [B][P].
@@ -76,6 +79,7 @@ class Batch:
     embeddings: Tensor
     queries: list[list[str]]
     targets: Tensor
+    anchors: Tensor
     relevance: Tensor
     captions: list[str]
     phrases: list[list[str]]
@@ -124,7 +128,8 @@ class Examples(torch.utils.data.Dataset):
         phrased = np.array([bool(phrase) for phrase in labels.phrases], bool)
         described = rng.permutation(np.flatnonzero(seen & phrased))[:PHRASES]
         questions = rng.permutation(answerable(labels, seen))[:QUESTIONS]
-        wanted = [labels.queries[q].target for q in queries] + [labels.questions[k].evidence for k in questions]
+        wanted = [n for q in queries for n in (labels.queries[q].target, labels.queries[q].anchor)]
+        wanted += [labels.questions[k].evidence for k in questions]
         relevant = np.flatnonzero((labels.relevance[queries] >= RELEVANT).any(0) & seen)
         regions = chosen_regions(rng, seen, [*wanted, *described], relevant, self.params.regions_per_image)
         return self._assemble(index, labels, view, fine, seen, regions, queries, described, questions)
@@ -171,6 +176,7 @@ class Examples(torch.utils.data.Dataset):
             embeddings=self.data.embeddings(index)[regions],
             queries=[view.text(query.text) for query in asked],
             targets=place[np.array([query.target for query in asked], np.int64)],
+            anchors=place[np.array([query.anchor for query in asked], np.int64)],
             relevance=labels.relevance[queries][:, regions],
             caption=view.text(labels.caption),
             phrases=[view.text(labels.phrases[n]) for n in described],
@@ -191,11 +197,20 @@ def visible(labels: Labels, view: View, fine: np.ndarray) -> np.ndarray:
 
 
 def balanced(rng: np.random.Generator, queries: Sequence[int], labels: Labels) -> np.ndarray:
-    """The queries in an order whose every beginning holds the kinds as evenly as there are queries of them: int64."""
-    shuffled = rng.permutation(np.array(queries, np.int64))
-    kinds = [labels.queries[q].kind for q in shuffled]
-    turns = [kinds[:i].count(kind) for i, kind in enumerate(kinds)]
-    return shuffled[np.argsort(np.array(turns, np.int64), kind="stable")]
+    """The queries in an order whose every beginning is half of place and size, half of names, as far as there are.
+
+    Within a half kinds come evenly, each word of place or size as one: they are what is learned last. int64.
+    """
+    order = rng.permutation(np.array(queries, np.int64))
+    for key in (lambda query: query.relation or query.kind, lambda query: query.kind in SPATIAL):
+        order = order[in_turns([key(labels.queries[q]) for q in order])]
+    return order
+
+
+def in_turns(keys: Sequence[Hashable]) -> np.ndarray:
+    """The order int64 in which the keys take turns; of equal keys the first comes first."""
+    turns = [keys[:i].count(key) for i, key in enumerate(keys)]
+    return np.argsort(np.array(turns, np.int64), kind="stable")
 
 
 def answerable(labels: Labels, seen: np.ndarray) -> np.ndarray:
@@ -236,6 +251,7 @@ def collate(examples: Sequence[Example]) -> Batch:
         embeddings=stacked("embeddings", regions),
         queries=texts("queries", queries),
         targets=stacked("targets", queries),
+        anchors=stacked("anchors", queries, fill=-1),
         relevance=stacked("relevance", queries, regions),
         captions=[example.caption for example in examples],
         phrases=texts("phrases", phrases),

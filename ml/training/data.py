@@ -34,7 +34,9 @@ COLUMNS = (
 class Query(NamedTuple):
     text: str
     kind: str
+    relation: str  # its superlative or relation, "of" of a part; "" where it is named alone
     target: int  # the region that is meant
+    anchor: int  # the region that its place is told against, or its whole; -1: none
 
 
 class Question(NamedTuple):
@@ -167,7 +169,7 @@ class TrainingData:
             boxes=np.array(row["boxes"], np.float32).reshape(-1, 4),
             caption=row["caption"],
             phrases=row["phrases"],
-            queries=[Query(query["text"], query["kind"], query["target"]) for query in row["queries"]],
+            queries=[Query(**query) for query in row["queries"]],
             relevance=np.array(row["relevance"], np.float32).reshape(len(row["queries"]), len(row["counts"])),
             questions=[Question(item["question"], item["answer"], item["evidence"]) for item in row["questions"]],
         )
@@ -195,8 +197,9 @@ class TrainingData:
         n, held = int((~self.left_out).sum()), int(self.validation.sum())
         if n == 0:
             raise UserError(
-                f"training_set: found {len(self.left_out)} images with labels, {int(self.left_out.sum())} of them copies "
-                "of benchmark images, wanted at least 2 others; loosen `filter` in params.yaml, or raise shards.count"
+                f"training_set: found {len(self.left_out)} images with labels, {int(self.left_out.sum())} of them "
+                "copies of benchmark images, wanted at least 2 others; loosen `filter` in params.yaml, or raise "
+                "shards.count"
             )
         if held == 0 or held == n:
             raise UserError(

@@ -37,6 +37,12 @@ def relevance(scores: Tensor, batch: Batch, asked: Tensor) -> Measures:
 
 
 @torch.no_grad()
+def anchors(logits: Tensor, targets: Tensor, asked: Tensor) -> Measures:
+    """The share of queries whose anchor is found: logits `[B, Q, 1 + N]`, targets `[B, Q]` with -1 for none."""
+    return {"anchor_accuracy": _counted((logits.argmax(-1) == targets + 1)[asked])}
+
+
+@torch.no_grad()
 def answers(logits: Tensor, targets: Tensor, pad_id: int) -> Measures:
     """The share of answers `[M, L]` of which every token is predicted right, given those before it."""
     there = targets != pad_id

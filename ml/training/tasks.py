@@ -9,7 +9,9 @@ from torch import Tensor, nn
 
 from ml.models.arrcoc import ARRCOC
 from ml.models.clip import TextFeatures
+from ml.models.relevance import Judgement
 from ml.models.sam import Sam
+from ml.objectives.anchors import anchor_loss
 from ml.objectives.bce_dice import bce_dice_loss
 from ml.objectives.captioning import captioning_loss, token_loss
 from ml.objectives.contrastive import contrastive_loss, same_target
@@ -115,9 +117,9 @@ class RelevanceLearning(Task):
     def forward(self, batch: Batch) -> Outcome:
         section = self.params.relevance_learning
         seen, text = self.see(batch), self.texts.features(batch.queries)
-        scores = relevance_scores(self.model, batch, seen, text, self.model.ground(seen.grid, text))
-        asked = present(batch.queries, scores.device)
-        loss = relevance_loss(
+        judged = judge(self.model, batch, seen, text, self.model.ground(seen.grid, text))
+        scores, asked = torch.sigmoid(judged.relevance), present(batch.queries, judged.relevance.device)
+        relevance = relevance_loss(
             scores,
             batch.relevance,
             batch.valid.unsqueeze(1) & asked.unsqueeze(2),
@@ -125,7 +127,10 @@ class RelevanceLearning(Task):
             section.ranking_weight,
             section.ranking_margin,
         )
-        return loss, {"relevance": loss.detach()}, measures.relevance(scores, batch, asked)
+        anchors = anchor_loss(judged.anchors, batch.anchors, asked)
+        measured = measures.relevance(scores, batch, asked) | measures.anchors(judged.anchors, batch.anchors, asked)
+        loss = relevance + section.anchor_weight * anchors
+        return loss, {"relevance": relevance.detach(), "anchors": anchors.detach()}, measured
 
 
 class MultimodalFinetuning(Task):
@@ -153,13 +158,15 @@ class MultimodalFinetuning(Task):
         relevance, grounded = self.params.relevance_learning, self.params.text_region_grounding
         targets, asked = grounding_targets(batch), present(batch.queries, logits.device)
         meant = F.one_hot(batch.targets, batch.valid.shape[1]).float()
-        scores = relevance_scores(self.model, batch, seen, text, logits)
+        judged = judge(self.model, batch, seen, text, logits)
+        scores = torch.sigmoid(judged.relevance)
         valid = batch.valid.unsqueeze(1) & asked.unsqueeze(2)
         weights = (relevance.mse_weight, relevance.ranking_weight, relevance.ranking_margin)
         losses = {
             "grounding": bce_dice_loss(logits, targets, asked, grounded.bce_weight, grounded.dice_weight),
             "ref_exp": referring_loss(logits, painted(meant, batch.fine), asked),
-            "relevance": relevance_loss(scores, batch.relevance, valid, *weights),
+            "relevance": relevance_loss(scores, batch.relevance, valid, *weights)
+            + relevance.anchor_weight * anchor_loss(judged.anchors, batch.anchors, asked),
         }
         return losses, measures.grounding(logits, targets, asked) | measures.relevance(scores, batch, asked)
 
@@ -197,10 +204,10 @@ TASKS: dict[str, type[Task]] = {
 }
 
 
-def relevance_scores(model: ARRCOC, batch: Batch, seen: Seen, text: TextFeatures, logits: Tensor) -> Tensor:
-    """Scores in [0, 1], float32 `[B, Q, N]`."""
+def judge(model: ARRCOC, batch: Batch, seen: Seen, text: TextFeatures, logits: Tensor) -> Judgement:
+    """Logits of the relevance head, float32."""
     found = model.relevance(seen.grid, seen.regions, batch.boxes, batch.valid, text, logits, seen.coverage)
-    return torch.sigmoid(found.float())
+    return Judgement(found.relevance.float(), found.anchors.float())
 
 
 def mean_inside(logits: Tensor, coverage: Tensor) -> Tensor:

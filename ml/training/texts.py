@@ -21,7 +21,7 @@ class TextBank:
         self.clip, self.device = clip, device
         clip.model.text.to(device)
         self._known: OrderedDict[str, tuple[Tensor, Tensor]] = OrderedDict()
-        self._room = REMEMBERED_BYTES // (4 * (clip.context_length * clip.text_dim + clip.embed_dim))
+        self._bytes = 0
 
     def features(self, texts: Sequence[Sequence[str]]) -> TextFeatures:
         """Features of `[B][Q]` texts with leading dimensions `[B, Q]`, a little longer than the longest text."""
@@ -51,8 +51,9 @@ class TextBank:
         new = [text for text in distinct if text not in self._known]
         for begin in range(0, len(new), CHUNK):
             self._encode(new[begin : begin + CHUNK])
-        while len(self._known) > max(self._room, len(distinct)):
-            self._known.popitem(last=False)
+        while self._bytes > REMEMBERED_BYTES and len(self._known) > len(distinct):
+            _, forgotten = self._known.popitem(last=False)
+            self._bytes -= sum(part.nbytes for part in forgotten)
 
     def _encode(self, texts: list[str]) -> None:
         # In batches of one size: a matrix product of another size rounds differently, and after resuming a string
@@ -61,3 +62,4 @@ class TextBank:
         encoded = self.clip.encode_text(ids.to(self.device))
         for text, tokens, pooled, mask in zip(texts, encoded.tokens, encoded.pooled, encoded.mask, strict=False):
             self._known[text] = (tokens[: int(mask.sum())].clone(), pooled.clone())
+            self._bytes += sum(part.nbytes for part in self._known[text])

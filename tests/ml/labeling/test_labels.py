@@ -46,6 +46,11 @@ def test_rows_are_whole(labelled: tuple[list[Row], Path, Report], shard: Any) ->
         assert row["parents"] == kept.parents().tolist()
         assert {len(row[name]) for name in ("counts", "boxes", "levels", "phrases", "predicted_ious")} == {n}
         assert all(0 <= query["target"] < n for query in row["queries"])
+        for query in row["queries"]:
+            assert query["relation"] in query["text"] or query["relation"] in ("leftmost", "rightmost")
+            assert (query["kind"] in ("relation", "part", "superlative")) == (query["relation"] != "")
+            assert (query["anchor"] >= 0) == (query["kind"] in ("relation", "part"))
+            assert query["anchor"] not in (n, query["target"])
         assert np.array(row["relevance"]).shape == (len(row["queries"]), n)
         assert 0 <= np.min(row["relevance"]) <= np.max(row["relevance"]) <= 1
         assert all(-1 <= question["evidence"] < n for question in row["questions"])

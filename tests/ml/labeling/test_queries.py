@@ -15,13 +15,15 @@ BLUE = ("a blue car", (40, 10, 15, 10))
 HOUSE = ("a house", (75, 8, 14, 14))
 
 
+class Plain:
+    """Says everything in the plainest way."""
+
+    def random(self) -> float:
+        return 0.99
+
+
 def said(queries: list[Query]) -> dict[str, int]:
-    """Text -> target, said in the plainest way."""
-
-    class Plain:
-        def random(self) -> float:
-            return 0.99
-
+    """Text -> target."""
     return {phrase_text(query, Plain()): query.target for query in queries}
 
 
@@ -110,6 +112,15 @@ def test_near_duplicates_do_not_make_ambiguous(make: Make) -> None:
 def test_clear(make: Make, row: list[float], target: int) -> None:
     geometry = make(RED, BLUE, ("a wheel of a red car", (6, 16, 4, 4), "part", 0)).asker.scores.geometry
     assert clear_targets(np.array([row], np.float32), geometry).tolist() == [target]
+
+
+def test_anchors_are_what_the_words_name(make: Make) -> None:
+    asker = make(RED, BLUE, HOUSE, ("a wheel of a red car", (6, 16, 4, 4), "part", 0)).asker
+    anchors = {phrase_text(query, Plain()): query.anchor for query in asker.all()}
+    assert anchors["the red car left of the blue car"] == 1
+    assert anchors["the red car left of the house"] == 2
+    assert anchors["the wheel of the red car"] == 0
+    assert anchors["leftmost car"] == anchors["blue car"] == -1
 
 
 def test_choice_takes_turns_and_repeats(make: Make) -> None:

@@ -60,12 +60,13 @@ def test_relational_attention_by_loops() -> None:
     heads, n, dim = 2, 4, 8
     attention = RelationalAttention(dim, heads)
     x, query, pairs = torch.randn(1, 1, n, dim), torch.randn(1, 1, dim), torch.randn(1, n, n, RELATION_DIM)
+    to_anchor = torch.randn(1, 1, n, RELATION_DIM)
     bias = torch.tensor([0.0, 0.0, -1e4, 0.0]).expand(1, 1, 1, 1, n)
     q, k, v = attention.project(x[0, 0]).chunk(3, dim=-1)
-    relation, gate = (asked(query[0, 0]).view(heads, RELATION_DIM) for asked in (attention.relation, attention.gate))
+    relation, gate = (asked(query[0, 0]).view(-1, RELATION_DIM) for asked in (attention.relation, attention.gate))
     rows = []
     for i in range(n):
-        read = []
+        read, lies = [], []
         for h in range(heads):
             at = slice(h * dim // heads, (h + 1) * dim // heads)
             others = [j for j in range(n) if j != 2]
@@ -74,9 +75,21 @@ def test_relational_attention_by_loops() -> None:
                 torch.exp(q[i, at] @ k[j, at] / (dim // heads) ** 0.5 + a) for j, a in zip(others, asked, strict=True)
             ]
             share = torch.stack(weights) / sum(weights)
-            read += [share @ v[others, at], torch.log(sum(weights))[None], (share @ pairs[0, i, others]) * gate[h]]
-        rows.append(torch.cat(read))
-    torch.testing.assert_close(attention(x, query, pairs, bias)[0, 0], attention.out(torch.stack(rows)))
+            read += [share @ v[others, at], torch.log(sum(weights))[None]]
+            lies.append((share @ pairs[0, i, others]) * gate[h])
+        rows.append(torch.cat([*read, *lies, to_anchor[0, 0, i] * gate[heads]]))
+    torch.testing.assert_close(attention(x, query, pairs, to_anchor, bias)[0, 0], attention.out(torch.stack(rows)))
+
+
+def test_an_anchor_may_be_any_region_or_none(model: ARRCOC, inputs) -> None:
+    grid = model.adapt(inputs.features)
+    regions, grounding = model.regions(grid, inputs.coverage, inputs.boxes), model.ground(grid, inputs.text)
+    anchors = model.relevance(
+        grid, regions, inputs.boxes, inputs.valid, inputs.text, grounding, inputs.coverage
+    ).anchors.softmax(-1)
+    assert anchors.shape == (2, 3, 1 + 6)
+    assert (anchors[:, :, 0] > 0).all()
+    assert ((anchors[:, :, 1:] > 0) == inputs.valid.unsqueeze(1)).all()
 
 
 def test_relevance_map_is_the_best_mask_at_each_cell() -> None:

@@ -18,6 +18,7 @@ from ml.keys import file_md5
 from ml.masks import Masks
 from ml.params import load
 from ml.training import tracking
+from ml.training.data import Query
 from ml.training.launch import environment, free_port
 from ml.workspace import Workspace
 
@@ -204,7 +205,14 @@ SCHEMA = pa.schema(
         "counts": pa.list_(pa.string()),
         "boxes": pa.list_(pa.list_(pa.float32())),
         "phrases": pa.list_(pa.string()),
-        "queries": pa.list_(pa.struct({"text": pa.string(), "kind": pa.string(), "target": pa.int32()})),
+        "queries": pa.list_(
+            pa.struct(
+                [
+                    *((name, pa.string()) for name in ("text", "kind", "relation")),
+                    *((name, pa.int32()) for name in ("target", "anchor")),
+                ]
+            )
+        ),
         "relevance": pa.list_(pa.list_(pa.float32())),
         "questions": pa.list_(pa.struct({"question": pa.string(), "answer": pa.string(), "evidence": pa.int32()})),
     }
@@ -224,11 +232,12 @@ def draw(rng: np.random.Generator, image_id: int) -> tuple[dict[str, Any], np.nd
         frame[COLORS.index(color), :height, :width][dense[i]] = 1
     features = [view.reshape(CHANNELS, 4, 16, 4, 16).mean((2, 4)) for view in (frame, frame[:, :, ::-1])]
     centers = [np.argwhere(mask)[:, 1].mean() for mask in dense]
-    asked = [(f"{color} box", "attribute", i) for i, color in enumerate(colors)]
-    asked.append(("leftmost box", "superlative", int(np.argmin(centers))))
+    first, second = (int(i) for i in np.argsort(centers)[:2])
+    asked = [(f"{color} box", "attribute", "", i, -1) for i, color in enumerate(colors)]
+    asked += [("leftmost box", "superlative", "leftmost", first, -1)]
+    asked += [(f"the box left of the {colors[second]} box", "relation", "left of", first, second)]
     relevance = [[float(colors[n] == color) for n in range(len(colors))] for color in colors]
-    relevance.append([float(n == np.argmin(centers)) for n in range(len(colors))])
-    left = asked[-1][2]
+    relevance += [[float(n == first) for n in range(len(colors))]] * 2
     row = {
         "image_id": image_id,
         "width": width,
@@ -240,8 +249,8 @@ def draw(rng: np.random.Generator, image_id: int) -> tuple[dict[str, Any], np.nd
         "counts": masks.to_strings(),
         "boxes": masks.boxes().tolist(),
         "phrases": [f"a {color} box" for color in colors],
-        "queries": [{"text": text, "kind": kind, "target": target} for text, kind, target in asked],
+        "queries": [dict(zip(Query._fields, query, strict=True)) for query in asked],
         "relevance": relevance,
-        "questions": [{"question": "what is on the left?", "answer": f"a {colors[left]} box", "evidence": left}],
+        "questions": [{"question": "what is on the left?", "answer": f"a {colors[first]} box", "evidence": first}],
     }
     return row, np.stack(features).astype(np.float16)

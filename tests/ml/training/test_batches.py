@@ -83,11 +83,27 @@ def test_kinds_take_turns(workspace: Make) -> None:
     data = TrainingData(workspace())
     labels = data.labels(0)
     count = Counter(query.kind for query in labels.queries)
-    assert count["attribute"] > 1 and count["superlative"] == 1
+    assert count["attribute"] > 1 and count["superlative"] == count["relation"] == 1
     for seed in range(10):
         order = balanced(np.random.default_rng(seed), range(len(labels.queries)), labels)
         assert sorted(order) == list(range(len(labels.queries)))
-        assert {labels.queries[q].kind for q in order[:2]} == {"attribute", "superlative"}
+        assert [kinds == {"attribute"} for kinds in ({labels.queries[q].kind} for q in order[:4])].count(True) == 2
+        assert {labels.queries[q].kind for q in order[:4]} == {"attribute", "superlative", "relation"}
+
+
+def test_anchors_come_along_with_what_is_told_against_them(workspace: Make) -> None:
+    made, _ = examples(workspace(), train=False, regions_per_image=1, queries_per_image=100)
+    anchored = 0
+    for index in range(len(made.data)):
+        example, labels = made.example(0, index), made.data.labels(index)
+        asked = {query.text: query for query in labels.queries}
+        for text, anchor in zip(example.queries, example.anchors, strict=True):
+            assert (anchor < 0) == (asked[text].anchor < 0)
+            if anchor >= 0:
+                corner = labels.boxes[asked[text].anchor, :2] / SIDE
+                assert np.allclose(example.boxes[anchor, :2], corner, atol=1e-5)
+                anchored += 1
+    assert anchored == len(made.data)
 
 
 def test_few_regions_are_those_that_something_asks_for(workspace: Make) -> None:
@@ -97,7 +113,7 @@ def test_few_regions_are_those_that_something_asks_for(workspace: Make) -> None:
         labels = made.data.labels(index)
         meant = [labels.boxes[query.target, :2] / SIDE for query in labels.queries if query.text == example.queries[0]]
         assert any(np.allclose(example.boxes[example.targets[0], :2], corner, atol=1e-5) for corner in meant)
-        assert len(example.valid) <= 4  # a target, two phrases, an evidence
+        assert len(example.valid) <= 5  # a target, its anchor, two phrases, an evidence
 
 
 def test_a_crop_drops_regions_and_what_asks_for_them(workspace: Make) -> None:

@@ -87,7 +87,7 @@ def test_the_split_is_by_hash(workspace: Make) -> None:
 def test_a_set_without_images_says_so(workspace: Make, monkeypatch: pytest.MonkeyPatch) -> None:
     data = TrainingData(workspace())
     monkeypatch.setattr(data, "left_out", np.ones(len(data.left_out), bool))
-    with pytest.raises(UserError, match="found 20 images with labels, 20 of them copies.*loosen `filter`"):
+    with pytest.raises(UserError, match=r"found 20 images with labels, 20 of them copies.*loosen `filter`"):
         data._check_split()
 
 

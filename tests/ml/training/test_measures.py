@@ -45,6 +45,12 @@ def test_relevance_counts_valid_pairs_only(generator: torch.Generator) -> None:
     assert mean(found["top1"]) == pytest.approx(sum(hits) / len(hits))
 
 
+def test_anchors_are_found_or_known_to_be_none() -> None:
+    logits = torch.tensor([[[2.0, 1.0, 0.0], [0.0, 1.0, 2.0], [0.0, 2.0, 1.0], [9.0, 0.0, 0.0]]])
+    targets, asked = torch.tensor([[-1, 1, 1, 0]]), torch.tensor([[True, True, True, False]])
+    assert mean(measures.anchors(logits, targets, asked)["anchor_accuracy"]) == pytest.approx(2 / 3)
+
+
 def test_alignment_accepts_any_like_mask() -> None:
     masks = torch.eye(3)[[0, 1, 1]]
     regions = torch.tensor([[1.0, 0, 0], [0, 1.0, 0], [1.0, 0, 0]])

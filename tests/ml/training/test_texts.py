@@ -41,12 +41,15 @@ def test_each_string_is_encoded_once(clip: Clip, monkeypatch: pytest.MonkeyPatch
 
 
 def test_memory_is_bounded(clip: Clip, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(texts, "REMEMBERED_BYTES", 5 * 4 * (clip.context_length * clip.text_dim + clip.embed_dim))
+    five = 5 * 4 * (5 * clip.text_dim + clip.embed_dim)  # of five tokens each, start and end among them
+    monkeypatch.setattr(texts, "REMEMBERED_BYTES", five)
     bank = TextBank(clip, torch.device("cpu"))
-    for i in range(20):
-        bank.features([[f"box {i}", "a red box"]])
-    assert len(bank._known) == 5
-    assert {"a red box", "box 19"} <= set(bank._known)
+    for color in ("red", "green", "blue") * 3:
+        for thing in ("house", "box", "car"):
+            bank.features([[f"a {color} {thing}", "a red box"]])
+            assert sum(part.nbytes for known in bank._known.values() for part in known) <= five
+    assert 3 <= len(bank._known) <= 5
+    assert {"a red box", "a blue car"} <= set(bank._known)
 
 
 def test_ids_are_cut_to_the_longest(clip: Clip) -> None:

@@ -1,0 +1,19 @@
+import pytest
+import torch
+
+from ml.objectives.anchors import anchor_loss
+
+
+def test_by_loops() -> None:
+    torch.manual_seed(0)
+    logits, anchors = torch.randn(2, 3, 5), torch.tensor([[-1, 3, 0], [2, -1, 1]])
+    asked = torch.tensor([[True, True, False], [True, False, True]])
+    losses = [-logits[b, q].log_softmax(0)[anchors[b, q] + 1] for b, q in asked.nonzero().tolist()]
+    assert anchor_loss(logits, anchors, asked).item() == pytest.approx(float(sum(losses)) / 4)
+
+
+def test_nobody_asked() -> None:
+    logits = torch.randn(1, 2, 3, requires_grad=True)
+    loss = anchor_loss(logits, torch.full((1, 2), -1), torch.zeros(1, 2, dtype=torch.bool))
+    loss.backward()
+    assert float(loss.detach()) == 0
