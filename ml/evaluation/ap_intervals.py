@@ -2,6 +2,9 @@
 
 A detection's match depends on its own image alone, so each is matched once; a draw of images then only weighs it by
 how often its image was drawn. With every weight at one this is `average_precision.lvis_ap`, which a test holds.
+
+Interpolated precision is a maximum over recalls, so that the AP of a redrawn set, which has fewer different images, is
+on average above that of the set: draws are moved by that bias (Efron and Tibshirani, 1993, chapter 10).
 """
 
 from collections import defaultdict
@@ -50,7 +53,8 @@ def ap_intervals(
     matched = list(match(dataset, detections, kind))
     draws = metrics.resampled([image["id"] for image in dataset["images"]], seed, DRAWS)
     found = np.array([mean_precision(matched, draw.astype(float)) for draw in draws])
-    return {"AP": metrics.interval(found.mean(1)), "AP50": metrics.interval(found[:, 0])}
+    unbiased = found - np.nanmean(found, 0) + mean_precision(matched, np.ones(len(dataset["images"])))
+    return {"AP": metrics.interval(unbiased.mean(1)), "AP50": metrics.interval(unbiased[:, 0])}
 
 
 def match(dataset: dict[str, Any], detections: Sequence[Annotation], kind: str) -> Iterator[Matched]:

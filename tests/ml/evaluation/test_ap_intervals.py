@@ -51,3 +51,11 @@ def test_the_interval_holds_the_value_and_is_the_same_again(scene: tuple[dict[st
     found, again = (ap_intervals(*scene, "bbox", 0) for _ in range(2))
     low, high = found["AP"]
     assert low < lvis_ap(*scene, "bbox")["AP"] < high and found == again
+
+
+def test_the_interval_is_around_the_value() -> None:
+    """One image a category: every draw's AP is above the whole set's, since what lacks its image drops out."""
+    dataset, detections = drawn(np.random.default_rng(7), 30, 60)
+    whole, (low, high) = lvis_ap(dataset, detections, "bbox")["AP"], ap_intervals(dataset, detections, "bbox", 0)["AP"]
+    assert low < whole < high
+    assert abs((low + high) / 2 - whole) < 0.25 * (high - low)
