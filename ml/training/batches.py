@@ -4,7 +4,7 @@ Coverage, boxes and texts all go through the image's view (mirrored or not, crop
 of the pixels. What is drawn at random is drawn from (seed, epoch, image id): no state, no order, no process matters.
 """
 
-from collections.abc import Hashable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, fields, replace
 from typing import Any, Self
 
@@ -23,7 +23,6 @@ FINE = 4  # grounding logits have four times the grid's resolution
 RELEVANT = 0.5  # masks at least this relevant make up a grounding target
 PHRASES = 2  # region captions an image and step
 QUESTIONS = 2
-SPATIAL = ("relation", "superlative")  # kinds of query
 REMAINS = 0.5  # of a mask's area; with less left in the crop the region is not there any more
 
 
@@ -197,20 +196,15 @@ def visible(labels: Labels, view: View, fine: np.ndarray) -> np.ndarray:
 
 
 def balanced(rng: np.random.Generator, queries: Sequence[int], labels: Labels) -> np.ndarray:
-    """The queries in an order whose every beginning is half of place and size, half of names, as far as there are.
+    """The queries in an order whose every beginning holds the kinds as evenly as there are queries of them: int64.
 
-    Within a half kinds come evenly, each word of place or size as one: they are what is learned last. int64.
+    Each word of place or size is a kind: they are what is learned last, and "overlapping" is one relation in ten.
     """
-    order = rng.permutation(np.array(queries, np.int64))
-    for key in (lambda query: query.relation or query.kind, lambda query: query.kind in SPATIAL):
-        order = order[in_turns([key(labels.queries[q]) for q in order])]
-    return order
-
-
-def in_turns(keys: Sequence[Hashable]) -> np.ndarray:
-    """The order int64 in which the keys take turns; of equal keys the first comes first."""
-    turns = [keys[:i].count(key) for i, key in enumerate(keys)]
-    return np.argsort(np.array(turns, np.int64), kind="stable")
+    shuffled = rng.permutation(np.array(queries, np.int64))
+    asked = [labels.queries[q] for q in shuffled]
+    kinds = [query.relation or query.kind for query in asked]
+    turns = [kinds[:i].count(kind) for i, kind in enumerate(kinds)]
+    return shuffled[np.argsort(np.array(turns, np.int64), kind="stable")]
 
 
 def answerable(labels: Labels, seen: np.ndarray) -> np.ndarray:
