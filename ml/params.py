@@ -187,7 +187,7 @@ class Relevance(Section):
     mse_weight: NonNegative
     ranking_weight: NonNegative
     ranking_margin: NonNegative
-    anchor_weight: NonNegative
+    pointing_weight: NonNegative
 
 
 class LossWeights(Section):

@@ -18,7 +18,7 @@ from ml.labeling.phrases import Phrase, parse, parse_all
 from ml.labeling.queries import Asker, Query, Region, choose, phrase_text, subjects
 from ml.labeling.questions import ask
 from ml.labeling.relations import measure
-from ml.labeling.relevance import RELEVANT, Floats, Scores, Sizes, Vocabulary, lift
+from ml.labeling.relevance import RELEVANT, Expression, Floats, Scores, Sizes, Vocabulary, lift
 from ml.labeling.summary import image_caption
 from ml.labeling.table import image_columns, write
 from ml.labeling.tensors import tensor_file
@@ -167,7 +167,7 @@ def _label(
         "phash": draft.phash,
         "caption": image_caption(draft.caption, regions, geometry, crops, words),
         "phrases": [_spoken(phrase) for phrase in draft.phrases],
-        "queries": [_asked(query, rng) for query in chosen],
+        "queries": [_asked(query, scores, rng) for query in chosen],
         "relevance": list(_relevance(chosen, scores)),
         "questions": [asdict(question) for question in questions],
     }
@@ -189,9 +189,16 @@ def _relevance(queries: Sequence[Query], scores: Scores) -> Floats:
     return lift(rows, [query.target for query in queries], scores.geometry)
 
 
-def _asked(query: Query, rng: np.random.Generator) -> dict[str, Any]:
-    columns = {"kind": query.kind, "relation": query.expression.relation}
-    return {"text": phrase_text(query, rng), **columns, "target": query.target, "anchor": query.anchor}
+def _asked(query: Query, scores: Scores, rng: np.random.Generator) -> dict[str, Any]:
+    """A query as it is kept; `named`: the masks that its name alone might mean, the cars of "leftmost car"."""
+    return {
+        "text": phrase_text(query, rng),
+        "kind": query.kind,
+        "relation": query.expression.relation,
+        "target": query.target,
+        "anchor": query.anchor,
+        "named": np.flatnonzero(scores.of(Expression(query.expression.subject)) >= RELEVANT).tolist(),
+    }
 
 
 def _spoken(phrase: Phrase | None) -> str:

@@ -24,6 +24,7 @@ _QUERY = pa.struct(
         ("relation", pa.string()),
         ("target", pa.int32()),
         ("anchor", pa.int32()),
+        ("named", pa.list_(pa.int32())),
     ]
 )
 _QUESTION = pa.struct([("question", pa.string()), ("answer", pa.string()), ("evidence", pa.int32())])

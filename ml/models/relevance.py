@@ -13,6 +13,7 @@ from ml.models.text import TextProjection
 
 LEVELS = ("part", "object", "group", "scene")
 RELATION_DIM = 32
+POINTERS = 2  # to the anchor, and to what the name alone might mean
 
 
 class RelationalAttention(nn.Module):
@@ -21,8 +22,8 @@ class RelationalAttention(nn.Module):
     What a query asks for (`relation`) biases whom a region attends to; what it wants to know (`gate`) multiplies the
     mean geometry of the pairs attended to. The second road is the short one: if the others lie to its right, a car is
     the leftmost, whatever the attention has learned. The logarithm of the softmax's normaliser goes on beside them: a
-    weighted mean cannot say whether there was anything to attend to. How a region lies to what the query names as its
-    anchor (`to_anchor`) is one more head, whose attention is given.
+    weighted mean cannot say whether there was anything to attend to. How a region lies to what
+    the query points to (`pointed`) are more heads, whose attention is given.
     """
 
     def __init__(self, dim: int, heads: int) -> None:
@@ -30,13 +31,13 @@ class RelationalAttention(nn.Module):
         self.heads = heads
         self.project = nn.Linear(dim, 3 * dim)
         self.relation = nn.Linear(dim, heads * RELATION_DIM)
-        self.gate = nn.Linear(dim, (heads + 1) * RELATION_DIM)
-        self.out = nn.Linear(dim + heads + (heads + 1) * RELATION_DIM, dim)
+        self.gate = nn.Linear(dim, (heads + POINTERS) * RELATION_DIM)
+        self.out = nn.Linear(dim + heads + (heads + POINTERS) * RELATION_DIM, dim)
 
-    def forward(self, x: Tensor, query: Tensor, pairs: Tensor, to_anchor: Tensor, bias: Tensor) -> Tensor:
+    def forward(self, x: Tensor, query: Tensor, pairs: Tensor, pointed: Tensor, bias: Tensor) -> Tensor:
         """x `[B, Q, N, d]`, query `[B, Q, d]`, bias `[B, 1, 1, 1, N]`, `RELATION_DIM` numbers r of each pair.
 
-        pairs `[B, N, N, r]`, to_anchor `[B, Q, N, r]`.
+        pairs `[B, N, N, r]`, pointed `[B, Q, POINTERS, N, r]`.
         """
         q, k, v = (split_heads(part, self.heads) for part in self.project(x).chunk(3, dim=-1))
         relation, gate = (part.unflatten(-1, (-1, RELATION_DIM)) for part in (self.relation(query), self.gate(query)))
@@ -44,7 +45,7 @@ class RelationalAttention(nn.Module):
         logits = (q @ k.transpose(-1, -2)) * q.shape[-1] ** -0.5 + asked + bias
         evidence = torch.logsumexp(logits, dim=-1, keepdim=True)
         weights = (logits - evidence).exp()
-        lies = torch.cat([torch.einsum("bqhnm,bnmr->bqhnr", weights, pairs), to_anchor.unsqueeze(2)], dim=2)
+        lies = torch.cat([torch.einsum("bqhnm,bnmr->bqhnr", weights, pairs), pointed], dim=2)
         seen, learned = torch.cat([weights @ v, evidence], dim=-1), lies * gate.unsqueeze(3)
         return self.out(torch.cat([part.transpose(2, 3).flatten(3) for part in (seen, learned)], dim=-1))
 
@@ -67,20 +68,22 @@ class RelevanceBlock(nn.Module):
         self.feed_forward = FeedForward(dim, dropout)
 
     def forward(
-        self, x: Tensor, tokens: Tensor, pairs: Tensor, to_anchor: Tensor, token_bias: Tensor, region_bias: Tensor
+        self, x: Tensor, tokens: Tensor, pairs: Tensor, pointed: Tensor, token_bias: Tensor, region_bias: Tensor
     ) -> Tensor:
-        """x `[B, Q, N, d]`, tokens `[B, Q, T, d]`, biases over T and N; pairs and to_anchor as in the attention."""
+        """x `[B, Q, N, d]`, tokens `[B, Q, T, d]`, biases over T and N; pairs and pointed as in the attention."""
         normed = self.text_norm(x)
         x = x + self.text.out(self.gate(normed) * self.text.attend(normed, tokens, token_bias))
         query = self.ask(self.asked, tokens, token_bias).squeeze(2)
-        x = x + self.among(self.region_norm(x), query, pairs, to_anchor, region_bias)
+        x = x + self.among(self.region_norm(x), query, pairs, pointed, region_bias)
         return x + self.feed_forward(x)
 
 
 class Judgement(NamedTuple):
-    """Logits of relevance `[B, Q, N]`, and of what each query is told against `[B, Q, 1 + N]`: nothing, or a region."""
+    """Logits of each query `[B, Q, N]`: of relevance, of what its name alone might mean; and of its anchor
+    `[B, Q, 1 + N]`, "nothing" first."""
 
     relevance: Tensor
+    named: Tensor
     anchors: Tensor
 
 
@@ -105,7 +108,7 @@ class RelevanceHead(nn.Module):
             nn.Linear(2 * RELATION_DIM, RELATION_DIM),
             nn.LayerNorm(RELATION_DIM),
         )
-        self.anchor = nn.Sequential(nn.LayerNorm(width), nn.Linear(width, 1, bias=False))
+        self.point = nn.Sequential(nn.LayerNorm(width), nn.Linear(width, POINTERS))
         self.blocks = nn.ModuleList(RelevanceBlock(width, heads, dropout) for _ in range(layers))
         self.score = nn.Sequential(nn.LayerNorm(width), nn.Linear(width, 1))
 
@@ -132,12 +135,27 @@ class RelevanceHead(nn.Module):
         pairs = self.pairs(pair_geometry(boxes, coverage))
         region_bias = key_bias(valid, x.dtype).unsqueeze(1)
         first, *others = self.blocks
-        x = first(x, tokens, pairs, pairs[:, None, :, 0].expand(-1, x.shape[1], -1, -1), token_bias, region_bias)
-        anchors = self.anchor(x).squeeze(-1) + region_bias.flatten(1, 3)
-        to_anchor = torch.einsum("bqm,bnmr->bqnr", anchors.softmax(-1), pairs)
+        to_frame = pairs[:, None, None, :, 0].expand(-1, x.shape[1], POINTERS, -1, -1)
+        x = first(x, tokens, pairs, to_frame, token_bias, region_bias)
+        anchors, named = (self.point(x) + region_bias.transpose(-1, -2).squeeze(1)).unbind(-1)
+        pointed = lies_to(anchors, named, pairs)
         for block in others:
-            x = block(x, tokens, pairs, to_anchor, token_bias, region_bias)
-        return Judgement(self.score(x[:, :, 1:]).squeeze(-1), anchors)
+            x = block(x, tokens, pairs, pointed, token_bias, region_bias)
+        return Judgement(self.score(x[:, :, 1:]).squeeze(-1), named[:, :, 1:], anchors)
+
+
+def lies_to(anchors: Tensor, named: Tensor, pairs: Tensor) -> Tensor:
+    """How each region lies to the anchor, and on average to the others of its name: `[B, Q, POINTERS, N, r]`.
+
+    Logits `[B, Q, N]`, the frame first, of which one is the anchor, and any but the frame may be named; pairs
+    `[B, N, N, r]`. All others of the leftmost lie to its right.
+    """
+    places = torch.arange(named.shape[-1], device=named.device)
+    others = (places.unsqueeze(-1) != places) & (places > 0)
+    alike = torch.sigmoid(named).unsqueeze(-2) * others.to(named.dtype)
+    alike = alike / alike.sum(-1, keepdim=True).clamp_min(1)
+    attended = torch.stack([anchors.softmax(-1).unsqueeze(-2).expand_as(alike), alike], dim=2)
+    return torch.einsum("bqpnm,bnmr->bqpnr", attended, pairs)
 
 
 def with_frame(boxes: Tensor, coverage: Tensor, valid: Tensor) -> tuple[Tensor, Tensor, Tensor]:

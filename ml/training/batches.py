@@ -39,6 +39,7 @@ class Example:
     queries: list[str]
     targets: np.ndarray
     anchors: np.ndarray
+    named: np.ndarray
     relevance: np.ndarray
     caption: str
     phrases: list[str]
@@ -62,6 +63,7 @@ class Batch:
         queries: [B][Q] texts.
         targets: int64 [B, Q], the region that is meant.
         anchors: int64 [B, Q], the region that it is told against, -1 for none.
+        named: float32 [B, Q, N], 1 for the regions that a query's name alone might mean: the cars of "leftmost car".
         relevance: float32 [B, Q, N].
         captions: [B].
         phrases: [B][P].
@@ -79,6 +81,7 @@ class Batch:
     queries: list[list[str]]
     targets: Tensor
     anchors: Tensor
+    named: Tensor
     relevance: Tensor
     captions: list[str]
     phrases: list[list[str]]
@@ -162,6 +165,7 @@ class Examples(torch.utils.data.Dataset):
         place = np.full(len(labels.masks) + 1, -1)  # the last entry serves -1, "none"
         place[regions] = np.arange(len(regions))
         asked: list[Query] = [labels.queries[q] for q in queries]
+        relevance = labels.relevance[queries][:, regions]
         answered: list[Question] = [labels.questions[k] for k in questions]
         same = np.array(
             [[labels.phrases[n] == labels.phrases[p] for n in regions] for p in described], np.float32
@@ -176,7 +180,8 @@ class Examples(torch.utils.data.Dataset):
             queries=[view.text(query.text) for query in asked],
             targets=place[np.array([query.target for query in asked], np.int64)],
             anchors=place[np.array([query.anchor for query in asked], np.int64)],
-            relevance=labels.relevance[queries][:, regions],
+            named=np.array([np.isin(regions, query.named) for query in asked], np.float32).reshape(relevance.shape),
+            relevance=relevance,
             caption=view.text(labels.caption),
             phrases=[view.text(labels.phrases[n]) for n in described],
             phrase_regions=same,
@@ -246,6 +251,7 @@ def collate(examples: Sequence[Example]) -> Batch:
         queries=texts("queries", queries),
         targets=stacked("targets", queries),
         anchors=stacked("anchors", queries, fill=-1),
+        named=stacked("named", queries, regions),
         relevance=stacked("relevance", queries, regions),
         captions=[example.caption for example in examples],
         phrases=texts("phrases", phrases),

@@ -11,10 +11,10 @@ from ml.models.arrcoc import ARRCOC
 from ml.models.clip import TextFeatures
 from ml.models.relevance import Judgement
 from ml.models.sam import Sam
-from ml.objectives.anchors import anchor_loss
 from ml.objectives.bce_dice import bce_dice_loss
 from ml.objectives.captioning import captioning_loss, token_loss
 from ml.objectives.contrastive import contrastive_loss, same_target
+from ml.objectives.pointing import anchor_loss, name_loss
 from ml.objectives.referring import referring_loss
 from ml.objectives.relevance import relevance_loss
 from ml.objectives.total import total_loss
@@ -127,10 +127,10 @@ class RelevanceLearning(Task):
             section.ranking_weight,
             section.ranking_margin,
         )
-        anchors = anchor_loss(judged.anchors, batch.anchors, asked)
+        pointing = pointing_loss(judged, batch, asked)
         measured = measures.relevance(scores, batch, asked) | measures.anchors(judged.anchors, batch.anchors, asked)
-        loss = relevance + section.anchor_weight * anchors
-        return loss, {"relevance": relevance.detach(), "anchors": anchors.detach()}, measured
+        loss = relevance + section.pointing_weight * pointing
+        return loss, {"relevance": relevance.detach(), "pointing": pointing.detach()}, measured
 
 
 class MultimodalFinetuning(Task):
@@ -166,7 +166,7 @@ class MultimodalFinetuning(Task):
             "grounding": bce_dice_loss(logits, targets, asked, grounded.bce_weight, grounded.dice_weight),
             "ref_exp": referring_loss(logits, painted(meant, batch.fine), asked),
             "relevance": relevance_loss(scores, batch.relevance, valid, *weights)
-            + relevance.anchor_weight * anchor_loss(judged.anchors, batch.anchors, asked),
+            + relevance.pointing_weight * pointing_loss(judged, batch, asked),
         }
         return losses, measures.grounding(logits, targets, asked) | measures.relevance(scores, batch, asked)
 
@@ -207,7 +207,13 @@ TASKS: dict[str, type[Task]] = {
 def judge(model: ARRCOC, batch: Batch, seen: Seen, text: TextFeatures, logits: Tensor) -> Judgement:
     """Logits of the relevance head, float32."""
     found = model.relevance(seen.grid, seen.regions, batch.boxes, batch.valid, text, logits, seen.coverage)
-    return Judgement(found.relevance.float(), found.anchors.float())
+    return Judgement(*(logits.float() for logits in found))
+
+
+def pointing_loss(judged: Judgement, batch: Batch, asked: Tensor) -> Tensor:
+    """Of the anchor, and of what the name alone might mean."""
+    valid = batch.valid.unsqueeze(1) & asked.unsqueeze(2)
+    return anchor_loss(judged.anchors, batch.anchors, asked) + name_loss(judged.named, batch.named, valid)
 
 
 def mean_inside(logits: Tensor, coverage: Tensor) -> Tensor:

@@ -2,7 +2,15 @@ import torch
 import torch.nn.functional as F
 
 from ml.models.arrcoc import ARRCOC
-from ml.models.relevance import LEVELS, RELATION_DIM, RelationalAttention, hierarchical_relevance, relevance_map
+from ml.models.relevance import (
+    LEVELS,
+    POINTERS,
+    RELATION_DIM,
+    RelationalAttention,
+    hierarchical_relevance,
+    lies_to,
+    relevance_map,
+)
 
 
 def scores(model: ARRCOC, inputs) -> torch.Tensor:
@@ -60,7 +68,7 @@ def test_relational_attention_by_loops() -> None:
     heads, n, dim = 2, 4, 8
     attention = RelationalAttention(dim, heads)
     x, query, pairs = torch.randn(1, 1, n, dim), torch.randn(1, 1, dim), torch.randn(1, n, n, RELATION_DIM)
-    to_anchor = torch.randn(1, 1, n, RELATION_DIM)
+    pointed = torch.randn(1, 1, POINTERS, n, RELATION_DIM)
     bias = torch.tensor([0.0, 0.0, -1e4, 0.0]).expand(1, 1, 1, 1, n)
     q, k, v = attention.project(x[0, 0]).chunk(3, dim=-1)
     relation, gate = (asked(query[0, 0]).view(-1, RELATION_DIM) for asked in (attention.relation, attention.gate))
@@ -77,8 +85,9 @@ def test_relational_attention_by_loops() -> None:
             share = torch.stack(weights) / sum(weights)
             read += [share @ v[others, at], torch.log(sum(weights))[None]]
             lies.append((share @ pairs[0, i, others]) * gate[h])
-        rows.append(torch.cat([*read, *lies, to_anchor[0, 0, i] * gate[heads]]))
-    torch.testing.assert_close(attention(x, query, pairs, to_anchor, bias)[0, 0], attention.out(torch.stack(rows)))
+        lies += [pointed[0, 0, p, i] * gate[heads + p] for p in range(POINTERS)]
+        rows.append(torch.cat([*read, *lies]))
+    torch.testing.assert_close(attention(x, query, pairs, pointed, bias)[0, 0], attention.out(torch.stack(rows)))
 
 
 def test_an_anchor_may_be_any_region_or_none(model: ARRCOC, inputs) -> None:
@@ -90,6 +99,17 @@ def test_an_anchor_may_be_any_region_or_none(model: ARRCOC, inputs) -> None:
     assert anchors.shape == (2, 3, 1 + 6)
     assert (anchors[:, :, 0] > 0).all()
     assert ((anchors[:, :, 1:] > 0) == inputs.valid.unsqueeze(1)).all()
+
+
+def test_lies_to_by_loops() -> None:
+    anchors, named, pairs = torch.randn(1, 1, 4), torch.randn(1, 1, 4), torch.randn(1, 4, 4, RELATION_DIM)
+    found = lies_to(anchors, named, pairs)[0, 0]
+    for i in range(4):
+        others = [j for j in range(1, 4) if j != i]
+        weights = named[0, 0, others].sigmoid()
+        mean = weights @ pairs[0, i, others] / max(float(weights.sum()), 1.0)
+        torch.testing.assert_close(found[0, i], anchors[0, 0].softmax(0) @ pairs[0, i])
+        torch.testing.assert_close(found[1, i], mean)
 
 
 def test_relevance_map_is_the_best_mask_at_each_cell() -> None:

@@ -210,6 +210,7 @@ SCHEMA = pa.schema(
                 [
                     *((name, pa.string()) for name in ("text", "kind", "relation")),
                     *((name, pa.int32()) for name in ("target", "anchor")),
+                    ("named", pa.list_(pa.int32())),
                 ]
             )
         ),
@@ -233,9 +234,12 @@ def draw(rng: np.random.Generator, image_id: int) -> tuple[dict[str, Any], np.nd
     features = [view.reshape(CHANNELS, 4, 16, 4, 16).mean((2, 4)) for view in (frame, frame[:, :, ::-1])]
     centers = [np.argwhere(mask)[:, 1].mean() for mask in dense]
     first, second = (int(i) for i in np.argsort(centers)[:2])
-    asked = [(f"{color} box", "attribute", "", i, -1) for i, color in enumerate(colors)]
-    asked += [("leftmost box", "superlative", "leftmost", first, -1)]
-    asked += [(f"the box left of the {colors[second]} box", "relation", "left of", first, second)]
+    asked = [
+        (f"{color} box", "attribute", "", i, -1, [n for n, other in enumerate(colors) if other == color])
+        for i, color in enumerate(colors)
+    ]
+    asked += [("leftmost box", "superlative", "leftmost", first, -1, [*range(n)])]
+    asked += [(f"the box left of the {colors[second]} box", "relation", "left of", first, second, [*range(n)])]
     relevance = [[float(colors[n] == color) for n in range(len(colors))] for color in colors]
     relevance += [[float(n == first) for n in range(len(colors))]] * 2
     row = {

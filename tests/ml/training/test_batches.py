@@ -95,7 +95,7 @@ def test_words_of_place_take_turns(workspace: Make) -> None:
     labels = TrainingData(workspace()).labels(0)
     words = ["left of"] * 8 + ["overlapping", "leftmost", ""]
     asked = [
-        Query(f"query {i}", "relation" if " " in word else "attribute", word, 0, 0) for i, word in enumerate(words)
+        Query(f"query {i}", "relation" if " " in word else "attribute", word, 0, 0, [0]) for i, word in enumerate(words)
     ]
     order = balanced(np.random.default_rng(0), range(len(words)), replace(labels, queries=asked))
     assert {words[q] for q in order[:4]} == set(words)

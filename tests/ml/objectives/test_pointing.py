@@ -1,7 +1,7 @@
 import pytest
 import torch
 
-from ml.objectives.anchors import anchor_loss
+from ml.objectives.pointing import anchor_loss, name_loss
 
 
 def test_by_loops() -> None:
@@ -17,3 +17,11 @@ def test_nobody_asked() -> None:
     loss = anchor_loss(logits, torch.full((1, 2), -1), torch.zeros(1, 2, dtype=torch.bool))
     loss.backward()
     assert float(loss.detach()) == 0
+
+
+def test_names_by_loops() -> None:
+    torch.manual_seed(0)
+    logits, named = torch.randn(1, 2, 3), torch.tensor([[[1.0, 0.0, 1.0], [0.0, 0.0, 1.0]]])
+    valid = torch.tensor([[[True, True, False], [True, False, True]]])
+    losses = [-(p if t else 1 - p).log() for p, t in zip(logits[valid].sigmoid(), named[valid], strict=True)]
+    assert name_loss(logits, named, valid).item() == pytest.approx(float(sum(losses)) / 4)

@@ -1,4 +1,4 @@
-"""What a query is told against: cross-entropy over "nothing" and the regions of the image."""
+"""What a query points to on the way to its answer: its anchor, and the regions that its name alone might mean."""
 
 import torch.nn.functional as F
 from torch import Tensor
@@ -13,3 +13,8 @@ def anchor_loss(logits: Tensor, anchors: Tensor, asked: Tensor) -> Tensor:
     """
     losses = F.cross_entropy(logits.flatten(0, 1), (anchors + 1).flatten(), reduction="none")
     return masked_mean(losses.view_as(anchors), asked)
+
+
+def name_loss(logits: Tensor, named: Tensor, valid: Tensor) -> Tensor:
+    """Mean binary cross-entropy over what is valid, a scalar: logits and targets `[B, Q, N]`, bool `[B, Q, N]`."""
+    return masked_mean(F.binary_cross_entropy_with_logits(logits, named, reduction="none"), valid)
