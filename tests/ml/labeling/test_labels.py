@@ -51,6 +51,8 @@ def test_rows_are_whole(labelled: tuple[list[Row], Path, Report], shard: Any) ->
             assert (query["kind"] in ("relation", "part", "superlative")) == (query["relation"] != "")
             assert (query["anchor"] >= 0) == (query["kind"] in ("relation", "part"))
             assert query["anchor"] not in (n, query["target"])
+            assert query["target"] in query["named"]
+            assert len(query["named"]) > 1 or query["kind"] != "superlative"
         assert np.array(row["relevance"]).shape == (len(row["queries"]), n)
         assert 0 <= np.min(row["relevance"]) <= np.max(row["relevance"]) <= 1
         assert all(-1 <= question["evidence"] < n for question in row["questions"])

@@ -109,6 +109,7 @@ def test_anchors_come_along_with_what_is_told_against_them(workspace: Make) -> N
         asked = {query.text: query for query in labels.queries}
         for text, anchor in zip(example.queries, example.anchors, strict=True):
             assert (anchor < 0) == (asked[text].anchor < 0)
+            assert example.named[example.queries.index(text)][example.targets[example.queries.index(text)]] == 1
             if anchor >= 0:
                 corner = labels.boxes[asked[text].anchor, :2] / SIDE
                 assert np.allclose(example.boxes[anchor, :2], corner, atol=1e-5)
