@@ -33,7 +33,7 @@ from ml.training.sampler import WINDOW, Sampler
 
 FRAME = Frame(None, False, 1024)
 IMAGES = 4
-ASKED = {"kind": "attribute", "relation": "", "target": 0, "anchor": -1, "named": [0]}
+ASKED = {"kind": "attribute", "target": 0, "anchor": -1, "named": [0]}
 QUERIES = 36  # an image with preset sa1b: a phrase for each of 20 masks, and 16 spatial ones
 KEPT = 20  # masks an image with preset sa1b
 EPOCH, BLOCK = 50_000, 64  # images in all, and in a row group of labels

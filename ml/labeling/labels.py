@@ -194,7 +194,6 @@ def _asked(query: Query, scores: Scores, rng: np.random.Generator) -> dict[str, 
     return {
         "text": phrase_text(query, rng),
         "kind": query.kind,
-        "relation": query.expression.relation,
         "target": query.target,
         "anchor": query.anchor,
         "named": np.flatnonzero(scores.of(Expression(query.expression.subject)) >= RELEVANT).tolist(),

@@ -21,7 +21,6 @@ _QUERY = pa.struct(
     [
         ("text", pa.string()),
         ("kind", pa.string()),
-        ("relation", pa.string()),
         ("target", pa.int32()),
         ("anchor", pa.int32()),
         ("named", pa.list_(pa.int32())),

@@ -201,13 +201,9 @@ def visible(labels: Labels, view: View, fine: np.ndarray) -> np.ndarray:
 
 
 def balanced(rng: np.random.Generator, queries: Sequence[int], labels: Labels) -> np.ndarray:
-    """The queries in an order whose every beginning holds the kinds as evenly as there are queries of them: int64.
-
-    Each word of place or size is a kind: they are what is learned last, and "overlapping" is one relation in ten.
-    """
+    """The queries in an order whose every beginning holds the kinds as evenly as there are queries of them: int64."""
     shuffled = rng.permutation(np.array(queries, np.int64))
-    asked = [labels.queries[q] for q in shuffled]
-    kinds = [query.relation or query.kind for query in asked]
+    kinds = [labels.queries[q].kind for q in shuffled]
     turns = [kinds[:i].count(kind) for i, kind in enumerate(kinds)]
     return shuffled[np.argsort(np.array(turns, np.int64), kind="stable")]
 

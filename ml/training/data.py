@@ -34,7 +34,6 @@ COLUMNS = (
 class Query(NamedTuple):
     text: str
     kind: str
-    relation: str  # its superlative or relation, "of" of a part; "" where it is named alone
     target: int  # the region that is meant
     anchor: int  # the region that its place is told against, or its whole; -1: none
     named: list[int]  # the regions that its name alone might mean

@@ -208,7 +208,7 @@ SCHEMA = pa.schema(
         "queries": pa.list_(
             pa.struct(
                 [
-                    *((name, pa.string()) for name in ("text", "kind", "relation")),
+                    *((name, pa.string()) for name in ("text", "kind")),
                     *((name, pa.int32()) for name in ("target", "anchor")),
                     ("named", pa.list_(pa.int32())),
                 ]
@@ -235,11 +235,11 @@ def draw(rng: np.random.Generator, image_id: int) -> tuple[dict[str, Any], np.nd
     centers = [np.argwhere(mask)[:, 1].mean() for mask in dense]
     first, second = (int(i) for i in np.argsort(centers)[:2])
     asked = [
-        (f"{color} box", "attribute", "", i, -1, [n for n, other in enumerate(colors) if other == color])
+        (f"{color} box", "attribute", i, -1, [n for n, other in enumerate(colors) if other == color])
         for i, color in enumerate(colors)
     ]
-    asked += [("leftmost box", "superlative", "leftmost", first, -1, [*range(n)])]
-    asked += [(f"the box left of the {colors[second]} box", "relation", "left of", first, second, [*range(n)])]
+    asked += [("leftmost box", "superlative", first, -1, [*range(n)])]
+    asked += [(f"the box left of the {colors[second]} box", "relation", first, second, [*range(n)])]
     relevance = [[float(colors[n] == color) for n in range(len(colors))] for color in colors]
     relevance += [[float(n == first) for n in range(len(colors))]] * 2
     row = {

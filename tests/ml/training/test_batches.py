@@ -2,7 +2,6 @@
 
 from collections import Counter
 from collections.abc import Callable
-from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -15,7 +14,7 @@ from ml.masks import Frame
 from ml.params import Params, load
 from ml.training.augment import View, mirrored
 from ml.training.batches import Examples, balanced, collate, grounding_targets, painted, visible
-from ml.training.data import Query, TrainingData
+from ml.training.data import TrainingData
 from ml.workspace import Workspace
 
 SIDE = 64
@@ -89,16 +88,6 @@ def test_kinds_take_turns(workspace: Make) -> None:
         order = balanced(np.random.default_rng(seed), range(len(labels.queries)), labels)
         assert sorted(order) == list(range(len(labels.queries)))
         assert {labels.queries[q].kind for q in order[:3]} == {"attribute", "superlative", "relation"}
-
-
-def test_words_of_place_take_turns(workspace: Make) -> None:
-    labels = TrainingData(workspace()).labels(0)
-    words = ["left of"] * 8 + ["overlapping", "leftmost", ""]
-    asked = [
-        Query(f"query {i}", "relation" if " " in word else "attribute", word, 0, 0, [0]) for i, word in enumerate(words)
-    ]
-    order = balanced(np.random.default_rng(0), range(len(words)), replace(labels, queries=asked))
-    assert {words[q] for q in order[:4]} == set(words)
 
 
 def test_anchors_come_along_with_what_is_told_against_them(workspace: Make) -> None:
