@@ -136,7 +136,7 @@ class ARRCOC(nn.Module):
         grounding: Tensor,
         coverage: Tensor,
     ) -> Judgement:
-        """Logits of relevance and of anchors; valid is bool `[B, N]`, grounding are the logits of `ground`."""
+        """Logits of relevance and of what is pointed to; valid bool `[B, N]`, grounding: the logits of `ground`."""
         return self.relevance_head(grid, regions, boxes, valid, text, grounding, coverage)
 
     def image_memory(self, grid: Tensor) -> Tensor:
