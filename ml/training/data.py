@@ -235,6 +235,11 @@ def _read_groups(shard: int, path: Path) -> tuple[list[RowGroup], np.ndarray]:
         ids = file.read(columns=["image_id"]).column(0).to_numpy()
     except (OSError, pa.ArrowException) as error:
         raise UserError(f"{path}: not readable as Parquet ({error}); materialize `pseudo_labels` again") from error
+    known = {field.name for field in file.schema_arrow.field("queries").type.value_type}
+    if lacking := [name for name in Query._fields if name not in known]:
+        raise UserError(
+            f"{path}: its queries lack {', '.join(lacking)}, it is older; materialize `pseudo_labels` again"
+        )
     parts = [file.metadata.row_group(number) for number in range(file.num_row_groups)]
     names = [parts[0].column(i).path_in_schema for i in range(parts[0].num_columns)] if parts else []
     images = np.cumsum([0, *(part.num_rows for part in parts)]).tolist()

@@ -84,6 +84,19 @@ def test_the_split_is_by_hash(workspace: Make) -> None:
     assert 0 < data.validation.sum() < 20
 
 
+def test_labels_of_an_older_version_are_refused(workspace: Make) -> None:
+    ws = workspace()
+    path = next(ws.stage("pseudo_labels").glob("*.parquet"))
+    table = pq.read_table(path)
+    queries = [
+        [{"text": q["text"], "kind": q["kind"], "target": q["target"]} for q in row]
+        for row in table["queries"].to_pylist()
+    ]
+    pq.write_table(table.set_column(table.column_names.index("queries"), "queries", pa.array(queries)), path)
+    with pytest.raises(UserError, match="lack anchor, named, it is older; materialize `pseudo_labels` again"):
+        TrainingData(ws)
+
+
 def test_a_set_without_images_says_so(workspace: Make, monkeypatch: pytest.MonkeyPatch) -> None:
     data = TrainingData(workspace())
     monkeypatch.setattr(data, "left_out", np.ones(len(data.left_out), bool))
