@@ -178,6 +178,7 @@ class Grounding(Section):
     lr: PositiveFloat
     bce_weight: NonNegative
     dice_weight: NonNegative
+    pointing_weight: NonNegative
     alignment_weight: NonNegative  # keeps the alignment of the stage before
 
 

@@ -2,8 +2,9 @@
 
 Every case has a workspace of its own under `data/.ablation`, with the params changed, the data stages linked, and the
 training stages and scores made anew. A stage left out has 0 steps: it hands on the model it got. The seed is that of
-training (weights, order of the images); the data stay the same. A stage that some case has made already, from the
-same params, code and input, is linked: so it shares the cases' beginnings, and goes on where it was cut.
+training (weights, order of the images); the data stay the same. A stage that the workspace itself or some case has
+made already, from the same params, code and input, is linked: so cases share their beginnings, and go on where they
+were cut.
 """
 
 import hashlib
@@ -54,7 +55,7 @@ def ablate(ws: Workspace, params: Params, seeds: int, tell: Callable[[str], None
         changed = without(params, row["left_out"], seed)
         place = ws.data / FOLDER / f"{row['left_out'] or 'all'}_{seed}"
         tell(f"{done} of {total} done; {row['case']}, seed {seed}")
-        for name, value in run_case(ws, Workspace(place), changed, tell):
+        for name, value in run_case(ws, params, Workspace(place), changed, tell):
             row["scores"].setdefault(name, []).append(value)
     return {"seeds": numbers, "rows": rows}
 
@@ -69,18 +70,19 @@ def without(params: Params, stage: str | None, seed: int) -> Params:
 
 
 def run_case(
-    ws: Workspace, place: Workspace, params: Params, tell: Callable[[str], None]
+    ws: Workspace, own: Params, place: Workspace, params: Params, tell: Callable[[str], None]
 ) -> Iterator[tuple[str, float]]:
-    """Bring a case's workspace up to date; the headline scores that its benchmarks have."""
+    """Bring a case's workspace up to date; the headline scores that its benchmarks have. `own`: `ws`'s params."""
     _prepare(ws, place, params)
-    key = ""
+    key, same = "", True
     for stage in CHAIN:
         key = _key(ws, params, stage, key)
+        same = same and _has_made(ws, own, stage, params)
         marker = place.data / MADE / stage
         if marker.is_file() and marker.read_text() == key:
             continue
         marker.unlink(missing_ok=True)
-        if twin := _twin(ws.data / FOLDER, stage, key):
+        if twin := ws.stage(stage) if same else _twin(ws.data / FOLDER, stage, key):
             shutil.rmtree(place.stage(stage), ignore_errors=True)
             shutil.copytree(twin, place.stage(stage), copy_function=os.link)
         else:
@@ -131,6 +133,14 @@ def _key(ws: Workspace, params: Params, stage: str, before: str) -> str:
     data = {name: lineage.data_version(ws, ws.stage(name)) for name in declared.upstream if name not in CHAIN}
     made_from = [before, declared.code_digest(ws), declared.param_values(params), data]
     return hashlib.sha256(json.dumps(made_from).encode()).hexdigest()
+
+
+def _has_made(ws: Workspace, own: Params, stage: str, params: Params) -> bool:
+    """Whether the workspace's own output of a stage is what these params make, if that of the stages above is."""
+    from orchestration.staleness import state_of
+
+    values = stages.stage(ws, stage).param_values
+    return values(own) == values(params) and state_of(stage, ws, own).state == "fresh"
 
 
 def _twin(folder: Path, stage: str, key: str) -> Path | None:

@@ -36,7 +36,7 @@ class Speaker:
         regions, valid = self._regions(scene, grid)
         text = self.clip.encode_text(self.clip.tokenize(list(questions)))
         asked = TextFeatures(text.tokens[None], text.pooled[None], text.mask[None])
-        evidence = self.model.ground(grid, asked)
+        evidence = self.model.ground(grid, asked).pixels
         memory, mask = self.model.answer_memory(grid, regions, valid, asked, evidence)
         return self._words(self.model.generate(memory, ANSWER_TOKENS, mask))
 

@@ -16,7 +16,7 @@ from ml.models.adapter import Adapter
 from ml.models.attention import grid_positions
 from ml.models.captioner import Captioner
 from ml.models.clip import Clip, TextFeatures
-from ml.models.grounding import UPSCALE, GroundingHead
+from ml.models.grounding import UPSCALE, Grounding, GroundingHead
 from ml.models.regions import RegionEncoder
 from ml.models.relevance import Judgement, RelevanceHead
 from ml.models.sam import Sam
@@ -122,8 +122,8 @@ class ARRCOC(nn.Module):
         """Regions `[B, N, d]` in CLIP's space, `[B, N, e]`, L2-normalised."""
         return F.normalize(self.region_projection(regions), dim=-1)
 
-    def ground(self, grid: Tensor, text: TextFeatures) -> Tensor:
-        """Grounding logits `[B, Q, 4h, 4w]`; text features have leading dimensions `[B, Q]`."""
+    def ground(self, grid: Tensor, text: TextFeatures) -> Grounding:
+        """Grounding logits, and what is pointed to on the way; text features have leading dimensions `[B, Q]`."""
         return self.grounding_head(grid, text)
 
     def relevance(
@@ -136,7 +136,7 @@ class ARRCOC(nn.Module):
         grounding: Tensor,
         coverage: Tensor,
     ) -> Judgement:
-        """Logits of relevance and of what is pointed to; valid bool `[B, N]`, grounding: the logits of `ground`."""
+        """Logits of relevance and of what is pointed to; valid bool `[B, N]`, grounding: logits of pixels."""
         return self.relevance_head(grid, regions, boxes, valid, text, grounding, coverage)
 
     def image_memory(self, grid: Tensor) -> Tensor:
@@ -196,7 +196,7 @@ class ARRCOC(nn.Module):
         """
         text = TextFeatures(tokens, pooled, text_mask)
         grid = self.adapt(features)
-        grounding = self.ground(grid, text)
+        grounding = self.ground(grid, text).pixels
         regions = self.regions(grid, coverage, boxes)
         judged = self.relevance(grid, regions, boxes, valid, text, grounding, coverage)
         return torch.sigmoid(judged.relevance), grounding

@@ -1,5 +1,7 @@
 """Text to pixels: two-way attention between the tokens of a query and the image grid, then upsampling."""
 
+from typing import NamedTuple
+
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
@@ -7,11 +9,20 @@ from torch import Tensor, nn
 from ml.models.adapter import LayerNorm2d
 from ml.models.attention import Attention, FeedForward, grid_positions
 from ml.models.clip import TextFeatures
+from ml.models.places import PLACES, places
 from ml.models.text import TextProjection
 
 SPLIT = 2  # parts that a pixel is split into along a side, once by convolution and once more by kernels
 UPSCALE = SPLIT**2  # from the grid to the logits, as in SAM's mask decoder
-EMPTY = -2.0  # logit of a pixel to start from: most pixels are not meant
+EMPTY = -2.0  # logit to start from: most pixels are not meant, most cells not pointed to
+POINTERS = 2  # to the anchor, and to what the name alone might mean
+
+
+class Grounding(NamedTuple):
+    """Logits of "this pixel is meant" `[B, Q, 4h, 4w]`, and of "this cell is pointed to" `[B, Q, POINTERS, h, w]`."""
+
+    pixels: Tensor
+    pointed: Tensor
 
 
 class TwoWayBlock(nn.Module):
@@ -42,10 +53,12 @@ class TwoWayBlock(nn.Module):
 class GroundingHead(nn.Module):
     """Logits of "this pixel is meant" for each query, at four times the grid's resolution.
 
-    They are a sum of two: how well a pixel fits the query (a kernel over pixel features that all queries of an image
-    share; SAM's hypernetwork), and what each cell of the grid has learned from the query, read out at sub-cell
-    resolution. The kernel is made from the query's first token after the blocks, and linearly from its pooled feature:
-    that lives in the space which the regions were aligned with, so plain names are grounded within a few steps.
+    They are a sum of three: how well a pixel fits the query (a kernel over pixel features that all queries of an image
+    share; SAM's hypernetwork), what each cell of the grid has learned from the query, read out at sub-cell resolution,
+    and how a cell lies to what the query points to. The kernel is made from the query's first token after the blocks,
+    and linearly from its pooled feature: that lives in the space which the regions were aligned with, so plain names
+    are grounded within a few steps. The third is linear in the places and in the query: "leftmost" is one weight, where
+    attention between tokens and cells would come to it in thousands of steps.
     """
 
     positions: Tensor
@@ -64,21 +77,30 @@ class GroundingHead(nn.Module):
             LayerNorm2d(pixel_dim),
             nn.GELU(),
         )
+        self.point = nn.Sequential(nn.LayerNorm(grid_dim), nn.Linear(grid_dim, POINTERS))
+        self.asked = nn.Parameter(torch.randn(1, 1, 1, dim))
+        self.ask = Attention(dim, heads)
+        self.wanted = nn.Linear(dim, POINTERS * PLACES)
         self.quarters = nn.Linear(pixel_dim, SPLIT**2 * pixel_dim, bias=False)
         self.named = nn.Linear(embed_dim, pixel_dim)
         self.kernel = nn.Sequential(nn.LayerNorm(dim), nn.Linear(dim, dim), nn.GELU(), nn.Linear(dim, pixel_dim + 1))
         self.cells = nn.Sequential(nn.LayerNorm(grid_dim), nn.Linear(grid_dim, UPSCALE**2))
 
-    def forward(self, grid: Tensor, text: TextFeatures) -> Tensor:
-        """grid `[B, d, h, w]`, text with leading `[B, Q]` -> logits `[B, Q, 4h, 4w]`."""
-        height, width = grid.shape[-2:]
+    def forward(self, grid: Tensor, text: TextFeatures) -> Grounding:
+        """grid `[B, d, h, w]`, text with leading `[B, Q]`; the first block's cells point."""
+        size = grid.shape[-2:]
         tokens, bias = self.text(text)
+        wanted = self.wanted(self.ask(self.asked, tokens, bias))
         cells = (self.project(grid).flatten(2).transpose(1, 2) + self.positions).unsqueeze(1)
-        for block in self.blocks:
+        first, *others = self.blocks
+        tokens, cells = first(tokens, cells, bias)
+        pointed = self.point(cells).transpose(-1, -2).unflatten(-1, size).float() + EMPTY
+        for block in others:
             tokens, cells = block(tokens, cells, bias)
         fit = self.fit(self.pixels(grid), tokens[:, :, 0], text.pooled)
-        fine = self.cells(cells).transpose(-1, -2).unflatten(-1, (height, width))
-        return fit + F.pixel_shuffle(fine, UPSCALE).squeeze(-3)
+        lies = wanted @ places(torch.sigmoid(pointed)).flatten(2, 3).flatten(3).to(wanted.dtype)
+        fine = self.cells(cells).transpose(-1, -2) + lies
+        return Grounding(fit + F.pixel_shuffle(fine.unflatten(-1, size), UPSCALE).squeeze(-3), pointed)
 
     def fit(self, pixels: Tensor, first: Tensor, pooled: Tensor) -> Tensor:
         """Pixels `[B, p, 2h, 2w]` against first tokens `[B, Q, d]`, pooled features `[B, Q, e]`: `[B, Q, 4h, 4w]`.

@@ -7,13 +7,12 @@ from torch import Tensor, nn
 
 from ml.models.attention import Attention, FeedForward, key_bias, split_heads
 from ml.models.clip import TextFeatures
-from ml.models.grounding import pooled_over_regions
+from ml.models.grounding import POINTERS, pooled_over_regions
 from ml.models.regions import GEOMETRY, PAIR_GEOMETRY, box_geometry, filled, pair_geometry
 from ml.models.text import TextProjection
 
 LEVELS = ("part", "object", "group", "scene")
 RELATION_DIM = 32
-POINTERS = 2  # to the anchor, and to what the name alone might mean
 
 
 class RelationalAttention(nn.Module):

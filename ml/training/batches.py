@@ -277,8 +277,15 @@ def grounding_targets(batch: Batch) -> Tensor:
     return painted(weights, batch.fine)
 
 
+def pointing_targets(batch: Batch) -> Tensor:
+    """What each query points to on the grid, `[B, Q, POINTERS, h, w]` in [0, 1]: its anchor, and all of its name."""
+    anchors = F.one_hot(batch.anchors + 1, 1 + batch.valid.shape[1])[..., 1:].to(batch.named.dtype)
+    coverage = batch.coverage
+    return torch.stack([painted(anchors, coverage), painted(batch.named, coverage)], dim=2)
+
+
 def painted(weights: Tensor, fine: Tensor) -> Tensor:
-    """The largest of weight x coverage on each cell: weights `[B, Q, N]`, coverage `[B, N, 4h, 4w]`."""
+    """The largest of weight x coverage on each cell: weights `[B, Q, N]`, coverage `[B, N, ...]` on them."""
     out = torch.zeros(*weights.shape[:2], *fine.shape[2:], device=fine.device)
     for n in range(fine.shape[1]):  # one region at a time: all at once would take N times the memory
         torch.maximum(out, weights[:, :, n, None, None] * fine[:, None, n], out=out)

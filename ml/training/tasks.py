@@ -9,6 +9,7 @@ from torch import Tensor, nn
 
 from ml.models.arrcoc import ARRCOC
 from ml.models.clip import TextFeatures
+from ml.models.grounding import Grounding
 from ml.models.relevance import Judgement
 from ml.models.sam import Sam
 from ml.objectives.bce_dice import bce_dice_loss
@@ -21,7 +22,7 @@ from ml.objectives.total import total_loss
 from ml.objectives.vqa import vqa_loss
 from ml.params import Params
 from ml.training import measures
-from ml.training.batches import FINE, Batch, grounding_targets, painted
+from ml.training.batches import FINE, Batch, grounding_targets, painted, pointing_targets
 from ml.training.measures import Measures
 from ml.training.texts import TextBank
 
@@ -95,14 +96,18 @@ class TextRegionGrounding(Task):
 
     def forward(self, batch: Batch) -> Outcome:
         section, seen = self.params.text_region_grounding, self.see(batch)
-        logits = self.model.ground(seen.grid, self.texts.features(batch.queries)).float()
+        logits, pointed = ground(self.model, seen, self.texts.features(batch.queries))
         targets, asked = grounding_targets(batch), present(batch.queries, logits.device)
         grounding = bce_dice_loss(logits, targets, asked, section.bce_weight, section.dice_weight)
+        pointing = bce_dice_loss(pointed, pointing_targets(batch), asked.unsqueeze(2))
         alignment, measured = self.alignment(batch, seen)
-        loss = grounding + section.alignment_weight * alignment
+        loss, terms = total_loss(
+            {"grounding": grounding, "pointing": pointing, "alignment": alignment},
+            {"grounding": 1.0, "pointing": section.pointing_weight, "alignment": section.alignment_weight},
+        )
         scores = mean_inside(logits, seen.coverage)
         measured |= measures.grounding(logits, targets, asked) | measures.relevance(scores, batch, asked)
-        return loss, {"grounding": grounding.detach(), "alignment": alignment.detach()}, measured
+        return loss, terms, measured
 
 
 class RelevanceLearning(Task):
@@ -117,7 +122,7 @@ class RelevanceLearning(Task):
     def forward(self, batch: Batch) -> Outcome:
         section = self.params.relevance_learning
         seen, text = self.see(batch), self.texts.features(batch.queries)
-        judged = judge(self.model, batch, seen, text, self.model.ground(seen.grid, text))
+        judged = judge(self.model, batch, seen, text, self.model.ground(seen.grid, text).pixels)
         scores, asked = torch.sigmoid(judged.relevance), present(batch.queries, judged.relevance.device)
         relevance = relevance_loss(
             scores,
@@ -143,19 +148,20 @@ class MultimodalFinetuning(Task):
         columns = [len(rows[0]) for rows in (batch.queries, batch.phrases, batch.questions)]
         rows = zip(batch.queries, batch.phrases, batch.questions, strict=True)
         text = self.texts.features([[*queries, *phrases, *questions] for queries, phrases, questions in rows])
-        logits = self.model.ground(seen.grid, text)
-        asked, described, questioned = logits.float().split(columns, dim=1)
-        losses, measured = self.queries(batch, seen, select(text, slice(0, columns[0])), asked)
+        logits, pointed = ground(self.model, seen, text)
+        asked, described, questioned = logits.split(columns, dim=1)
+        grounded = Grounding(asked, pointed[:, : columns[0]])
+        losses, measured = self.queries(batch, seen, select(text, slice(0, columns[0])), grounded)
         losses["caption"] = self.captions(batch, seen, described)
         losses["vqa"], answered = self.answers(batch, seen, select(text, slice(-columns[2], None)), questioned)
         loss, terms = total_loss(losses, self.params.multimodal_finetuning.loss_weights.model_dump())
         return loss, terms, measured | answered
 
     def queries(
-        self, batch: Batch, seen: Seen, text: TextFeatures, logits: Tensor
+        self, batch: Batch, seen: Seen, text: TextFeatures, found: Grounding
     ) -> tuple[dict[str, Tensor], Measures]:
         """Grounding, referring and relevance losses of the queries."""
-        relevance, grounded = self.params.relevance_learning, self.params.text_region_grounding
+        relevance, grounded, logits = self.params.relevance_learning, self.params.text_region_grounding, found.pixels
         targets, asked = grounding_targets(batch), present(batch.queries, logits.device)
         meant = F.one_hot(batch.targets, batch.valid.shape[1]).float()
         judged = judge(self.model, batch, seen, text, logits)
@@ -163,7 +169,8 @@ class MultimodalFinetuning(Task):
         valid = batch.valid.unsqueeze(1) & asked.unsqueeze(2)
         weights = (relevance.mse_weight, relevance.ranking_weight, relevance.ranking_margin)
         losses = {
-            "grounding": bce_dice_loss(logits, targets, asked, grounded.bce_weight, grounded.dice_weight),
+            "grounding": bce_dice_loss(logits, targets, asked, grounded.bce_weight, grounded.dice_weight)
+            + grounded.pointing_weight * bce_dice_loss(found.pointed, pointing_targets(batch), asked.unsqueeze(2)),
             "ref_exp": referring_loss(logits, painted(meant, batch.fine), asked),
             "relevance": relevance_loss(scores, batch.relevance, valid, *weights)
             + relevance.pointing_weight * pointing_loss(judged, batch, asked),
@@ -202,6 +209,11 @@ TASKS: dict[str, type[Task]] = {
     "relevance_learning": RelevanceLearning,
     "multimodal_finetuning": MultimodalFinetuning,
 }
+
+
+def ground(model: ARRCOC, seen: Seen, text: TextFeatures) -> Grounding:
+    """Logits of the grounding head, float32."""
+    return Grounding(*(logits.float() for logits in model.ground(seen.grid, text)))
 
 
 def judge(model: ARRCOC, batch: Batch, seen: Seen, text: TextFeatures, logits: Tensor) -> Judgement:

@@ -32,6 +32,8 @@ def test_an_ablation_shares_what_cases_have_in_common_and_goes_on(finished) -> N
     folder = finished.root / "data" / FOLDER
     same = [folder / f"{case}_0/data/mask_region_alignment/model.safetensors" for case in ("all", "relevance_learning")]
     assert same[0].stat().st_ino == same[1].stat().st_ino  # linked, not trained again
+    own = finished.root / "data" / CHAIN[-1] / "scores.json"
+    assert own.stat().st_ino == (folder / f"all_0/data/{CHAIN[-1]}/scores.json").stat().st_ino  # nor the line itself
     assert "| without relevance_learning |" in (finished.root / "docs" / "benchmarks.md").read_text()
     (folder / "relevance_learning_0" / "data" / MADE / CHAIN[-1]).unlink()  # as if it was cut there
     again = finished.run("arrcoc", "ablate", "--seeds", "1", "--json")

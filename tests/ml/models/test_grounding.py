@@ -2,11 +2,12 @@ import torch
 import torch.nn.functional as F
 
 from ml.models.arrcoc import ARRCOC
-from ml.models.grounding import pooled_over_regions
+from ml.models.grounding import POINTERS, pooled_over_regions
 
 
-def test_logits_are_four_times_the_grid(model: ARRCOC, inputs) -> None:
-    assert model.ground(model.adapt(inputs.features), inputs.text).shape == (2, 3, 32, 32)
+def test_logits_are_four_times_the_grid_and_pointers_have_its_size(model: ARRCOC, inputs) -> None:
+    pixels, pointed = model.ground(model.adapt(inputs.features), inputs.text)
+    assert (pixels.shape, pointed.shape) == ((2, 3, 32, 32), (2, 3, POINTERS, 8, 8))
 
 
 def test_padded_tokens_change_nothing(model: ARRCOC, inputs) -> None:
@@ -15,24 +16,26 @@ def test_padded_tokens_change_nothing(model: ARRCOC, inputs) -> None:
     longer = inputs.but(
         tokens=F.pad(noise, (0, 0, 0, 4), value=3.0), text_mask=F.pad(inputs.text_mask, (0, 4), value=False)
     )
-    torch.testing.assert_close(model.ground(grid, longer.text), model.ground(grid, inputs.text), atol=1e-5, rtol=1e-5)
+    torch.testing.assert_close(
+        model.ground(grid, longer.text).pixels, model.ground(grid, inputs.text).pixels, atol=1e-5, rtol=1e-5
+    )
 
 
 def test_queries_do_not_see_each_other(model: ARRCOC, inputs) -> None:
     grid = model.adapt(inputs.features)
     alone = inputs.but(tokens=inputs.tokens[:, 1:2], pooled=inputs.pooled[:, 1:2], text_mask=inputs.text_mask[:, 1:2])
-    together = model.ground(grid, inputs.text)
-    torch.testing.assert_close(model.ground(grid, alone.text), together[:, 1:2], atol=1e-5, rtol=1e-5)
+    together = model.ground(grid, inputs.text).pixels
+    torch.testing.assert_close(model.ground(grid, alone.text).pixels, together[:, 1:2], atol=1e-5, rtol=1e-5)
     assert (together[:, 0] - together[:, 1]).abs().max() > 1e-3
 
 
 def test_a_query_of_padding_alone_stays_finite(model: ARRCOC, inputs) -> None:
     empty = inputs.but(text_mask=torch.zeros_like(inputs.text_mask))
-    assert torch.isfinite(model.ground(model.adapt(inputs.features), empty.text)).all()
+    assert torch.isfinite(model.ground(model.adapt(inputs.features), empty.text).pixels).all()
 
 
 def test_every_parameter_learns(model: ARRCOC, inputs) -> None:
-    model.ground(model.adapt(inputs.features), inputs.text).square().mean().backward()
+    model.ground(model.adapt(inputs.features), inputs.text).pixels.square().mean().backward()
     idle = [name for name, p in model.grounding_head.named_parameters() if p.grad is None or not p.grad.any()]
     # A constant added to every key leaves a softmax as it is.
     assert not [name for name in idle if not name.endswith("key.bias")]

@@ -92,7 +92,7 @@ def test_relational_attention_by_loops() -> None:
 
 def test_an_anchor_may_be_any_region_or_none(model: ARRCOC, inputs) -> None:
     grid = model.adapt(inputs.features)
-    regions, grounding = model.regions(grid, inputs.coverage, inputs.boxes), model.ground(grid, inputs.text)
+    regions, grounding = model.regions(grid, inputs.coverage, inputs.boxes), model.ground(grid, inputs.text).pixels
     anchors = model.relevance(
         grid, regions, inputs.boxes, inputs.valid, inputs.text, grounding, inputs.coverage
     ).anchors.softmax(-1)

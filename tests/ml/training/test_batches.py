@@ -13,7 +13,7 @@ import torch
 from ml.masks import Frame
 from ml.params import Params, load
 from ml.training.augment import View, mirrored
-from ml.training.batches import Examples, balanced, collate, grounding_targets, painted, visible
+from ml.training.batches import Examples, balanced, collate, grounding_targets, painted, pointing_targets, visible
 from ml.training.data import TrainingData
 from ml.workspace import Workspace
 
@@ -169,6 +169,20 @@ def test_grounding_targets(workspace: Make) -> None:
     assert torch.allclose(targets[0, 0], 0.9 * batch.fine[0, 0])  # 0.4 is not relevant enough
     meant = int(batch.targets[0, 1])
     assert torch.allclose(targets[0, 1], batch.fine[0, meant])  # nothing is: the region it was made for
+
+
+def test_pointing_targets_are_the_anchor_and_all_of_the_name(workspace: Make) -> None:
+    made, _ = examples(workspace(), train=False, queries_per_image=100)
+    batch = made[[(0, 0), (0, 1)]]
+    anchor, name = pointing_targets(batch).unbind(2)
+    assert anchor.shape == name.shape == (*batch.targets.shape, *batch.coverage.shape[2:])
+    for b, q in ((b, q) for b in range(2) for q in range(len(batch.queries[b]))):
+        n = int(batch.anchors[b, q])
+        wanted = batch.coverage[b, n] if n >= 0 else torch.zeros_like(batch.coverage[b, 0])
+        assert torch.equal(anchor[b, q], wanted)
+        named = batch.coverage[b][batch.named[b, q] > 0]
+        assert torch.equal(name[b, q], named.amax(0) if len(named) else torch.zeros_like(name[b, q]))
+    assert anchor.any() and not anchor.flatten(2).any(2).all()
 
 
 def test_an_image_without_masks_or_queries_is_padding(workspace: Make) -> None:
