@@ -24,6 +24,7 @@ from ml.evaluation.average_precision import (
     lvis_ap,
     lvis_dataset,
 )
+from ml.evaluation.lvis_ceiling import lvis_ceiling
 from ml.evaluation.outcomes import image_sizes
 
 Integers = NDArray[np.int64]
@@ -42,7 +43,10 @@ class Index:
 
 
 def lvis_scores(data: Path, predictions: Path, seed: int) -> tuple[dict[str, float], dict[str, tuple[float, float]]]:
-    """Both protocols' AP of boxes, and of masks where all have one, as fractions; 95% intervals of the standard one."""
+    """Both protocols' AP of boxes, and of masks where all have one, as fractions; 95% intervals of the standard one.
+
+    Beside them the ceiling, where the proposals are known.
+    """
     sizes = {image: size for image, size in image_sizes(data).items() if image.startswith("lvis/")}
     questions = pq.read_table(data / "queries" / "lvis.parquet").to_pylist()
     categories = {int(row["query_id"]): row["kind"] for row in questions}
@@ -55,6 +59,8 @@ def lvis_scores(data: Path, predictions: Path, seed: int) -> tuple[dict[str, flo
         if kind == "bbox" or masked:
             found = lvis_ap(dataset, standard, kind)
             found["fixed AP"] = lvis_ap(dataset, fixed, kind, "fixed")["AP"]
+            if (proposals := predictions / "proposals.parquet").is_file():
+                found["ceiling"] = lvis_ceiling(dataset, proposals, sizes, kind)
             scores |= {name + metric: value if value >= 0 else math.nan for metric, value in found.items()}
             limits = ap_intervals(dataset, standard, kind, seed)
             bounds |= {name + metric: pair for metric, pair in limits.items()}

@@ -57,7 +57,8 @@ PROTOCOLS = {
     "vqa": "exact match with the commonest of ten answers, and VQA accuracy; without case, articles, punctuation",
     "partial": "a name with -partial is of fewer questions than the benchmark has",
     "intervals": "95%, percentile bootstrap over images, 1000 draws; of AP 200",
-    "ceiling": "the share of questions whose answer is among the proposals at IoU 0.5",
+    "ceiling": "the share of questions whose answer is among the proposals at IoU 0.5; "
+    "of lvis: AP where each object is answered by the proposal that fits it best",
 }
 
 

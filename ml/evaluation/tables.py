@@ -22,7 +22,7 @@ HEADLINES: tuple[Headline, ...] = (  # benchmark and metric in words, splits, me
 REFERRING = ("refcoco", "refcoco+", "refcocog")
 SHOWN = {  # of the benchmarks that are not referring expressions
     "flickr30k/": ("R@1", "R@5", "R@10", "R@1 MergedBox", "R@5 MergedBox", "R@10 MergedBox", "pointing", "ceiling"),
-    "lvis/": ("AP", "AP50", "AR", "fixed AP", "mask AP", "mask AP50"),
+    "lvis/": ("AP", "ceiling", "AP50", "AR", "fixed AP", "mask AP", "mask ceiling", "mask AP50"),
     "relevance/": (
         "accuracy",
         "balanced accuracy",

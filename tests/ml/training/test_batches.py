@@ -176,7 +176,7 @@ def test_pointing_targets_are_the_anchor_and_all_of_the_name(workspace: Make) ->
     batch = made[[(0, 0), (0, 1)]]
     anchor, name = pointing_targets(batch).unbind(2)
     assert anchor.shape == name.shape == (*batch.targets.shape, *batch.coverage.shape[2:])
-    for b, q in ((b, q) for b in range(2) for q in range(len(batch.queries[b]))):
+    for b, q in np.ndindex(*batch.targets.shape):
         n = int(batch.anchors[b, q])
         wanted = batch.coverage[b, n] if n >= 0 else torch.zeros_like(batch.coverage[b, 0])
         assert torch.equal(anchor[b, q], wanted)
