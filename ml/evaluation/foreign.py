@@ -7,8 +7,9 @@ a given mask. For captions and VQA: query_id and text. Other columns are not rea
 """
 
 import json
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
+from itertools import islice
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Any
@@ -33,6 +34,7 @@ NEEDS = {  # column -> the scores that say nothing without it
     "point": ("pointing",),
     "levels": ("level accuracy",),
 }
+PART = 4096  # rows held at a time
 LARGEST = float(np.finfo(np.float32).max)  # predictions are kept in single precision
 
 
@@ -83,12 +85,13 @@ def score_file(data: Path, path: Path, benchmark: str, milestones: Milestones, s
     known = sorted(file.stem for file in (data / "queries").glob("*.parquet"))
     if benchmark not in known:
         raise UserError(f"benchmark {benchmark!r} is unknown; {data} has {', '.join(known)}")
-    rows, asked = _read(path), Asked.read(data, benchmark)
-    _check(path, rows, asked)
-    columns = {name for row in rows for name, value in row.items() if value}
+    asked, columns, answered = Asked.read(data, benchmark), set[str](), 0
     with TemporaryDirectory() as folder:
         with prediction_files(Path(folder)) as append:
-            append(as_tables({benchmark: _answers(rows, asked)}))
+            for rows in _checked(path, asked):
+                columns |= {name for row in rows for name, value in row.items() if value}
+                answered += len(rows)
+                append(as_tables({benchmark: _answers(rows, asked)}))
         found = score(data, Path(folder), milestones, seed)
     hidden = ("ceiling", *(prefix for column, names in NEEDS.items() if column not in columns for prefix in names))
     scores = {
@@ -97,31 +100,37 @@ def score_file(data: Path, path: Path, benchmark: str, milestones: Milestones, s
         if not key.startswith("grounding/")  # of a heat map, which only our own predictions hold
     }
     kept = {key: found["intervals"].get(key, {}) for key in scores}
-    return {"scores": scores, "intervals": kept, "answered": len(rows), "protocols": found["protocols"]}
+    return {"scores": scores, "intervals": kept, "answered": answered, "protocols": found["protocols"]}
 
 
-def _read(path: Path) -> list[Row]:
+def _checked(path: Path, asked: Asked) -> Iterator[list[Row]]:
+    """The rows of a file, a part at a time: of LVIS there may be millions. What is no answer is told at the end."""
+    count, faults, first, seen = 0, 0, "it has no rows", set[str]()
+    wrong = _checker(asked.benchmark)
+    rows = _read(path)
+    # Levels are of an image, and any of its rows may tell them: such a file is read as a whole.
+    while part := list(islice(rows, None if asked.benchmark == GIVEN else PART)):
+        for row in part:
+            count, query = count + 1, str(row.get("query_id"))
+            if fault := _unasked(query, asked, seen) or wrong(row, asked.image(query) or "", asked):
+                faults, first = faults + 1, first if faults else f"row {count}: {fault}"
+            seen.add(query)
+        if not faults:
+            yield part
+    if faults or not count:
+        raise UserError(f"{path}: {faults} of {count} rows are no answers to {asked.benchmark}; {first}")
+
+
+def _read(path: Path) -> Iterator[Row]:
     try:
         if path.suffix == ".jsonl":
-            lines = path.read_text(encoding="utf-8").splitlines()
-            return [dict(json.loads(line)) for line in lines if line.strip()]
-        return pq.read_table(path).to_pylist()
+            with path.open(encoding="utf-8") as lines:
+                yield from (dict(json.loads(line)) for line in lines if line.strip())
+        else:
+            for batch in pq.ParquetFile(path).iter_batches(PART):
+                yield from batch.to_pylist()
     except (OSError, ValueError, TypeError, pa.ArrowException) as error:
         raise UserError(f"{path}: not readable as Parquet or JSONL of predictions ({error})") from error
-
-
-def _check(path: Path, rows: list[Row], asked: Asked) -> None:
-    faults: list[str] = []
-    seen: set[str] = set()
-    wrong = _checker(asked.benchmark)
-    for number, row in enumerate(rows, 1):
-        query = str(row.get("query_id"))
-        if fault := _unasked(query, asked, seen) or wrong(row, asked.image(query) or "", asked):
-            faults.append(f"row {number}: {fault}")
-        seen.add(query)
-    if faults or not rows:
-        first = faults[0] if faults else "it has no rows"
-        raise UserError(f"{path}: {len(faults)} of {len(rows)} rows are no answers to {asked.benchmark}; {first}")
 
 
 def _checker(benchmark: str) -> Callable[[Row, str, Asked], str | None]:
