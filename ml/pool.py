@@ -8,6 +8,7 @@ import os
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from concurrent.futures import FIRST_COMPLETED, Future, ProcessPoolExecutor, wait
 from concurrent.futures.process import BrokenProcessPool
+from contextlib import contextmanager
 from itertools import islice
 from typing import Protocol, TypeVar
 
@@ -52,6 +53,22 @@ def in_order(found: Iterator[tuple[str, Result]], shards: Sequence[str]) -> Iter
         while shard not in early:
             early.update([next(found)])
         yield early.pop(shard)
+
+
+@contextmanager
+def meanwhile(function: Callable[..., object], *arguments: object) -> Iterator[None]:
+    """Call a function in a process of its own while the block runs, and wait for it at the end.
+
+    Raises:
+        UserError: the process was killed.
+    """
+    with ProcessPoolExecutor(1, multiprocessing.get_context("forkserver"), initializer=_prepare) as executor:
+        done = executor.submit(function, *arguments)
+        yield
+        try:
+            done.result()
+        except BrokenProcessPool as error:
+            raise UserError("a process was killed, most likely out of memory; run again with less beside it") from error
 
 
 class ShardPool:

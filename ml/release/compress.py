@@ -16,14 +16,23 @@ from numpy.typing import NDArray
 
 from ml.atomic import atomic_dir, write_json
 from ml.evaluation.metrics import box_iou
-from ml.evaluation.predictor import Predictor, Scene
+from ml.evaluation.predictor import Predictor, Scene, TorchHeads
 from ml.keys import file_md5
 from ml.memory import keep_memory
 from ml.models.arrcoc import ARRCOC
 from ml.models.clip import Clip, load_clip
 from ml.models.sam import Sam, load_sam
 from ml.params import Compression, Evaluation, Params
-from ml.release.export import GRAPHS, HEADS, export_heads, export_image_encoder, export_text_encoder, with_weights
+from ml.pool import meanwhile
+from ml.release.export import (
+    HEADS,
+    IMAGE_ENCODER,
+    TEXT_ENCODER,
+    export_heads,
+    export_image_encoder,
+    export_text_encoder,
+    with_weights,
+)
 from ml.release.prune import prune, sparsity_of
 from ml.release.quantize import quantize
 from ml.release.questions import questions
@@ -47,9 +56,13 @@ def compress(ws: Workspace, params: Params) -> Report:
     asked = questions(ws.stage("benchmark_data"), params.compression.images)
     backbones, checkpoint = ws.stage("backbones"), ws.stage("multimodal_finetuning")
     sam, clip, model = load_sam(backbones), load_clip(backbones), ARRCOC.load(checkpoint)
+    images = [decode(row["path"].read_bytes()) for row in asked]
     with tracking.start(ws, params, "compressed_model") as run, atomic_dir(ws.stage("compressed_model")) as out:
-        sparsity = write_variants(sam, clip, model, params.compression, out)
-        rows = measure(out, sam, clip, asked, params)
+        with meanwhile(_export_heads, checkpoint, out / VARIANTS[0] / HEADS):  # it takes as long as all of this
+            write_encoders(sam, clip, out)
+            scenes = look(out, Predictor(sam, TorchHeads(model, clip), params.evaluation), images)
+        sparsity = shrink_heads(model, params.compression, out)
+        rows = measure(out, sam, clip, asked, scenes, params)
         latency = {row["variant"]: row.pop("latency_ms") for row in rows}
         write_json(out / "report.json", {"variants": rows, "sparsity": sparsity, "questions": sum(map(_asked, asked))})
         run.metrics({f"latency_ms/{name}": value for name, value in latency.items()})
@@ -60,38 +73,56 @@ def compress(ws: Workspace, params: Params) -> Report:
     return Report(numbers={**numbers, "sparsity": sparsity}, tables={"compression": table})
 
 
-def write_variants(sam: Sam, clip: Clip, model: ARRCOC, params: Compression, out: Path) -> float:
-    """Write the folders fp32, pruned and int8; returns the share of zeros among the pruned weights."""
+def write_encoders(sam: Sam, clip: Clip, out: Path) -> None:
+    """Write the frozen towers of the folders fp32, pruned and int8."""
+    fp32, pruned, int8 = (out / name for name in VARIANTS)
+    export_image_encoder(sam, fp32 / IMAGE_ENCODER)
+    export_text_encoder(clip, fp32 / TEXT_ENCODER)
+    for folder in (pruned, int8):
+        folder.mkdir()
+    for graph in (IMAGE_ENCODER, TEXT_ENCODER):
+        shutil.copy(fp32 / graph, pruned / graph)
+        quantize(fp32 / graph, int8 / graph)
+
+
+def shrink_heads(model: ARRCOC, params: Compression, out: Path) -> float:
+    """Write pruned and int8 of the heads in fp32; returns the share of zeros among the pruned weights."""
     fp32, pruned_folder, int8 = (out / name for name in VARIANTS)
-    export_image_encoder(sam, fp32 / GRAPHS[0])
-    export_text_encoder(clip, fp32 / GRAPHS[1])
-    export_heads(model, fp32 / HEADS)
-    shutil.copytree(fp32, pruned_folder)
     pruned = prune(model, params.sparsity, params.structured)
     with_weights(fp32 / HEADS, pruned, pruned_folder / HEADS)
-    int8.mkdir()
-    for graph in GRAPHS:
-        quantize(pruned_folder / graph, int8 / graph)
+    quantize(pruned_folder / HEADS, int8 / HEADS)
     return round(sparsity_of(pruned), 4)
 
 
-def measure(out: Path, sam: Sam, clip: Clip, asked: Sequence[Row], params: Params) -> list[Row]:
-    """Size, accuracy and latency of each variant, the whole path from pixels to a box."""
-    images = [decode(row["path"].read_bytes()) for row in asked]
+def look(out: Path, predictor: Predictor, images: Sequence[NDArray[np.uint8]]) -> dict[str, list[Scene]]:
+    """The scenes that each variant's image encoder sees; `predictor` has the SAM whose prompts and masks they share."""
     looked: dict[str, list[Scene]] = {}  # variants with the same image encoder propose the same masks
+    scenes = {}
+    for name in VARIANTS:
+        encoder = file_md5(out / name / IMAGE_ENCODER)
+        if encoder not in looked:
+            predictor = Predictor(onnx_sam(predictor.sam, out / name), predictor.heads, predictor.params)
+            looked[encoder] = [predictor.look(image) for image in images]
+        scenes[name] = looked[encoder]
+    return scenes
+
+
+def measure(
+    out: Path, sam: Sam, clip: Clip, asked: Sequence[Row], scenes: dict[str, list[Scene]], params: Params
+) -> list[Row]:
+    """Size, accuracy and latency of each variant, the whole path from pixels to a box."""
+    first = decode(asked[0]["path"].read_bytes())
     rows = []
     for name in VARIANTS:
-        predictor, encoder = load_predictor(out / name, sam, clip, params.evaluation), file_md5(out / name / GRAPHS[0])
-        if encoder not in looked:
-            looked[encoder] = [predictor.look(image) for image in images]
-        pairs = zip(asked, looked[encoder], strict=True)
+        predictor = load_predictor(out / name, sam, clip, params.evaluation)
+        pairs = zip(asked, scenes[name], strict=True)
         right = [answer for row, scene in pairs for answer in correct(predictor, scene, row)]
         rows.append(
             {
                 "variant": name,
                 "size_mb": round(sum(path.stat().st_size for path in (out / name).iterdir()) / 2**20, 2),
                 "acc@0.5": round(100 * float(np.mean(right)), 2),
-                "latency_ms": latency(predictor, images[0], asked[0]["texts"][0], params.compression.latency_runs),
+                "latency_ms": latency(predictor, first, asked[0]["texts"][0], params.compression.latency_runs),
             }
         )
     return rows
@@ -121,6 +152,10 @@ def latency(predictor: Predictor, image: NDArray[np.uint8], text: str, runs: int
         predictor.predict(image, [text])
         seconds.append(time.perf_counter() - start)
     return statistics.median(seconds[1:]) * 1000
+
+
+def _export_heads(checkpoint: Path, path: Path) -> None:
+    export_heads(ARRCOC.load(checkpoint), path)
 
 
 def _asked(row: Row) -> int:

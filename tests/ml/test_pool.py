@@ -8,7 +8,7 @@ from functools import partial
 import pytest
 
 from ml.errors import UserError
-from ml.pool import AHEAD, ShardPool, in_order
+from ml.pool import AHEAD, ShardPool, in_order, meanwhile
 
 SHARDS = [f"sa_{number:06d}" for number in range(5)]
 
@@ -52,3 +52,13 @@ def test_a_killed_process_is_one_line_and_the_pool_works_again():
         with pytest.raises(UserError, match="one of 2 processes was killed, most likely out of memory; lower"):
             list(pool.map(signal.raise_signal, [signal.SIGKILL] * 2))
         assert len(dict(pool.map(os.path.basename, SHARDS))) == len(SHARDS)
+
+
+def test_meanwhile_the_block_runs_and_in_the_end_both_are_done(tmp_path):
+    with meanwhile(touch, tmp_path, "other"):
+        (tmp_path / "own").touch()
+    assert {file.name for file in tmp_path.iterdir()} == {"other", "own"}
+    with pytest.raises(FileNotFoundError), meanwhile(touch, tmp_path / "no", "other"):
+        pass
+    with pytest.raises(UserError, match="a process was killed"), meanwhile(signal.raise_signal, signal.SIGKILL):
+        pass

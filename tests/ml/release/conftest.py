@@ -9,7 +9,8 @@ from ml.models.arrcoc import ARRCOC, ModelConfig
 from ml.models.clip import Clip, load_clip
 from ml.models.sam import Sam, load_sam
 from ml.params import Model, preset
-from ml.release.compress import write_variants
+from ml.release.compress import shrink_heads, write_encoders
+from ml.release.export import HEADS, export_heads
 from ml.toytown.pretrain import WEIGHTS
 
 
@@ -34,5 +35,7 @@ def model(sam: Sam, clip: Clip) -> ARRCOC:
 def variants(sam: Sam, clip: Clip, model: ARRCOC, tmp_path_factory: pytest.TempPathFactory) -> Path:
     """The folders fp32, pruned and int8."""
     out = tmp_path_factory.mktemp("variants")
-    write_variants(sam, clip, model, preset("toytown").compression, out)
+    write_encoders(sam, clip, out)
+    export_heads(model, out / "fp32" / HEADS)
+    shrink_heads(model, preset("toytown").compression, out)
     return out

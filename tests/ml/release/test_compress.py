@@ -5,8 +5,11 @@ from pathlib import Path
 import cv2
 import numpy as np
 import pytest
+import torch
 
 from ml.errors import UserError
+from ml.evaluation.predictor import Predictor, TorchHeads
+from ml.models.arrcoc import ARRCOC
 from ml.models.clip import Clip
 from ml.models.sam import Sam
 from ml.params import Params, preset
@@ -30,9 +33,13 @@ def asked(tmp_path: Path) -> list[compress.Row]:
 
 
 def test_variants_are_measured_side_by_side(
-    variants: Path, sam: Sam, clip: Clip, params: Params, asked: list[compress.Row]
+    variants: Path, sam: Sam, clip: Clip, model: ARRCOC, params: Params, asked: list[compress.Row]
 ) -> None:
-    rows = compress.measure(variants, sam, clip, asked, params)
+    image = np.asarray(cv2.imread(str(asked[0]["path"])), np.uint8)[..., ::-1].copy()
+    scenes = compress.look(variants, Predictor(sam, TorchHeads(model, clip), params.evaluation), [image])
+    assert scenes["fp32"] is scenes["pruned"]
+    assert not torch.equal(scenes["fp32"][0].features, scenes["int8"][0].features)
+    rows = compress.measure(variants, sam, clip, asked, scenes, params)
     assert [row["variant"] for row in rows] == ["fp32", "pruned", "int8"]
     fp32, pruned, int8 = rows
     assert fp32["size_mb"] == pruned["size_mb"] and int8["size_mb"] < fp32["size_mb"] / 2
