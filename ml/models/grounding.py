@@ -58,7 +58,7 @@ class GroundingHead(nn.Module):
     and how a cell lies to what the query points to. The kernel is made from the query's first token after the blocks,
     and linearly from its pooled feature: that lives in the space which the regions were aligned with, so plain names
     are grounded within a few steps. The third is linear in the places and in the query: "leftmost" is one weight, where
-    attention between tokens and cells would come to it in thousands of steps.
+    attention between tokens and cells has not come to it after hundreds of steps.
     """
 
     positions: Tensor
