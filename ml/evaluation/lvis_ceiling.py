@@ -34,27 +34,28 @@ def lvis_ceiling(dataset: dict[str, Any], proposals: Path, sizes: Sizes, kind: s
 def assigned(dataset: dict[str, Any], proposals: Path, sizes: Sizes, kind: str) -> Iterator[Annotation]:
     """The proposals that are assigned to true objects, as detections of them."""
     ids = {image: number for number, image in enumerate(sorted(sizes), 1)}
-    truth: dict[int, dict[int, list[Annotation]]] = defaultdict(lambda: defaultdict(list))
+    truth: dict[int, list[Annotation]] = defaultdict(list)
     for annotation in dataset["annotations"]:
-        truth[annotation["image_id"]][annotation["category_id"]].append(annotation)
+        truth[annotation["image_id"]].append(annotation)
     for batch in pq.ParquetFile(proposals).iter_batches(columns=["image", "boxes", "counts"]):
         for row in batch.to_pylist():
-            for category, objects in truth.get(ids.get(row["image"], 0), {}).items():
-                yield from _answers(row, objects, sizes[row["image"]], category, kind)
+            if objects := truth.get(ids.get(row["image"], 0)):
+                yield from _answers(row, objects, sizes[row["image"]], kind)
 
 
-def _answers(
-    row: Row, objects: Sequence[Annotation], size: tuple[int, int], category: int, kind: str
-) -> Iterator[Annotation]:
+def _answers(row: Row, objects: Sequence[Annotation], size: tuple[int, int], kind: str) -> Iterator[Annotation]:
     overlap = _overlap(row, objects, size, kind)
-    for p, t in zip(*linear_sum_assignment(overlap, maximize=True), strict=True):
-        yield {
-            "image_id": objects[t]["image_id"],
-            "category_id": category,
-            "bbox": row["boxes"][p],
-            "segmentation": {"size": list(size), "counts": row["counts"][p]},
-            "score": float(overlap[p, t]),
-        }
+    categories = np.array([found["category_id"] for found in objects])
+    for category in np.unique(categories):
+        mine = overlap[:, categories == category]
+        for p, t in zip(*linear_sum_assignment(mine, maximize=True), strict=True):
+            yield {
+                "image_id": objects[0]["image_id"],
+                "category_id": int(category),
+                "bbox": row["boxes"][p],
+                "segmentation": {"size": list(size), "counts": row["counts"][p]},
+                "score": float(mine[p, t]),
+            }
 
 
 def _overlap(row: Row, objects: Sequence[Annotation], size: tuple[int, int], kind: str) -> NDArray[np.float64]:

@@ -46,9 +46,8 @@ def test_places_of_two_boxes_cell_by_cell() -> None:
 def test_a_mirrored_map_has_mirrored_places() -> None:
     probability = torch.rand(1, 2, 2, H, W)
     found, mirrored = places(probability), places(probability.flip(-1)).flip(-1)
-    torch.testing.assert_close(
-        mirrored[..., 1, :, :], found[..., 2, :, :], atol=1e-5, rtol=1e-5
-    )  # the gaps change places
+    # The gaps to the left and to the right change places.
+    torch.testing.assert_close(mirrored[..., 1, :, :], found[..., 2, :, :], atol=1e-5, rtol=1e-5)
     torch.testing.assert_close(mirrored[..., 5, :, :], -found[..., 5, :, :], atol=1e-5, rtol=1e-5)
     torch.testing.assert_close(mirrored[..., 3, :, :], found[..., 3, :, :], atol=1e-5, rtol=1e-5)
 
