@@ -19,6 +19,7 @@ from ml.lineage import Made, data_version
 from ml.params import Params
 from ml.stages import Stage
 from ml.workspace import Workspace
+from orchestration.dvc_lock import uncached
 from orchestration.reasons import explain
 from orchestration.versions import code_version
 
@@ -32,7 +33,7 @@ class State:
     reasons: list[str] = field(default_factory=list)
     shards: dict[str, str] = field(default_factory=dict)  # shard: fresh, stale or missing
     seconds: float | None = None  # that the last run of it took
-    locked: bool = False  # dvc.lock says the same
+    locked: bool = False  # dvc.lock says the same, and DVC's cache holds the output
     version: str = ""  # of its code, its params and its output together
 
     @property
@@ -54,12 +55,13 @@ def state_of(name: str, ws: Workspace, params: Params) -> State:
     now, made = _now(stage, ws, params), lineage.seen(ws, name)
     lacking, leftover = _files(stage, ws, shards)
     result = State(name, "fresh", shards=dict.fromkeys(shards, "fresh"), seconds=made.get("seconds"))
-    result.locked = _fits(lineage.locked(ws, name), now)
+    restored = _fits(lineage.locked(ws, name), now)
+    result.locked = restored and next(uncached(ws, name), None) is None
     result.version = f"{code_version(stage, ws, params)} {now['out']}"
     if now["out"] and not lacking and not leftover:
         if _fits(made, now):
             return result
-        if result.locked:
+        if restored:
             _adopt(stage, ws, params, now, shards)
             return result
     result.state = "stale" if now["out"] else "missing"

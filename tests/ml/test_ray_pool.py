@@ -70,6 +70,8 @@ def cluster() -> Iterator[object]:
         pytest.MonkeyPatch.context() as patch,
     ):
         patch.setenv("RAY_USAGE_STATS_ENABLED", "0")
+        patch.setenv("RAY_TMPDIR", folder)  # where it notes the running cluster, in a folder that it takes for there
+        (Path(folder) / "ray").mkdir()
         head = {"num_cpus": 0, "include_dashboard": False, "object_store_memory": MEGABYTES_80, "temp_dir": folder}
         head["_system_config"] = {"health_check_period_ms": 300, "health_check_failure_threshold": 3}
         found = Cluster(initialize_head=True, head_node_args=head)

@@ -110,6 +110,30 @@ def test_a_new_shard_is_made_alone_and_a_removed_one_leaves_nothing(town):
     assert town.stale() == stale_in_dagster(town) == changed_in_dvc(town) == set()
 
 
+@pytest.mark.parametrize("lost", ["**/*", "**/*.dir", "**/*[!r]"], ids=["all", "lists", "members"])
+def test_what_dvcs_cache_lacks_is_copied_although_the_lock_names_it(town, lost):
+    """As in a clone of a repository that holds a `dvc.lock`: the output comes out the same, the cache is empty."""
+    cached = [path for path in (town.ws.root / ".dvc" / "cache").glob(lost) if path.is_file()]
+    for path in cached:
+        path.unlink()
+    assert cached and not all(state.locked for state in town.states().values())
+    assert town.stale() == set()
+    assert (town.run().materialized, changed_in_dvc(town)) == ([], set())
+    assert all(path.is_file() for path in cached)
+    assert all(state.locked for state in town.states().values())
+
+
+def test_a_file_that_cannot_be_copied_into_dvcs_cache_is_named(town):
+    cached = next(path for path in (town.ws.root / ".dvc" / "cache").glob("**/*.dir"))
+    shutil.rmtree(cached.parent)
+    cached.parent.write_text("no folder")
+    with pytest.raises(UserError, match=r"\.dir: Not a directory.*DVC's cache"):
+        town.run()
+    cached.parent.unlink()
+    town.run()
+    assert changed_in_dvc(town) == set()
+
+
 @pytest.mark.slow
 def test_data_that_dvc_restored_is_believed(town):
     shutil.rmtree(town.ws.data / ".keys")
