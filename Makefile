@@ -35,7 +35,7 @@ $(STAMP): requirements.lock pyproject.toml
 	@$(BIN)/python -m pip install -qq --requirement requirements.lock
 	@$(BIN)/python -m pip install -qq --no-deps $(REFERENCE)
 	@$(BIN)/python -m pip install -qq --no-deps --no-build-isolation --editable .
-	@$(BIN)/python -m ml.compile
+	@$(BIN)/python -m ml.bench.compile
 	@touch $@
 
 clean:  ## remove what the line made, never the environment

@@ -1,1 +1,4 @@
-"""Dagster: the stages as assets, their partitions, checks and freshness. No ML logic lives here."""
+"""What a person drives: Dagster and the command line; no ML logic lives here.
+
+Imports `ml`, which imports nothing of it.
+"""

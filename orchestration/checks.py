@@ -6,9 +6,10 @@ from collections.abc import Iterator
 import dagster as dg
 import pyarrow.parquet as pq
 
-from ml import pipeline, results
+from ml import pipeline
 from ml.params import Params
 from ml.workspace import Workspace
+from orchestration import results
 from orchestration.metadata import metadata
 
 JUDGED = 24  # images whose labels are compared with the truth: each is drawn again for that

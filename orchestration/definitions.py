@@ -4,21 +4,13 @@ import os
 
 import dagster as dg
 
-from ml.params import Params, load
+from ml.params import Params
 from ml.workspace import Workspace
+from ml.workspace.settings import load
 from orchestration import checks, ghosts, provenance
-from orchestration.assets import evaluation, labels, release, shards, training
-from orchestration.line import Line
-from orchestration.lock import busy
+from orchestration.assets import assets
+from orchestration.freshness.lock import busy
 from orchestration.resources import resources
-
-ROOMS = (shards, labels, training, evaluation, release)
-
-
-def assets(ws: Workspace, params: Params) -> list[dg.AssetsDefinition]:
-    """The assets of all rooms."""
-    line = Line.of(ws, params)
-    return [asset for room in ROOMS for asset in room.assets(line)]
 
 
 def build(ws: Workspace, params: Params) -> dg.Definitions:

@@ -9,8 +9,8 @@ from typing import Any
 import dagster as dg
 from PIL import Image
 
-from ml.atomic import atomic_path
-from ml.report import Report
+from ml.workspace.atomic import atomic_path
+from ml.workspace.report import Report
 
 ROWS = 50  # of a table that are shown
 INLINE_BYTES = 400_000  # a larger picture is shown reduced: every event carries its metadata

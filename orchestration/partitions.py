@@ -7,10 +7,10 @@ from dataclasses import dataclass
 
 import dagster as dg
 
-from ml import pipeline
 from ml.params import Params
-from ml.stages import Stage
+from ml.sa1b import sharding
 from ml.workspace import Workspace
+from ml.workspace.stages import Stage
 
 
 @dataclass(frozen=True)
@@ -36,8 +36,8 @@ def partitions(ws: Workspace, params: Params) -> Partitions:
     Raises:
         UserError: the source cannot be listed.
     """
-    shards = pipeline.partitions("sa1b_shards", ws, params)
-    groups = pipeline.group_shards(shards, params.shards.group_size)
+    shards = sharding.partitions("sa1b_shards", ws, params)
+    groups = sharding.group_shards(shards, params.shards.group_size)
     group_of = {shard: group for group, members in groups.items() for shard in members}
     return Partitions(
         dg.StaticPartitionsDefinition(shards),

@@ -16,12 +16,12 @@ from dagster._core.definitions.data_version import (
     get_input_event_pointer_tag,
 )
 
-from ml import lineage, pipeline, stages
-from ml.lineage import data_version
 from ml.params import Params
-from ml.workspace import Workspace
-from orchestration.staleness import State, forget_told, state_of
-from orchestration.versions import code_version, shard_version
+from ml.sa1b import sharding
+from ml.workspace import Workspace, lineage, stages
+from ml.workspace.lineage import data_version
+from orchestration.freshness.staleness import State, forget_told, state_of
+from orchestration.freshness.versions import code_version, shard_version
 
 Metadata = Mapping[str, dg.MetadataValue]
 WHOLE = ""  # stands for the one piece of a stage that has no shards
@@ -125,5 +125,5 @@ def _made_from(instance: dg.DagsterInstance, ws: Workspace, params: Params, name
 def _version(ws: Workspace, name: str, piece: str) -> str:
     if not piece:
         return data_version(ws, ws.stage(name)) or ABSENT
-    files = pipeline.shard_outputs(name, ws, piece)
+    files = sharding.shard_outputs(name, ws, piece)
     return shard_version(ws, files) if all(file.is_file() for file in files) else ABSENT

@@ -7,15 +7,15 @@ from pathlib import Path
 
 import dagster as dg
 
+from ml.compute.pool import open_pool
 from ml.params import Params
-from ml.pool import open_pool
-from ml.report import Report
 from ml.training.launch import launch
 from ml.workspace import Workspace
+from ml.workspace.report import Report
 from orchestration import provenance
-from orchestration.dvc_lock import commit
+from orchestration.freshness.dvc_lock import commit
+from orchestration.freshness.staleness import forget_told, state_of
 from orchestration.metadata import metadata
-from orchestration.staleness import forget_told, state_of
 
 
 class Launcher:

@@ -55,7 +55,16 @@ def page() -> Iterator[Page]:
 def served(root: Path) -> Iterator[tuple[str, str]]:
     """The addresses of Dagster's and MLflow's pages, served by `arrcoc ui` in a workspace."""
     ports = [free_port(), free_port()]
-    command = [sys.executable, "-m", "ml.cli", "ui", "--dagster-port", str(ports[0]), "--mlflow-port", str(ports[1])]
+    command = [
+        sys.executable,
+        "-m",
+        "orchestration.cli",
+        "ui",
+        "--dagster-port",
+        str(ports[0]),
+        "--mlflow-port",
+        str(ports[1]),
+    ]
     path = f"{Path(sys.executable).parent}{os.pathsep}{os.environ['PATH']}"
     env = os.environ | {"PYTHONPATH": str(root), "PATH": path}
     with subprocess.Popen(command, cwd=root, env=env, stderr=subprocess.PIPE, text=True) as process:

@@ -1,1 +1,1 @@
-"""Benchmarks: what is claimed to be fast, measured against a named peer in one run. One file a benchmark."""
+"""`arrcoc bench NAME`: ours against a named peer, in one run. Imports any room of `ml`."""

@@ -19,7 +19,7 @@ from pycocotools.cocoeval import COCOeval
 
 from ml.bench.measure import Row, result, times
 from ml.errors import UserError
-from ml.evaluation.average_precision import coco_ap, lvis_ap, of_kind
+from ml.evaluation.metrics.average_precision import coco_ap, lvis_ap, of_kind
 
 IMAGES, SIZE = 5_000, (480, 640)
 INSTANCES, DETECTIONS = 12, 30  # an image

@@ -54,9 +54,9 @@ def read_pair(path: Path | None) -> Pair:
 def enlarged_scene() -> Pair:
     """A toytown scene of 1500 x 2250 pixels, the same each time."""
     from ml.masks import Masks
-    from ml.toytown.draw import draw
-    from ml.toytown.shards import jpeg, record
-    from ml.toytown.world import scene
+    from ml.toytown.files.shards import jpeg, record
+    from ml.toytown.world.draw import draw
+    from ml.toytown.world.scene import scene
 
     drawing = draw(scene(0, 0, "bench"))
     content = record(drawing, 1)

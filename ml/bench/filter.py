@@ -6,10 +6,10 @@ from typing import Any
 
 from ml.bench.files import read_pair, write_shard
 from ml.bench.measure import rates, result, seconds
-from ml.labeling.hierarchy import assign
-from ml.params import preset
-from ml.sa1b.filter import write_kept
-from ml.sa1b.index import Tally, write_masks
+from ml.labeling.geometry.hierarchy import assign
+from ml.sa1b.shards.filter import write_kept
+from ml.sa1b.shards.index import Tally, write_masks
+from ml.workspace.settings import preset
 
 IMAGES = 200
 REPEATS = 3

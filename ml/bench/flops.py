@@ -9,9 +9,9 @@ import torch
 from torch.utils.flop_counter import FlopCounterMode
 
 from ml.models.arrcoc import ARRCOC, ModelConfig
-from ml.models.clip import build_clip, read_text
-from ml.models.decoding import CachedDecoder
-from ml.models.sam import PATCH, SamConfig, build_sam
+from ml.models.frozen.clip import build_clip, read_text
+from ml.models.frozen.decoding import CachedDecoder
+from ml.models.frozen.sam import PATCH, SamConfig, build_sam
 from ml.params import Params
 
 BACKWARD = 3  # forward and backward in forward passes: gradients of inputs and of weights cost one each

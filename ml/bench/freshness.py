@@ -17,11 +17,11 @@ from typing import Any
 
 import yaml
 
-from ml import keys, pipeline, stages
 from ml.bench.measure import Row, result, times
 from ml.errors import UserError
-from ml.params import load, preset
-from ml.workspace import Workspace
+from ml.sa1b import sharding
+from ml.workspace import Workspace, keys, stages
+from ml.workspace.settings import load, preset
 
 SHARDS = 1000
 REPEATS = 3
@@ -98,12 +98,12 @@ def _multiply(ws: Workspace) -> None:
     """Copy the first shard's files of every stage to all others, each with the key of what it would be made from."""
     params = load(ws.params_file)
     for name in (name for name, stage in stages.load(ws).items() if stage.per == "shard"):
-        first, *others = pipeline.partitions(name, ws, params)
+        first, *others = sharding.partitions(name, ws, params)
         for shard in others:
-            outputs = pipeline.shard_outputs(name, ws, shard)
-            for source, out in zip(pipeline.shard_outputs(name, ws, first), outputs, strict=True):
+            outputs = sharding.shard_outputs(name, ws, shard)
+            for source, out in zip(sharding.shard_outputs(name, ws, first), outputs, strict=True):
                 shutil.copyfile(source, out)
-            keys.record(ws, name, shard, pipeline.shard_key(name, ws, params, shard), outputs)
+            keys.record(ws, name, shard, sharding.shard_key(name, ws, params, shard), outputs)
 
 
 def _pretend(ws: Workspace) -> None:

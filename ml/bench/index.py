@@ -11,7 +11,7 @@ from pycocotools import mask as coco
 
 from ml.bench.files import read_pair, write_shard
 from ml.bench.measure import Row, rates, result, seconds
-from ml.sa1b.index import Tally, read_tables, write_masks
+from ml.sa1b.shards.index import Tally, read_tables, write_masks
 
 IMAGES = 200
 REPEATS = 3

@@ -24,12 +24,12 @@ from torchvision.transforms.v2 import functional
 from ml.bench.files import Pair, read_pair, write_shard
 from ml.bench.measure import Row, in_turns, rates, result, times
 from ml.masks import Frame
-from ml.sa1b.dataset import ARRCOCDataset
-from ml.sa1b.frames import CELL, MEAN_COLOUR, least_size, padded, shown
-from ml.sa1b.reader import decode
-from ml.sa1b.tar import walk
-from ml.training.augment import recolored
-from ml.training.sampler import WINDOW, Sampler
+from ml.sa1b.reading.dataset import ARRCOCDataset
+from ml.sa1b.reading.frames import CELL, MEAN_COLOUR, least_size, padded, shown
+from ml.sa1b.reading.reader import decode
+from ml.sa1b.shards.tar import walk
+from ml.training.data.augment import recolored
+from ml.training.data.sampler import WINDOW, Sampler
 
 FRAME = Frame(None, False, 1024)
 IMAGES = 4

@@ -17,22 +17,22 @@ import cv2
 import pyarrow.parquet as pq
 import yaml
 
-from ml import lineage
 from ml.bench.files import Pair, read_pair, write_shard
 from ml.bench.measure import machine, seconds
 from ml.errors import UserError
-from ml.labeling.crops import masked_crops
-from ml.labeling.hierarchy import assign
+from ml.labeling.geometry.crops import masked_crops
+from ml.labeling.geometry.hierarchy import assign
 from ml.labeling.kept import read_kept
-from ml.labeling.statistics import Statistics
-from ml.models.sam import to_frame
-from ml.params import Params, preset
+from ml.labeling.training_set.statistics import Statistics
+from ml.models.frozen.sam import to_frame
+from ml.params import Params
 from ml.pipeline import SHARDED, TRAINING
-from ml.sa1b.filter import write_kept
-from ml.sa1b.index import Tally, write_masks
-from ml.sa1b.phash import phash
-from ml.sa1b.reader import decode
-from ml.workspace import Workspace
+from ml.sa1b.reading.phash import phash
+from ml.sa1b.reading.reader import decode
+from ml.sa1b.shards.filter import write_kept
+from ml.sa1b.shards.index import Tally, write_masks
+from ml.workspace import Workspace, lineage
+from ml.workspace.settings import preset
 
 INPUTS = Path(__file__).with_name("scale.yaml")
 FEW, MANY, REPEATS = 10, 60, 3  # images of a shard, calls

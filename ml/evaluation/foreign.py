@@ -20,10 +20,10 @@ import pyarrow.parquet as pq
 from numpy.typing import NDArray
 
 from ml.errors import UserError
-from ml.evaluation.outcomes import NOTHING, image_sizes
-from ml.evaluation.plan import GIVEN, SPOKEN
-from ml.evaluation.prediction_files import Row, as_tables, prediction_files
-from ml.evaluation.relevance import LEVELS
+from ml.evaluation.benchmarks.relevance import LEVELS
+from ml.evaluation.metrics.outcomes import NOTHING, image_sizes
+from ml.evaluation.predictions.files import Row, as_tables, prediction_files
+from ml.evaluation.predictions.plan import GIVEN, SPOKEN
 from ml.evaluation.scores import require, score
 from ml.masks import Masks
 from ml.params import Milestones

@@ -13,22 +13,30 @@ from typing import Any
 
 import numpy as np
 
-from ml.atomic import atomic_dir, write_json
 from ml.errors import UserError
-from ml.evaluation import metrics, tables
-from ml.evaluation.gallery import gallery
-from ml.evaluation.lvis_scores import lvis_scores
-from ml.evaluation.outcomes import Addends, Outcome, maps, outcomes, phrases, ratios, referring
-from ml.evaluation.plan import CAPTIONS, VQA
-from ml.evaluation.predictions import predict
-from ml.evaluation.published import label
-from ml.evaluation.relevance_scores import judge, level_accuracy, relevance_intervals, relevance_scores
-from ml.evaluation.spoken_scores import Spoken, answer_scores, caption_scores, exact, spoken, vqa_accuracy
-from ml.keys import file_md5
+from ml.evaluation.benchmarks.published import label
+from ml.evaluation.metrics import basics as metrics
+from ml.evaluation.metrics.lvis_scores import lvis_scores
+from ml.evaluation.metrics.outcomes import Addends, Outcome, maps, outcomes, phrases, ratios, referring
+from ml.evaluation.metrics.relevance_scores import judge, level_accuracy, relevance_intervals, relevance_scores
+from ml.evaluation.metrics.spoken_scores import (
+    Spoken,
+    answer_scores,
+    caption_scores,
+    exact,
+    spoken,
+    vqa_accuracy,
+)
+from ml.evaluation.pages import tables
+from ml.evaluation.pages.gallery import gallery
+from ml.evaluation.predictions.answers import predict
+from ml.evaluation.predictions.plan import CAPTIONS, VQA
 from ml.params import Milestones, Params
-from ml.report import Report
-from ml.training import tracking
+from ml.training.tracking import tracking
 from ml.workspace import Workspace
+from ml.workspace.atomic import atomic_dir, write_json
+from ml.workspace.keys import file_md5
+from ml.workspace.report import Report
 
 STAGE = "benchmark_scores"
 REFERRING = ("refcoco", "refcoco+", "refcocog", "refcoco_google", "refcocog_google")

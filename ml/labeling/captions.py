@@ -12,17 +12,17 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from ml.labeling.crops import masked_crops
+from ml.labeling.geometry.crops import masked_crops
 from ml.labeling.kept import KeptImage, decoded
 from ml.labeling.relevance import Floats
 from ml.params import Labels
-from ml.sa1b.phash import phash
+from ml.sa1b.reading.phash import phash
 
 Batch = list[tuple[KeptImage, NDArray[np.uint8]]]
 
 
 class Embedder(Protocol):
-    """The frozen CLIP: `ml.models.clip.Clip`, or anything alike."""
+    """The frozen CLIP: `ml.models.frozen.clip.Clip`, or anything alike."""
 
     image_size: int
     embed_dim: int

@@ -14,14 +14,14 @@ from torch import Tensor
 from ml.labeling.kept import count_images, decoded, read_kept
 from ml.labeling.tensors import tensor_file
 from ml.params import Features
-from ml.report import Report
+from ml.workspace.report import Report
 
 Image = NDArray[np.uint8]
 UNREADABLE = -1
 
 
 class Encoder(Protocol):
-    """The frozen SAM: `ml.models.sam.Sam`, or anything alike. `grid`: cells a side of its output."""
+    """The frozen SAM: `ml.models.frozen.sam.Sam`, or anything alike. `grid`: cells a side of its output."""
 
     channels: int
     grid: int

@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 
 from ml.errors import UserError
 from ml.masks import Masks
-from ml.sa1b.reader import decode, read_jpeg
+from ml.sa1b.reading.reader import decode, read_jpeg
 
 
 @dataclass(frozen=True)

@@ -11,19 +11,19 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ml.errors import UserError
-from ml.labeling.agreement import agree, part_names, unseen
 from ml.labeling.captions import Captioner, Described, Embedder, describe, embed_texts
+from ml.labeling.geometry.relations import measure
 from ml.labeling.kept import KeptImage, count_masks, read_kept
-from ml.labeling.phrases import Phrase, parse, parse_all
-from ml.labeling.queries import Asker, Query, Region, choose, phrase_text, subjects
-from ml.labeling.questions import ask
-from ml.labeling.relations import measure
+from ml.labeling.language.agreement import agree, part_names, unseen
+from ml.labeling.language.phrases import Phrase, parse, parse_all
+from ml.labeling.queries.query import Asker, Query, Region, choose, phrase_text, subjects
+from ml.labeling.queries.questions import ask
+from ml.labeling.queries.summary import image_caption
 from ml.labeling.relevance import RELEVANT, Expression, Floats, Scores, Sizes, Vocabulary, lift
-from ml.labeling.summary import image_caption
 from ml.labeling.table import image_columns, write
 from ml.labeling.tensors import tensor_file
 from ml.params import Labels
-from ml.report import Report
+from ml.workspace.report import Report
 
 Array = NDArray[np.floating]
 

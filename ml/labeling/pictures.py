@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 from PIL import Image, ImageDraw, ImageFont
 
 from ml.masks import Masks
-from ml.sa1b.reader import decode, read_jpeg
+from ml.sa1b.reading.reader import decode, read_jpeg
 
 Pixels = NDArray[np.uint8]
 WIDTH, TITLE = 420, 24  # pixels of a panel, and of the line above it

@@ -6,8 +6,8 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from ml.labeling.phrases import Phrase
-from ml.labeling.relations import PART_OF, RELATIONS, SUPERLATIVES, Geometry, extreme
+from ml.labeling.geometry.relations import PART_OF, RELATIONS, SUPERLATIVES, Geometry, extreme
+from ml.labeling.language.phrases import Phrase
 
 Floats = NDArray[np.float32]
 

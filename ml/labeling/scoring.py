@@ -9,10 +9,10 @@ import numpy as np
 import pyarrow.parquet as pq
 from numpy.typing import NDArray
 
-from ml.labeling.phrases import parse
+from ml.labeling.language.phrases import parse
 from ml.labeling.relevance import RELEVANT
 from ml.masks import Masks
-from ml.report import Report
+from ml.workspace.report import Report
 
 COLUMNS = ["image_id", "height", "width", "counts", "phrases", "queries", "relevance"]
 

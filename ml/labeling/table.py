@@ -9,11 +9,11 @@ from typing import Any
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from ml.atomic import atomic_path
 from ml.labeling.kept import KeptImage
 from ml.labeling.pictures import sample_sheet
-from ml.report import Report
-from ml.sa1b.phash import BYTES
+from ml.sa1b.reading.phash import BYTES
+from ml.workspace.atomic import atomic_path
+from ml.workspace.report import Report
 
 ROW_GROUP = 64  # images
 SHOWN = 3  # images on the sample sheet

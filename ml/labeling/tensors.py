@@ -7,7 +7,7 @@ from pathlib import Path
 
 import numpy as np
 
-from ml.atomic import atomic_path
+from ml.workspace.atomic import atomic_path
 
 TYPES = {"F16": np.float16, "I64": np.int64}
 

@@ -2,7 +2,7 @@
 
 import numpy as np
 
-from ml.masks.compiled import compiled
+from ml.compute.compiled import compiled
 
 # All functions take counts uint32 [runs] and offsets int64 [n + 1]; pixels are numbered down the columns.
 

@@ -10,7 +10,7 @@ from collections.abc import Sequence
 
 import numpy as np
 
-from ml.masks.compiled import compiled
+from ml.compute.compiled import compiled
 
 MAX_PIXELS = 2**32 - 1  # run lengths are uint32
 REASONS = (

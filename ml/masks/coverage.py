@@ -10,7 +10,7 @@ from math import ceil
 
 import numpy as np
 
-from ml.masks.compiled import compiled
+from ml.compute.compiled import compiled
 
 
 @dataclass(frozen=True)

@@ -2,7 +2,7 @@
 
 import numpy as np
 
-from ml.masks.compiled import compiled
+from ml.compute.compiled import compiled
 
 
 @compiled

@@ -9,7 +9,7 @@ from math import ceil, floor
 
 import numpy as np
 
-from ml.masks.compiled import compiled
+from ml.compute.compiled import compiled
 
 SCALE = 5.0
 REACH = 2.0**17  # pixels that a corner may lie from the origin; JPEGs end at 2**16

@@ -1,1 +1,1 @@
-"""The models: frozen SAM and CLIP, and the trained part that reads them."""
+"""The networks: what is trained, and under `frozen` what is not. Imports `sa1b.sources` for checkpoints, and below."""

@@ -10,18 +10,18 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from ml.atomic import atomic_dir
 from ml.errors import UserError
 from ml.models.adapter import Adapter
 from ml.models.attention import grid_positions
 from ml.models.captioner import Captioner
-from ml.models.clip import Clip, TextFeatures
+from ml.models.frozen.clip import Clip, TextFeatures
+from ml.models.frozen.sam import Sam
 from ml.models.grounding import UPSCALE, Grounding, GroundingHead
 from ml.models.regions import RegionEncoder
 from ml.models.relevance import Judgement, RelevanceHead
-from ml.models.sam import Sam
 from ml.models.weights import read_config, read_weights, write_weights
 from ml.params import Model
+from ml.workspace.atomic import atomic_dir
 
 CONFIG, WEIGHTS = "config.json", "model.safetensors"
 

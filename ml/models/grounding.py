@@ -8,7 +8,7 @@ from torch import Tensor, nn
 
 from ml.models.adapter import LayerNorm2d
 from ml.models.attention import Attention, FeedForward, grid_positions
-from ml.models.clip import TextFeatures
+from ml.models.frozen.clip import TextFeatures
 from ml.models.places import PLACES, places
 from ml.models.text import TextProjection
 

@@ -6,7 +6,7 @@ import torch
 from torch import Tensor, nn
 
 from ml.models.attention import Attention, FeedForward, key_bias, split_heads
-from ml.models.clip import TextFeatures
+from ml.models.frozen.clip import TextFeatures
 from ml.models.grounding import POINTERS, pooled_over_regions
 from ml.models.regions import GEOMETRY, PAIR_GEOMETRY, box_geometry, filled, pair_geometry
 from ml.models.text import TextProjection

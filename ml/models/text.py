@@ -6,7 +6,7 @@ import torch
 from torch import Tensor, nn
 
 from ml.models.attention import Attention, FeedForward, key_bias
-from ml.models.clip import TextFeatures
+from ml.models.frozen.clip import TextFeatures
 
 
 class TextProjection(nn.Module):

@@ -1,1 +1,1 @@
-"""The losses, one file each: pure functions on tensors."""
+"""The losses, one a file: pure functions of tensors. Imports nothing of the house."""

@@ -1,1 +1,1 @@
-"""From the trained model to a released one: pruned, quantized, packaged, registered."""
+"""From a checkpoint to a registered model: pruned, int8, exported, packaged, asked. Imports `evaluation` and below."""

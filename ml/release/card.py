@@ -3,9 +3,9 @@
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from ml.lineage import Made
 from ml.params import Params
-from ml.stages import Stage
+from ml.workspace.lineage import Made
+from ml.workspace.stages import Stage
 
 Row = Mapping[str, Any]
 

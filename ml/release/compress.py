@@ -14,16 +14,14 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from ml.atomic import atomic_dir, write_json
-from ml.evaluation.metrics import box_iou
-from ml.evaluation.predictor import Predictor, Scene, TorchHeads
-from ml.keys import file_md5
-from ml.memory import keep_memory
+from ml.compute.memory import keep_memory
+from ml.compute.pool import meanwhile
+from ml.evaluation.metrics.basics import box_iou
+from ml.evaluation.predictions.predictor import Predictor, Scene, TorchHeads
 from ml.models.arrcoc import ARRCOC
-from ml.models.clip import Clip, load_clip
-from ml.models.sam import Sam, load_sam
+from ml.models.frozen.clip import Clip, load_clip
+from ml.models.frozen.sam import Sam, load_sam
 from ml.params import Compression, Evaluation, Params
-from ml.pool import meanwhile
 from ml.release.export import (
     HEADS,
     IMAGE_ENCODER,
@@ -37,10 +35,12 @@ from ml.release.prune import prune, sparsity_of
 from ml.release.quantize import quantize
 from ml.release.questions import questions
 from ml.release.runtime import OnnxHeads, onnx_sam
-from ml.report import Report
-from ml.sa1b.reader import decode
-from ml.training import tracking
+from ml.sa1b.reading.reader import decode
+from ml.training.tracking import tracking
 from ml.workspace import Workspace
+from ml.workspace.atomic import atomic_dir, write_json
+from ml.workspace.keys import file_md5
+from ml.workspace.report import Report
 
 VARIANTS = ("fp32", "pruned", "int8")
 Row = dict[str, Any]

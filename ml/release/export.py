@@ -13,8 +13,8 @@ from torch import Tensor, nn
 from torch.export import Dim
 
 from ml.models.arrcoc import ARRCOC
-from ml.models.clip import Clip
-from ml.models.sam import Sam
+from ml.models.frozen.clip import Clip
+from ml.models.frozen.sam import Sam
 
 IMAGE_ENCODER, TEXT_ENCODER, HEADS = "image_encoder.onnx", "text_encoder.onnx", "heads.onnx"
 GRAPHS = (IMAGE_ENCODER, TEXT_ENCODER, HEADS)

@@ -12,16 +12,16 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from ml.atomic import write_json
 from ml.errors import UserError
-from ml.evaluation.predictor import Predictor
-from ml.labeling.hierarchy import assign
-from ml.models.clip import read_tokenizer
-from ml.models.sam import load_sam
+from ml.evaluation.predictions.predictor import Predictor
+from ml.labeling.geometry.hierarchy import assign
+from ml.models.frozen.clip import read_tokenizer
+from ml.models.frozen.sam import load_sam
 from ml.models.weights import read_config
 from ml.params import Evaluation, Filter, Params
 from ml.release.export import GRAPHS
 from ml.release.runtime import OnnxHeads, onnx_sam
+from ml.workspace.atomic import write_json
 
 CONFIG = "package.json"
 

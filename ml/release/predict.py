@@ -9,12 +9,12 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image, ImageDraw, ImageFont
 
-from ml.atomic import atomic_path
 from ml.errors import UserError
 from ml.masks import Masks
 from ml.release.package import answer, load_package
-from ml.sa1b.reader import decode
+from ml.sa1b.reading.reader import decode
 from ml.workspace import Workspace
+from ml.workspace.atomic import atomic_path
 
 COLOURS = {"part": (255, 196, 0), "object": (0, 200, 120), "group": (60, 140, 255), "scene": (200, 90, 255)}
 PANEL = 640  # pixels, the longest side of each of the two panels

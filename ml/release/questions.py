@@ -6,7 +6,7 @@ from typing import Any
 import pyarrow.parquet as pq
 
 from ml.errors import UserError
-from ml.evaluation.benchmark_data import image_path
+from ml.evaluation.benchmarks.index import image_path
 
 
 def questions(data: Path, images: int) -> list[dict[str, Any]]:

@@ -7,19 +7,18 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from ml import lineage, stages
-from ml.atomic import atomic_dir, write_json
-from ml.keys import file_md5
-from ml.lineage import Made
 from ml.params import Params
 from ml.release.card import card, lineage_rows
 from ml.release.lineage_picture import svg
 from ml.release.package import write_package
 from ml.release.questions import questions
-from ml.report import Report
-from ml.stages import Stage
-from ml.training import tracking
-from ml.workspace import Workspace
+from ml.training.tracking import tracking
+from ml.workspace import Workspace, lineage, stages
+from ml.workspace.atomic import atomic_dir, write_json
+from ml.workspace.keys import file_md5
+from ml.workspace.lineage import Made
+from ml.workspace.report import Report
+from ml.workspace.stages import Stage
 
 MADE_FROM = ("backbones", "training_set", "multimodal_finetuning", "benchmark_data", "compressed_model")
 PICTURE = "![The stages the model was made from; a way that a longer one implies is left out](lineage.svg)"

@@ -16,7 +16,7 @@ from onnxruntime.capi.onnxruntime_pybind11_state import (
 from torch import Tensor
 
 from ml.errors import UserError
-from ml.models.sam import Sam
+from ml.models.frozen.sam import Sam
 from ml.release.export import HEADS, IMAGE_ENCODER, TEXT_ENCODER
 
 
@@ -33,7 +33,7 @@ class OnnxSam(Sam):
 
 
 class OnnxHeads:
-    """Text encoder and heads as ONNX graphs: `ml.evaluation.predictor.Heads`."""
+    """Text encoder and heads as ONNX graphs: `ml.evaluation.predictions.predictor.Heads`."""
 
     def __init__(self, text_encoder: Path, heads: Path, tokenize: Callable[[list[str]], Tensor]) -> None:
         self.text, self.trained = session(text_encoder), session(heads)

@@ -1,1 +1,4 @@
-"""SA-1B: where its shards come from, what is in them, which masks are kept, and reading them for training."""
+"""SA-1B as it comes: where shards are had from, what they hold, and how an image and its masks are read.
+
+Imports `masks`, `compute` and `workspace`. Inside: `sources` and `reading` above `shards`, `sharding` above all.
+"""

@@ -1,1 +1,4 @@
-"""The embedded world: a drawn town whose truth is known, written in the formats of the real data sets."""
+"""The embedded world: drawn scenes, their files in real formats, the backbones pretrained on it.
+
+Imports `labeling`, `models` and below; nothing below knows it, but the stages that draw it.
+"""

@@ -10,9 +10,9 @@ from numpy.typing import NDArray
 from ml.labeling.scoring import score_labels
 from ml.masks import Masks
 from ml.params import Params
-from ml.report import Report
-from ml.toytown.language import caption
-from ml.toytown.truth import truth_of_image
+from ml.toytown.files.truth import truth_of_image
+from ml.toytown.world.language import caption
+from ml.workspace.report import Report
 
 
 def judge(labels: Path, params: Params, images: int) -> Report:

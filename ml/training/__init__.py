@@ -1,1 +1,4 @@
-"""Training under DeepSpeed: the launcher, the engine, batches, the four tasks, the loop, tracking."""
+"""The four training stages: launch, loop, tasks. Imports `objectives`, `models`, `labeling` and below.
+
+Inside: `main` above `loop` above `tasks` above `engine`, `tracking`, `data`.
+"""

@@ -16,12 +16,12 @@ from contextlib import suppress
 from pathlib import Path
 
 import ml
-from ml.atomic import atomic_path
 from ml.errors import UserError
 from ml.params import Params
-from ml.report import Report
-from ml.training import tracking
+from ml.training.tracking import tracking
 from ml.workspace import Workspace
+from ml.workspace.atomic import atomic_path
+from ml.workspace.report import Report
 
 PACKAGE_ROOT = Path(ml.__file__).parents[1]
 ERROR = "error: "  # begins the line in which a process says what the user can act on
@@ -58,7 +58,7 @@ def command(stage: str, ws: Workspace, params: Params) -> list[str]:
     if params.training.hostfile is None:
         world = {"localhost": devices(params.training.processes)}
         encoded = base64.urlsafe_b64encode(json.dumps(world).encode()).decode()
-        start = [sys.executable, "-m", "ml.training.node", f"--world_info={encoded}", "--master_addr=127.0.0.1"]
+        start = [sys.executable, "-m", "ml.training.engine.node", f"--world_info={encoded}", "--master_addr=127.0.0.1"]
     else:
         hostfile = ws.root / params.training.hostfile
         if not hostfile.is_file():

@@ -10,18 +10,18 @@ from typing import Any
 import torch
 from torch.utils.data import DataLoader
 
-from ml.atomic import atomic_dir, write_json
 from ml.errors import UserError
 from ml.models.arrcoc import ARRCOC, CONFIG, WEIGHTS
 from ml.models.weights import write_weights
 from ml.params import Params
-from ml.training.batches import Batch, Examples
-from ml.training.checkpoints import Checkpoints, Progress, barrier
-from ml.training.data import TrainingData
-from ml.training.engine import World, summed, weights
-from ml.training.sampler import Sampler, validation_batches
-from ml.training.schedule import Schedule
+from ml.training.data.batches import Batch, Examples
+from ml.training.data.sampler import Sampler, validation_batches
+from ml.training.data.samples import TrainingData
+from ml.training.engine.checkpoints import Checkpoints, Progress, barrier
+from ml.training.engine.engine import World, summed, weights
+from ml.training.engine.schedule import Schedule
 from ml.training.tasks import Task
+from ml.workspace.atomic import atomic_dir, write_json
 
 VALIDATION_IMAGES = 1024  # at most: a fraction of eleven million would be another epoch
 

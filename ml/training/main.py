@@ -11,17 +11,18 @@ import sys
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from ml.compute.memory import keep_memory
 from ml.errors import UserError
-from ml.keys import file_md5
-from ml.memory import keep_memory
-from ml.params import Params, load
+from ml.params import Params
 from ml.training.launch import ERROR
 from ml.training.reporter import Reporter, pipes
 from ml.workspace import Workspace
+from ml.workspace.keys import file_md5
+from ml.workspace.settings import load
 
 if TYPE_CHECKING:
-    from ml.training.data import TrainingData
-    from ml.training.engine import World
+    from ml.training.data.samples import TrainingData
+    from ml.training.engine.engine import World
     from ml.training.tasks import Task
 
 ORDER = ("mask_region_alignment", "text_region_grounding", "relevance_learning", "multimodal_finetuning")
@@ -48,8 +49,8 @@ def run_stage(stage: str, ws: Workspace) -> None:
     Raises:
         UserError: the params, the data or the machine is not fit for it.
     """
-    from ml.training import engine
-    from ml.training.checkpoints import locked
+    from ml.training.engine import engine
+    from ml.training.engine.checkpoints import locked
 
     keep_memory()
     logging.getLogger("DeepSpeed").setLevel(logging.ERROR)
@@ -65,9 +66,10 @@ def train_stage(stage: str, ws: Workspace, params: Params, world: "World", repor
     """Build what the loop needs, run it, and write what it made."""
     import torch
 
-    from ml.training import engine, loop
-    from ml.training.checkpoints import Checkpoints
-    from ml.training.data import TrainingData
+    from ml.training import loop
+    from ml.training.data.samples import TrainingData
+    from ml.training.engine import engine
+    from ml.training.engine.checkpoints import Checkpoints
 
     data, section = TrainingData(ws), getattr(params, stage)
     torch.manual_seed(params.seed)
@@ -92,10 +94,10 @@ def make_task(stage: str, ws: Workspace, params: Params, world: "World") -> tupl
         UserError: the backbones or the stage before are missing.
     """
     from ml.models.arrcoc import ARRCOC, ModelConfig
-    from ml.models.clip import load_clip
-    from ml.models.sam import load_sam
+    from ml.models.frozen.clip import load_clip
+    from ml.models.frozen.sam import load_sam
+    from ml.models.frozen.texts import TextBank
     from ml.training.tasks import TASKS
-    from ml.training.texts import TextBank
 
     backbones, first = ws.stage("backbones"), stage == ORDER[0]
     clip, sam = load_clip(backbones), load_sam(backbones)

@@ -3,7 +3,7 @@
 import torch
 from torch import Tensor
 
-from ml.training.batches import Batch
+from ml.training.data.batches import Batch
 
 Measures = dict[str, tuple[Tensor, Tensor]]
 THRESHOLD = 0.5

@@ -8,13 +8,13 @@ from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any, Self
 
 from ml.params import Params
-from ml.training import tracking
+from ml.training.tracking import tracking
 from ml.workspace import Workspace
 
 if TYPE_CHECKING:
     from dagster_pipes import PipesContext
 
-    from ml.training.checkpoints import Progress
+    from ml.training.engine.checkpoints import Progress
 
 DAGSTER_SECONDS = 5.0  # between two messages: each becomes an event in Dagster's store, 25 to 100 ms
 SHOWN = (

@@ -8,10 +8,11 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from ml.models.arrcoc import ARRCOC
-from ml.models.clip import TextFeatures
+from ml.models.frozen.clip import TextFeatures
+from ml.models.frozen.sam import Sam
+from ml.models.frozen.texts import TextBank
 from ml.models.grounding import Grounding
 from ml.models.relevance import Judgement
-from ml.models.sam import Sam
 from ml.objectives.bce_dice import bce_dice_loss
 from ml.objectives.captioning import captioning_loss, token_loss
 from ml.objectives.contrastive import contrastive_loss, same_target
@@ -22,9 +23,8 @@ from ml.objectives.total import total_loss
 from ml.objectives.vqa import vqa_loss
 from ml.params import Params
 from ml.training import measures
-from ml.training.batches import FINE, Batch, grounding_targets, painted, pointing_targets
+from ml.training.data.batches import FINE, Batch, grounding_targets, painted, pointing_targets
 from ml.training.measures import Measures
-from ml.training.texts import TextBank
 
 Outcome = tuple[Tensor, dict[str, Tensor], Measures]  # the loss, its terms detached, what validation averages
 

@@ -6,7 +6,7 @@ import pytest
 import yaml
 
 from ml.errors import UserError
-from ml.params import PRESETS, load, preset, validate
+from ml.workspace.settings import PRESETS, load, preset, validate
 
 ROOT = Path(__file__).parents[2]
 

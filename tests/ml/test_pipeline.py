@@ -6,15 +6,16 @@ from hypothesis import strategies as st
 
 from ml import pipeline
 from ml.errors import UserError
-from ml.params import preset
-from ml.report import Report
+from ml.sa1b import sharding
 from ml.workspace import Workspace
+from ml.workspace.report import Report, merge
+from ml.workspace.settings import preset
 
 
 @given(st.integers(0, 1500), st.integers(1, 99))
 def test_groups_hold_every_shard_once_and_none_is_too_large(count, size):
     shards = [f"sa_{number:06d}" for number in range(count)]
-    groups = pipeline.group_shards(shards, size)
+    groups = sharding.group_shards(shards, size)
     assert [shard for members in groups.values() for shard in members] == shards
     assert all(1 <= len(members) <= size for members in groups.values())
     assert list(groups) == sorted(groups)
@@ -25,7 +26,7 @@ def test_merged_counts_add_up_and_other_values_are_not_summed():
         Report(numbers={"masks": 3, "source": "toytown"}, rejected={"empty": 1}, tables={"t": [{"a": 1}]}),
         Report(numbers={"masks": 4, "source": "toytown"}, rejected={"cut": 2}, tables={"t": [{"a": 2}]}),
     ]
-    merged = pipeline.merge(reports)
+    merged = merge(reports)
     assert merged.numbers == {"masks": 7, "source": "toytown"}
     assert merged.rejected == {"empty": 1, "cut": 2}
     assert merged.tables == {"t": [{"a": 1}, {"a": 2}]}

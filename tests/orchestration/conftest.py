@@ -9,10 +9,11 @@ from pathlib import Path
 import pytest
 import yaml
 
-from ml.params import Params, preset, validate
+from ml.params import Params
 from ml.workspace import Workspace
-from orchestration.run import Outcome, run
-from orchestration.staleness import State, state_of
+from ml.workspace.settings import preset, validate
+from orchestration.freshness.staleness import State, state_of
+from orchestration.runs.run import Outcome, run
 
 FIRST = ["sa1b_shards", "mask_index", "filtered_masks"]
 

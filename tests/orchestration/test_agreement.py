@@ -15,13 +15,13 @@ from dagster._core.definitions.data_version import CachingStaleStatusResolver
 from dagster._core.loader import LoadingContextForTest
 from dvc.repo import Repo
 
-from ml import pipeline, stages
-from ml.params import PRESETS, load
-from ml.workspace import Workspace
+from ml import pipeline
+from ml.workspace import Workspace, stages
+from ml.workspace.settings import PRESETS, load
 from orchestration.definitions import build
+from orchestration.freshness.staleness import state_of
 from orchestration.provenance import tell
-from orchestration.run import instance
-from orchestration.staleness import state_of
+from orchestration.runs.run import instance
 
 SHARDED = set(pipeline.SHARDED)
 TRAINING = set(pipeline.TRAINING)
@@ -113,13 +113,13 @@ def preset(place: Place) -> None:
 
 
 def function(place: Place) -> None:
-    path = place.keep("ml/evaluation/metrics.py")
+    path = place.keep("ml/evaluation/metrics/basics.py")
     text = path.read_text()
     assert ">= threshold" in text
     path.write_text(text.replace(">= threshold", "> threshold"))
 
 
-READ_LEVELS = {"benchmark_scores", "released_model"}  # they read `filter` and `ml/labeling/hierarchy.py` too
+READ_LEVELS = {"benchmark_scores", "released_model"}  # they read `filter` and `ml/labeling/geometry/hierarchy.py` too
 EDITS: dict[str, tuple[Edit, set[str]]] = {
     "nothing": (nothing, set()),
     "a threshold": (param("filter.predicted_iou", 0.9), {"filtered_masks", *READ_LEVELS}),
@@ -133,9 +133,9 @@ EDITS: dict[str, tuple[Edit, set[str]]] = {
     ),
     "a new shard": (param("shards.count", 3), SHARDED),
     "a removed shard": (param("shards.count", 1), SHARDED),
-    "a comment": (append("ml/labeling/hierarchy.py", "# why\n"), {"filtered_masks", *READ_LEVELS}),
+    "a comment": (append("ml/labeling/geometry/hierarchy.py", "# why\n"), {"filtered_masks", *READ_LEVELS}),
     "a function's body": (function, {"benchmark_scores", "compressed_model"}),
-    "code that no stage declares": (append("ml/cli.py", "LATER = 1\n"), set()),
+    "code that no stage declares": (append("orchestration/cli.py", "LATER = 1\n"), set()),
     "a param that no result depends on": (param("shards.workers", 1), set()),
     "a preset": (preset, {*pipeline.SHARDED, *pipeline.WHOLE} - {"backbones"}),
     "a checkpoint": (

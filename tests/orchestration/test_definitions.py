@@ -4,9 +4,8 @@ from pathlib import Path
 
 import dagster as dg
 
-from ml import stages
-from ml.params import preset
-from ml.workspace import Workspace
+from ml.workspace import Workspace, stages
+from ml.workspace.settings import preset
 from orchestration.definitions import build
 
 SNAPSHOT = Path(__file__).with_name("asset_graph.txt")

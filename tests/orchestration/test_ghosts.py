@@ -4,7 +4,7 @@ import dagster as dg
 from dagster._core.test_utils import create_run_for_test
 
 from orchestration.ghosts import OURS, bury
-from orchestration.run import instance
+from orchestration.runs.run import instance
 
 PAGE = "__ASSET_JOB"
 

@@ -16,12 +16,12 @@ from typing import Any
 import dagster as dg
 import pytest
 
-from ml.params import load
 from ml.training.launch import free_port
 from ml.workspace import Workspace
+from ml.workspace.settings import load
 from orchestration.definitions import build
 from orchestration.provenance import tell
-from orchestration.run import instance
+from orchestration.runs.run import instance
 
 FIRST = ["sa1b_shards", "mask_index", "filtered_masks"]
 WHERE = 'repositoryName: "__repository__", repositoryLocationName: "orchestration.definitions"'
@@ -119,7 +119,16 @@ def wait(done: Any, what: str, seconds: float = 400) -> None:
 def served(root: Path) -> Iterator[Any]:
     """`arrcoc ui` in a workspace; a function that asks Dagster's server a GraphQL question."""
     port, path = free_port(), f"{Path(sys.executable).parent}{os.pathsep}{os.environ['PATH']}"
-    command = [sys.executable, "-m", "ml.cli", "ui", "--dagster-port", str(port), "--mlflow-port", str(free_port())]
+    command = [
+        sys.executable,
+        "-m",
+        "orchestration.cli",
+        "ui",
+        "--dagster-port",
+        str(port),
+        "--mlflow-port",
+        str(free_port()),
+    ]
     env = os.environ | {"PYTHONPATH": str(root), "PATH": path, "DAGSTER_HOME": str(root / ".dagster")}
 
     def ask(question: str) -> Any:

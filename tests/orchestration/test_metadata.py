@@ -6,7 +6,7 @@ from io import BytesIO
 import numpy as np
 from PIL import Image
 
-from ml.report import Report
+from ml.workspace.report import Report
 from orchestration.metadata import DIALOG, ROWS, metadata
 
 PNG = b"\x89PNG\r\n\x1a\nnot much"

@@ -2,9 +2,9 @@
 
 import pytest
 
-from ml.params import preset, validate
-from ml.stages import stage
 from ml.workspace import Workspace
+from ml.workspace.settings import preset, validate
+from ml.workspace.stages import stage
 from orchestration.partitions import partitions
 
 DAGSTER_STOPS_AT = 100

@@ -10,7 +10,7 @@ import pytest
 from moto.server import ThreadedMotoServer
 
 from ml.workspace import Workspace
-from orchestration.staleness import state_of
+from orchestration.freshness.staleness import state_of
 
 FIRST = ["sa1b_shards", "mask_index", "filtered_masks"]
 

@@ -5,9 +5,10 @@ import sys
 
 import pytest
 
-from ml import keys, pipeline
-from orchestration.outcome import nothing_to_do
-from orchestration.staleness import forget_told, is_told, note_told
+from ml.sa1b import sharding
+from ml.workspace import keys
+from orchestration.freshness.staleness import forget_told, is_told, note_told
+from orchestration.runs.outcome import nothing_to_do
 
 FIRST = ["sa1b_shards", "mask_index", "filtered_masks"]
 SHARDS = 50
@@ -18,12 +19,12 @@ def many(town):
     """The town with its first shard copied to fifty names, each with the key of what it would be made from."""
     town.edit(shards__count=SHARDS)
     for name in FIRST:
-        first, *others = pipeline.partitions(name, town.ws, town.params)
+        first, *others = sharding.partitions(name, town.ws, town.params)
         for shard in others:
-            outputs = pipeline.shard_outputs(name, town.ws, shard)
-            for source, out in zip(pipeline.shard_outputs(name, town.ws, first), outputs, strict=True):
+            outputs = sharding.shard_outputs(name, town.ws, shard)
+            for source, out in zip(sharding.shard_outputs(name, town.ws, first), outputs, strict=True):
                 shutil.copyfile(source, out)
-            keys.record(town.ws, name, shard, pipeline.shard_key(name, town.ws, town.params, shard), outputs)
+            keys.record(town.ws, name, shard, sharding.shard_key(name, town.ws, town.params, shard), outputs)
     assert (town.run().materialized, town.watcher.shards) == (FIRST, [])
     return town
 
@@ -63,7 +64,8 @@ def test_not_all_fresh_is_something_to_do(town):
 def test_a_run_with_nothing_to_do_starts_neither_dagster_nor_dvc(finished):
     finished.json("arrcoc", "run", "--json", check=False)
     code = (
-        "import sys; from ml.commands.run import run; from ml.workspace import Workspace; from ml.params import load\n"
+        "import sys; from orchestration.runs.watched import run; from ml.workspace import Workspace\n"
+        "from ml.workspace.settings import load\n"
         "ws = Workspace.find(); outcome, _ = run(ws, load(ws.params_file), None, quiet=True)\n"
         "assert outcome['materialized'] == [] and len(outcome['fresh']) == 15, outcome\n"
         "assert not {'dagster', 'dvc', 'torch', 'mlflow'} & set(sys.modules)"

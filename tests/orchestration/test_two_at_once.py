@@ -8,10 +8,10 @@ import time
 
 import pytest
 
-from orchestration.lock import busy
+from orchestration.freshness.lock import busy
 
 FIRST = ["sa1b_shards", "mask_index", "filtered_masks"]
-RUN = [sys.executable, "-m", "ml.cli", "run", "--select", "+filtered_masks", "--json"]
+RUN = [sys.executable, "-m", "orchestration.cli", "run", "--select", "+filtered_masks", "--json"]
 
 
 @pytest.mark.slow

@@ -10,9 +10,9 @@ import torch
 
 from ml.bench.files import Pair, read_pair
 from ml.bench.loader import FRAME, QUERIES, PlainDataset, plain_frame, write
-from ml.sa1b.dataset import ARRCOCDataset
-from ml.sa1b.frames import padded, shown
-from ml.sa1b.reader import decode
+from ml.sa1b.reading.dataset import ARRCOCDataset
+from ml.sa1b.reading.frames import padded, shown
+from ml.sa1b.reading.reader import decode
 
 MASKS = 8
 
@@ -43,7 +43,7 @@ def test_decoded_as_stored_pixels_differ_by_a_level_at_most(pair: Pair) -> None:
 MEASURE = """
 import re, sys
 from pathlib import Path
-from ml.sa1b.dataset import ARRCOCDataset
+from ml.sa1b.reading.dataset import ARRCOCDataset
 
 def peak():
     return int(re.search(r"VmHWM:\\s+(\\d+) kB", Path("/proc/self/status").read_text())[1]) / 1024

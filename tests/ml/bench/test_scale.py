@@ -9,8 +9,8 @@ import yaml
 from ml.bench import flops
 from ml.bench.scale import INPUTS, Fleet, Work, from_workspace, line, plan, read_inputs, scale
 from ml.errors import UserError
-from ml.params import preset
 from ml.workspace import Workspace
+from ml.workspace.settings import preset
 
 GIVEN = {name: float(entry["value"]) for name, entry in yaml.safe_load(INPUTS.read_text()).items()}
 NODE = Fleet("one node", 1, 8, 16, 16)
@@ -92,7 +92,7 @@ def test_operations_are_those_of_the_layers_sizes():
     import open_clip
     import torch
 
-    from ml.models.clip import build_clip
+    from ml.models.frozen.clip import build_clip
 
     tokens, width, layers = 257, 1024, 24
     layer = 12 * tokens * width**2 + 2 * tokens**2 * width  # qkv, projection, MLP; scores, weighted sum

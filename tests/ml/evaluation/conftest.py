@@ -15,11 +15,11 @@ from open_clip import SimpleTokenizer
 from PIL import Image
 
 from ml import params as arrcoc_params
-from ml.evaluation.predictor import Predictor, TorchHeads
+from ml.evaluation.predictions.predictor import Predictor, TorchHeads
 from ml.masks import Masks
 from ml.models.arrcoc import ARRCOC, ModelConfig
-from ml.models.clip import Clip, build_clip
-from ml.models.sam import Sam, SamConfig, build_sam, config_json
+from ml.models.frozen.clip import Clip, build_clip
+from ml.models.frozen.sam import Sam, SamConfig, build_sam, config_json
 from ml.models.weights import write_weights
 from ml.params import Params
 

@@ -5,10 +5,10 @@ from copy import deepcopy
 import numpy as np
 from pretend import Elsewhere, pretended_gpu
 
-from ml.evaluation.predictor import Predictor, TorchHeads
-from ml.evaluation.speech import Speaker
+from ml.evaluation.predictions.predictor import Predictor, TorchHeads
+from ml.evaluation.predictions.speech import Speaker
 from ml.masks import Masks
-from ml.models.sam import Sam
+from ml.models.frozen.sam import Sam
 
 TEXTS = ["red car", "a blue house left of the tree"] * 20
 QUESTIONS = ["what color is the car?", "how many balls are there?"]

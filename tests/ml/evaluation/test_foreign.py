@@ -9,7 +9,7 @@ import pyarrow.parquet as pq
 import pytest
 
 from ml.errors import UserError
-from ml.evaluation.benchmark_data import build
+from ml.evaluation.benchmarks.index import build
 from ml.evaluation.foreign import score_file
 from ml.masks import Masks
 from ml.params import Params

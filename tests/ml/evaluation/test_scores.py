@@ -8,7 +8,7 @@ import pytest
 from PIL import Image
 
 from ml.errors import UserError
-from ml.evaluation.benchmark_data import build
+from ml.evaluation.benchmarks.index import build
 from ml.evaluation.scores import evaluate, reached
 from ml.params import Milestones, Params
 from ml.workspace import Workspace

@@ -9,17 +9,18 @@ import numpy as np
 import pytest
 
 import ml.toytown
-from ml.labeling.hierarchy import assign
-from ml.labeling.phrases import Phrase, parse
-from ml.labeling.queries import Asker, Region, subjects
-from ml.labeling.relations import measure
+from ml.labeling.geometry.hierarchy import assign
+from ml.labeling.geometry.relations import measure
+from ml.labeling.language.phrases import Phrase, parse
+from ml.labeling.queries.query import Asker, Region, subjects
 from ml.labeling.relevance import Scores, Sizes, Vocabulary
 from ml.masks import Masks
-from ml.models.clip import Clip, load_clip
-from ml.params import Params, preset
-from ml.sa1b.filter import filter_masks
-from ml.sa1b.index import build_index
-from ml.toytown.shards import shard_name, write_shard
+from ml.models.frozen.clip import Clip, load_clip
+from ml.params import Params
+from ml.sa1b.shards.filter import filter_masks
+from ml.sa1b.shards.index import build_index
+from ml.toytown.files.shards import shard_name, write_shard
+from ml.workspace.settings import preset
 
 IMAGES = 4
 

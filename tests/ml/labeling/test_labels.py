@@ -10,16 +10,16 @@ import pytest
 from safetensors.numpy import load_file
 
 from ml.errors import UserError
+from ml.labeling.geometry.relations import measure
 from ml.labeling.kept import read_kept
 from ml.labeling.labels import label_shard
-from ml.labeling.relations import measure
 from ml.labeling.scoring import score_labels
 from ml.labeling.table import SCHEMA
 from ml.masks import Masks
-from ml.models.clip import Clip
-from ml.report import Report
-from ml.toytown.language import caption
-from ml.toytown.truth import truth_of_image
+from ml.models.frozen.clip import Clip
+from ml.toytown.files.truth import truth_of_image
+from ml.toytown.world.language import caption
+from ml.workspace.report import Report
 
 Row = dict[str, Any]
 

@@ -8,16 +8,16 @@ import pyarrow.parquet as pq
 import pytest
 from safetensors.numpy import load_file
 
-from ml.evaluation.benchmark_data import HASHES
+from ml.evaluation.benchmarks.index import HASHES
 from ml.labeling.features import encode_shard
-from ml.labeling.hierarchy import assign
+from ml.labeling.geometry.hierarchy import assign
 from ml.labeling.labels import label_shard
-from ml.labeling.training_set import build_group
-from ml.models.clip import Clip
-from ml.models.sam import Sam, load_sam
-from ml.params import preset
-from ml.sa1b.filter import filter_masks
-from ml.sa1b.index import build_index
+from ml.labeling.training_set.manifest import build_group
+from ml.models.frozen.clip import Clip
+from ml.models.frozen.sam import Sam, load_sam
+from ml.sa1b.shards.filter import filter_masks
+from ml.sa1b.shards.index import build_index
+from ml.workspace.settings import preset
 
 NAME = "sa_000000"
 

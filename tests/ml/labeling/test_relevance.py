@@ -3,7 +3,7 @@ from collections.abc import Callable
 import numpy as np
 import pytest
 
-from ml.labeling.relations import measure
+from ml.labeling.geometry.relations import measure
 from ml.labeling.relevance import Expression, Scores, Sizes, Subject, Vocabulary, lift
 from ml.masks import Masks
 

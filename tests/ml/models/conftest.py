@@ -8,7 +8,7 @@ import torch
 from torch import Tensor
 
 from ml.models.arrcoc import ARRCOC, ModelConfig
-from ml.models.clip import TextFeatures
+from ml.models.frozen.clip import TextFeatures
 
 
 @dataclass(frozen=True)

@@ -1,7 +1,7 @@
 import pytest
 import torch
 
-from ml.models.clip import TextFeatures
+from ml.models.frozen.clip import TextFeatures
 from ml.models.text import TextProjection, sequence_positions
 
 

@@ -6,12 +6,13 @@ import pytest
 import torch
 
 from ml.models.arrcoc import ARRCOC, ModelConfig
-from ml.models.clip import Clip, load_clip
-from ml.models.sam import Sam, load_sam
-from ml.params import Model, preset
+from ml.models.frozen.clip import Clip, load_clip
+from ml.models.frozen.sam import Sam, load_sam
+from ml.params import Model
 from ml.release.compress import shrink_heads, write_encoders
 from ml.release.export import HEADS, export_heads
-from ml.toytown.pretrain import WEIGHTS
+from ml.toytown.pretraining.pretrain import WEIGHTS
+from ml.workspace.settings import preset
 
 
 @pytest.fixture(scope="session")

@@ -1,9 +1,8 @@
 """The card says how the model scores, whether it was released, and what it was made from."""
 
-from ml import stages
-from ml.params import preset
 from ml.release.card import card, lineage_rows, score_rows, table
-from ml.workspace import Workspace
+from ml.workspace import Workspace, stages
+from ml.workspace.settings import preset
 
 COMPRESSION = {"questions": 10, "variants": [{"variant": "fp32", "acc@0.5": 50.0}, {"variant": "int8", "size_mb": 5.1}]}
 SCORES = {"scores": {"refcoco/val": {"acc@0.5": 55.0, "gIoU": 44.0}}, "milestones": [{"name": "refcoco", "met": False}]}

@@ -8,15 +8,16 @@ import pytest
 import torch
 
 from ml.errors import UserError
-from ml.evaluation.predictor import Predictor, TorchHeads
+from ml.evaluation.predictions.predictor import Predictor, TorchHeads
 from ml.models.arrcoc import ARRCOC
-from ml.models.clip import Clip
-from ml.models.sam import Sam
-from ml.params import Params, preset
+from ml.models.frozen.clip import Clip
+from ml.models.frozen.sam import Sam
+from ml.params import Params
 from ml.release import compress
-from ml.toytown.draw import draw
-from ml.toytown.world import scene
+from ml.toytown.world.draw import draw
+from ml.toytown.world.scene import scene
 from ml.workspace import Workspace
+from ml.workspace.settings import preset
 
 
 @pytest.fixture

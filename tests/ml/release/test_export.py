@@ -7,8 +7,8 @@ import pytest
 import torch
 
 from ml.models.arrcoc import ARRCOC
-from ml.models.clip import Clip
-from ml.models.sam import Sam
+from ml.models.frozen.clip import Clip
+from ml.models.frozen.sam import Sam
 from ml.release.export import HEADS, with_weights
 from ml.release.prune import prune, sparsity_of
 from ml.release.runtime import OnnxHeads, onnx_sam

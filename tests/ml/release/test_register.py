@@ -8,12 +8,11 @@ from xml.etree import ElementTree
 
 import pytest
 
-from ml import lineage
 from ml.errors import UserError
-from ml.params import load, preset
 from ml.release.package import load_package
 from ml.release.register import points_lost, register
-from ml.workspace import Workspace
+from ml.workspace import Workspace, lineage
+from ml.workspace.settings import load, preset
 
 LOADED = """
 import json, sys

@@ -9,7 +9,7 @@ import boto3
 import pytest
 from moto.server import ThreadedMotoServer
 
-from ml.sa1b import s3
+from ml.sa1b.sources import s3
 
 sys.path.insert(0, str(Path(__file__).parent))
 

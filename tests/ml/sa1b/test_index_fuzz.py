@@ -10,9 +10,9 @@ import pytest
 from pydantic_core import from_json, to_json
 from tiny_shards import pair, record, write_tar
 
-from ml.sa1b.annotations import Reject
-from ml.sa1b.index import Tally, read_tables
-from ml.sa1b.tar import walk
+from ml.sa1b.shards.annotations import Reject
+from ml.sa1b.shards.index import Tally, read_tables
+from ml.sa1b.shards.tar import walk
 
 VALUES = [None, True, -1, 0, 2**31, 2**63, 10**400, 0.5, 1e308, float("nan"), "", "sa_1.jpg", "é", [], {}, [[]], b"\\"]
 NAMES = ["../sa_1.jpg", "/sa_1.json", "sa_1", "sa_2.jpg", "sa_1.JSON", "x" * 200 + ".jpg", "a/sa_1.jpg", "\n.json"]

@@ -1,8 +1,9 @@
 import pytest
 
-from ml.params import Params, preset
-from ml.toytown.draw import Drawing, draw
-from ml.toytown.world import scene
+from ml.params import Params
+from ml.toytown.world.draw import Drawing, draw
+from ml.toytown.world.scene import scene
+from ml.workspace.settings import preset
 
 
 @pytest.fixture(scope="session")

@@ -3,12 +3,12 @@
 import pytest
 import simplejpeg
 
-from ml.labeling.contamination import copies
+from ml.labeling.training_set.contamination import copies
 from ml.params import Params
-from ml.sa1b.phash import mirrored_phash, phash
-from ml.toytown.draw import draw
-from ml.toytown.shards import PLANTED, image_id, jpeg, shard_drawing
-from ml.toytown.world import scene
+from ml.sa1b.reading.phash import mirrored_phash, phash
+from ml.toytown.files.shards import PLANTED, image_id, jpeg, shard_drawing
+from ml.toytown.world.draw import draw
+from ml.toytown.world.scene import scene
 
 
 @pytest.mark.parametrize("shard", [0, 1])

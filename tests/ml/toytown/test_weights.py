@@ -3,10 +3,9 @@
 import numpy as np
 import pytest
 
-from ml.models.clip import Clip, load_clip
-from ml.models.sam import Sam, load_sam
-from ml.params import preset
-from ml.toytown.measure import (
+from ml.models.frozen.clip import Clip, load_clip
+from ml.models.frozen.sam import Sam, load_sam
+from ml.toytown.pretraining.measure import (
     HELD_BACK,
     THRESHOLDS,
     Seen,
@@ -16,7 +15,8 @@ from ml.toytown.measure import (
     measure_masks,
     measure_similarity,
 )
-from ml.toytown.pretrain import TAUGHT, WEIGHTS
+from ml.toytown.pretraining.pretrain import TAUGHT, WEIGHTS
+from ml.workspace.settings import preset
 
 UNSEEN = HELD_BACK + 5000  # neither trained on nor measured when the weights were made
 

@@ -14,13 +14,13 @@ import simplejpeg
 import yaml
 from safetensors.numpy import save_file
 
-from ml.keys import file_md5
 from ml.masks import Masks
-from ml.params import load
-from ml.training import tracking
-from ml.training.data import Query
+from ml.training.data.samples import Query
 from ml.training.launch import environment, free_port
+from ml.training.tracking import tracking
 from ml.workspace import Workspace
+from ml.workspace.keys import file_md5
+from ml.workspace.settings import load
 
 REPOSITORY = Path(__file__).parents[3]
 SIDE, CHANNELS, EMBED = 64, 32, 8
@@ -81,7 +81,7 @@ def run(ws: Workspace, stage: str, stop_at: int | None = None) -> dict[str, Any]
     """
     import torch
 
-    from ml.training import engine
+    from ml.training.engine import engine
     from ml.training.main import train_stage
     from ml.training.reporter import Reporter
 
@@ -121,8 +121,8 @@ def write_params(root: Path, changes: dict[str, Any]) -> None:
 def write_backbones(folder: Path) -> None:
     import torch
 
-    from ml.models.clip import build_clip
-    from ml.models.sam import SamConfig, build_sam, config_json
+    from ml.models.frozen.clip import build_clip
+    from ml.models.frozen.sam import SamConfig, build_sam, config_json
     from ml.models.weights import write_weights
 
     torch.manual_seed(0)
@@ -144,8 +144,8 @@ def write_models(ws: Workspace) -> None:
     import torch
 
     from ml.models.arrcoc import ARRCOC, ModelConfig
-    from ml.models.clip import load_clip
-    from ml.models.sam import load_sam
+    from ml.models.frozen.clip import load_clip
+    from ml.models.frozen.sam import load_sam
 
     torch.manual_seed(0)
     sam, clip = load_sam(ws.stage("backbones")), load_clip(ws.stage("backbones"))

@@ -13,10 +13,10 @@ from typing import Any
 import pytest
 
 from ml.errors import UserError
-from ml.params import load
 from ml.training.launch import PACKAGE_ROOT, command, devices, environment, failure, launch
 from ml.training.main import ORDER
 from ml.workspace import Workspace
+from ml.workspace.settings import load
 
 Make = Callable[..., Workspace]
 
@@ -24,7 +24,7 @@ Make = Callable[..., Workspace]
 def test_one_machine_is_deepspeeds_node_launcher(workspace: Make) -> None:
     ws = workspace(training={"processes": 2})
     made = command("relevance_learning", ws, load(ws.params_file))
-    assert made[:3] == [sys.executable, "-m", "ml.training.node"]
+    assert made[:3] == [sys.executable, "-m", "ml.training.engine.node"]
     assert made[-5:] == ["ml.training.main", "--stage", "relevance_learning", "--workspace", str(ws.root)]
 
 
@@ -151,7 +151,7 @@ def test_killed_and_resumed(workspace: Make) -> None:
 def test_dagster_hears_of_it_through_pipes(workspace: Make) -> None:
     import dagster as dg
 
-    from ml.training import tracking
+    from ml.training.tracking import tracking
 
     ws = workspace()
     params = load(ws.params_file)

@@ -6,13 +6,13 @@ from collections.abc import Callable
 import pytest
 import torch
 
-from ml.params import load
-from ml.training.batches import Examples
-from ml.training.data import TrainingData
-from ml.training.engine import World
+from ml.training.data.batches import Examples
+from ml.training.data.samples import TrainingData
+from ml.training.engine.engine import World
 from ml.training.main import make_task
 from ml.training.tasks import TASKS, mean_inside, present
 from ml.workspace import Workspace
+from ml.workspace.settings import load
 
 WORLD = World(0, 1, torch.device("cpu"))
 

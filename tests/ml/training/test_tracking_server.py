@@ -10,11 +10,11 @@ from typing import Any
 
 import pytest
 
-from ml.commands.servers import mlflow_command, stop
-from ml.params import load
-from ml.training import tracking
 from ml.training.launch import free_port
+from ml.training.tracking import tracking
 from ml.workspace import Workspace
+from ml.workspace.settings import load
+from orchestration.servers import mlflow_command, stop
 
 
 @pytest.fixture

@@ -1,1 +1,0 @@
-"""What the commands of `arrcoc` print and start; `ml.cli` lists them."""

@@ -1,0 +1,1 @@
+"""Scores of answers against truth, with their intervals. Imports `predictions` for its files, and `masks`."""

@@ -1,0 +1,1 @@
+"""Scores as tables, answers as contact sheets. Imports `metrics` and `predictions`."""

@@ -1,0 +1,188 @@
+"""Predictions for all benchmarks, written once: a new metric needs no new inference.
+
+Reads what `benchmark_data` wrote except `truth/`; writes what `ml.evaluation.predictions.files` describes, as it
+comes:
+memory does not grow with the images. All proposed masks are kept beside the answers: their best IoU with the truth is
+the ceiling of all scores.
+"""
+
+from collections import defaultdict
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import replace
+from functools import lru_cache, partial
+from pathlib import Path
+
+import numpy as np
+
+from ml.compute.device import accelerator
+from ml.compute.pool import ShardPool, in_order
+from ml.evaluation.benchmarks.index import image_path
+from ml.evaluation.predictions.files import Row, Tables, as_tables, prediction_files
+from ml.evaluation.predictions.plan import CAPTIONS, DETECTION, GIVEN, SPOKEN, Work, plan
+from ml.evaluation.predictions.predictor import Answers, Predictor, Scene, TorchHeads, map_region, peak
+from ml.evaluation.predictions.proposals import Proposals
+from ml.evaluation.predictions.speech import Speaker
+from ml.labeling.geometry.hierarchy import assign
+from ml.masks import Masks
+from ml.models.arrcoc import ARRCOC
+from ml.models.frozen.clip import load_clip
+from ml.models.frozen.sam import load_sam
+from ml.params import Evaluation, Filter
+from ml.sa1b.reading.reader import decode
+
+TOP = 10  # masks kept a question: R@10 is the deepest metric
+DETECTIONS = 300  # masks kept an image over all categories: LVIS's protocol
+CHUNK = 8  # images a task of the pool
+MASKS_ALONE = (GIVEN, DETECTION)  # scored by their masks; their grounding maps are not kept
+
+
+def predict(data: Path, backbones: Path, checkpoint: Path, out: Path, params: Evaluation, hierarchy: Filter) -> int:
+    """Predict every benchmark in `data` with the model in `checkpoint`; write to `out`. Returns how many images.
+
+    Raises:
+        UserError: weights are missing or broken.
+    """
+    works = plan(data)
+    starts = [str(start) for start in range(0, len(works), CHUNK)]
+    stamps = [_stamp(folder) for folder in (data, backbones, checkpoint)]
+    answer = partial(_answer_chunk, data, backbones, checkpoint, params, hierarchy, stamps)
+    with ShardPool(params.workers) as pool, prediction_files(out) as append:
+        for tables in in_order(pool.map(answer, starts), starts):
+            append(tables)
+    return len(works)
+
+
+def answer_work(predictor: Predictor, scene: Scene, work: Work, hierarchy: Filter) -> dict[str, list[Row]]:
+    """Rows of each benchmark for one image; a detection question that none of its best masks answers has none."""
+    asked = [question for question in work.questions if question.benchmark not in SPOKEN]
+    given = Masks.parse(work.counts or (), scene.size)
+    rows: dict[str, list[Row]] = defaultdict(list)
+    for answer, questions in (
+        (_best, [question for question in asked if question.benchmark not in MASKS_ALONE]),
+        (_detections, [question for question in asked if question.benchmark == DETECTION]),
+        (partial(_given, given), [question for question in asked if question.benchmark == GIVEN]),
+    ):
+        found = answer(predictor, scene, [question.text for question in questions], hierarchy) if questions else ()
+        for question, row in zip(questions, found, strict=True):
+            if row is not None:
+                rows[question.benchmark].append({"query_id": question.query_id, "image": work.image, **row})
+    return dict(rows)
+
+
+def _best(predictor: Predictor, scene: Scene, texts: Sequence[str], hierarchy: Filter) -> Iterator[Row]:
+    """The best few of the proposed masks for each text, and what its grounding map says."""
+    answers = predictor.answer(scene, texts)
+    describe = _describer(answers, scene.proposals.masks, hierarchy)
+    for query, heat in enumerate(answers.maps):
+        yield describe(query, answers.best(query, TOP).tolist()) | _describe_map(heat, scene.size)
+
+
+def _detections(predictor: Predictor, scene: Scene, texts: Sequence[str], hierarchy: Filter) -> Iterator[Row | None]:
+    """The image's best masks over all texts, each with its text.
+
+    They are ranked by relevance x SAM's predicted IoU: average precision ranks the detections of all images together,
+    and a sloppy mask is worth less.
+    """
+    answers = predictor.answer(scene, texts, maps=False)
+    answers = replace(answers, scores=answers.relevance * scene.proposals.predicted_ious)
+    describe = _describer(answers, scene.proposals.masks, hierarchy)
+    order = np.argsort(-answers.scores, axis=None, kind="stable")[:DETECTIONS]
+    kept: dict[int, list[int]] = defaultdict(list)
+    for query, mask in zip(*np.unravel_index(order, answers.scores.shape), strict=True):
+        kept[int(query)].append(int(mask))
+    return (describe(query, kept[query]) if query in kept else None for query in range(len(texts)))
+
+
+def _given(masks: Masks, predictor: Predictor, scene: Scene, texts: Sequence[str], hierarchy: Filter) -> Iterator[Row]:
+    """All of the given masks for each text, in their order."""
+    answers = predictor.answer(scene, texts, masks, maps=False)
+    describe = _describer(answers, masks, hierarchy)
+    return (describe(query, range(len(masks))) for query in range(len(texts)))
+
+
+def speak(speaker: Speaker, scene: Scene, work: Work) -> dict[str, list[Row]]:
+    """Rows of the benchmarks whose answers are words, for one image."""
+    rows: dict[str, list[Row]] = {}
+    for benchmark in SPOKEN:
+        if asked := [question for question in work.own if question.benchmark == benchmark]:
+            captions = benchmark == CAPTIONS
+            said = [speaker.caption(scene)] if captions else speaker.answers(scene, [q.text for q in asked])
+            told = zip(asked, said, strict=True)
+            rows[benchmark] = [{"query_id": q.query_id, "image": work.image, "text": text} for q, text in told]
+    return rows
+
+
+def _proposal_row(image: str, proposals: Proposals) -> Row:
+    return {
+        "image": image,
+        "boxes": proposals.masks.coco_boxes().tolist(),
+        "counts": proposals.masks.to_strings(),
+        "predicted_ious": proposals.predicted_ious.tolist(),
+        "stability_scores": proposals.stability_scores.tolist(),
+    }
+
+
+# A process answers many chunks with one model; the stamps tell it when a folder was written anew.
+
+
+@lru_cache(maxsize=1)
+def _models(backbones: Path, checkpoint: Path, params: Evaluation, *stamps: int) -> tuple[Predictor, Speaker]:
+    clip, device = load_clip(backbones), accelerator()
+    sam, model = load_sam(backbones).to(device), ARRCOC.load(checkpoint).to(device)
+    return Predictor(sam, TorchHeads(model, clip), params), Speaker(model, clip, sam.image_size)
+
+
+@lru_cache(maxsize=1)
+def _plan(data: Path, stamp: int) -> list[Work]:
+    return plan(data)
+
+
+def _stamp(folder: Path) -> int:
+    return max((file.stat().st_mtime_ns for file in folder.rglob("*") if file.is_file()), default=0)
+
+
+def _answer_chunk(
+    data: Path,
+    backbones: Path,
+    checkpoint: Path,
+    params: Evaluation,
+    hierarchy: Filter,
+    stamps: list[int],
+    start: str,
+) -> Tables:
+    predictor, speaker = _models(backbones, checkpoint, params, *stamps[1:])
+    rows: dict[str, list[Row]] = defaultdict(list)
+    for work in _plan(data, stamps[0])[int(start) : int(start) + CHUNK]:
+        scene = predictor.look(decode(image_path(data, work.image).read_bytes()))
+        found = answer_work(predictor, scene, work, hierarchy) | speak(speaker, scene, work)
+        for benchmark, new in found.items():
+            rows[benchmark] += new
+        rows["proposals"].append(_proposal_row(work.image, scene.proposals))
+    return as_tables(rows)
+
+
+def _describer(answers: Answers, masks: Masks, hierarchy: Filter) -> Callable[[int, Sequence[int]], Row]:
+    """A function (query, indices of masks) -> the columns of its row."""
+    counts, boxes = masks.to_strings(), masks.coco_boxes()
+    levels = assign(masks, hierarchy)[0] if len(masks) else []
+
+    def describe(query: int, keep: Sequence[int]) -> Row:
+        index = np.asarray(keep, np.int64)
+        columns = {"scores": answers.scores, "relevance": answers.relevance, "grounding": answers.grounding}
+        return {
+            "boxes": boxes[index].tolist(),
+            "counts": [counts[i] for i in keep],
+            "levels": [levels[i] for i in keep],
+            **{name: values[query, index].tolist() for name, values in columns.items()},
+        }
+
+    return describe
+
+
+def _describe_map(heat: np.ndarray, size: tuple[int, int]) -> Row:
+    region = Masks.from_dense(map_region(heat, size)[None])
+    return {
+        "map_box": region.coco_boxes()[0].tolist(),
+        "map_counts": region.to_strings()[0],
+        "point": list(peak(heat, size)),
+    }

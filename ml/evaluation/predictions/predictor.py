@@ -1,0 +1,195 @@
+"""From an image and texts to scored masks: what evaluation, release and `arrcoc predict` share.
+
+The trained part enters as `Heads`, so that the PyTorch model and its compressed ONNX forms are scored by the same code.
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Protocol
+
+import cv2
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor
+
+from ml.compute.device import accelerator
+from ml.evaluation.predictions.proposals import Proposals, propose
+from ml.masks import Frame, Masks
+from ml.models.arrcoc import ARRCOC
+from ml.models.frozen.clip import Clip, load_clip
+from ml.models.frozen.sam import Sam, load_sam, to_frame
+from ml.models.frozen.texts import TextBank
+from ml.models.grounding import UPSCALE
+from ml.params import Evaluation
+
+QUERIES_PER_BATCH = 32
+
+
+class Heads(Protocol):
+    """The trained part, in whatever runtime, with the text tower that it reads through.
+
+    features `[1, C, h, w]`, coverage `[1, N, h, w]`, boxes `[1, N, 4]` xyxy in [0, 1] of the frame, valid bool
+    `[1, N]`, Q texts -> relevance in [0, 1] `[1, Q, N]`, grounding logits `[1, Q, 4h, 4w]`; all on one device.
+    """
+
+    def heads(
+        self, features: Tensor, coverage: Tensor, boxes: Tensor, valid: Tensor, texts: Sequence[str]
+    ) -> tuple[Tensor, Tensor]: ...
+
+
+class TorchHeads:
+    """ARR-COC in PyTorch, where its weights are; a text that is asked of many images is encoded once."""
+
+    def __init__(self, model: ARRCOC, clip: Clip) -> None:
+        self.model = model.eval()
+        self.texts = TextBank(clip, model.positions.device)
+
+    @torch.no_grad()
+    def heads(
+        self, features: Tensor, coverage: Tensor, boxes: Tensor, valid: Tensor, texts: Sequence[str]
+    ) -> tuple[Tensor, Tensor]:
+        text = self.texts.features([texts])
+        return self.model(features, coverage, boxes, valid, text.tokens, text.mask, text.pooled)
+
+
+@dataclass(frozen=True)
+class Scene:
+    """What is computed once an image: its size (height, width), frozen features `[1, C, h, w]`, proposed masks."""
+
+    size: tuple[int, int]
+    features: Tensor
+    proposals: Proposals
+
+
+@dataclass(frozen=True)
+class Answers:
+    """What the model says of Q texts and N masks of an image.
+
+    Attributes:
+        relevance: float32 [Q, N] in [0, 1].
+        grounding: float32 [Q, N] in [-1, 1], how well the grounding map agrees with each mask.
+        scores: float32 [Q, N], relevance + grounding_weight x grounding: what masks are ranked by.
+        maps: float32 [Q, h, w] in [0, 1], the grounding maps over the image (padding cut off), or none [0, h, w].
+    """
+
+    relevance: NDArray[np.float32]
+    grounding: NDArray[np.float32]
+    scores: NDArray[np.float32]
+    maps: NDArray[np.float32]
+
+    def best(self, query: int, most: int) -> NDArray[np.int64]:
+        """Indices of the masks with the highest scores for a query, best first; ties keep the proposals' order."""
+        return np.argsort(-self.scores[query], kind="stable")[:most]
+
+
+class Predictor:
+    """Scores masks of an image against texts. It sees the image and the texts, nothing else."""
+
+    def __init__(self, sam: Sam, heads: Heads, params: Evaluation) -> None:
+        self.sam = sam
+        self.heads = heads
+        self.params = params
+
+    @classmethod
+    def load(cls, backbones: Path, checkpoint: Path, params: Evaluation) -> "Predictor":
+        """The PyTorch model of a training stage's folder on its frozen backbones, on a GPU where there is one.
+
+        Raises:
+            UserError: weights are missing or broken.
+        """
+        sam, model = load_sam(backbones).to(accelerator()), ARRCOC.load(checkpoint).to(accelerator())
+        return cls(sam, TorchHeads(model, load_clip(backbones)), params)
+
+    def encode(self, image: NDArray[np.uint8]) -> Tensor:
+        """Frozen features `[1, C, h, w]` of an RGB image `[H, W, 3]`."""
+        return self.sam.encode(torch.from_numpy(to_frame(image, self.sam.image_size))[None])
+
+    def look(self, image: NDArray[np.uint8]) -> Scene:
+        """Encode an RGB image `[H, W, 3]` once and propose its masks."""
+        size = (image.shape[0], image.shape[1])
+        features = self.encode(image)
+        return Scene(size, features, propose(self.sam, features, size, self.params))
+
+    def answer(self, scene: Scene, texts: Sequence[str], masks: Masks | None = None, maps: bool = True) -> Answers:
+        """Score `masks` (default: the scene's proposals) for every text; without `maps`, none of them is kept."""
+        masks = scene.proposals.masks if masks is None else masks
+        if not len(masks):
+            # An image without a single mask: one empty dummy keeps every shape legal, its answers are dropped.
+            masks = Masks.from_dense(np.zeros((1, *scene.size), bool))
+            return _without_masks(self._answer(scene, texts, masks, maps))
+        return self._answer(scene, texts, masks, maps)
+
+    def predict(self, image: NDArray[np.uint8], texts: Sequence[str]) -> tuple[Scene, Answers]:
+        """`look`, then `answer` for its proposals."""
+        scene = self.look(image)
+        return scene, self.answer(scene, texts)
+
+    def _answer(self, scene: Scene, texts: Sequence[str], masks: Masks, keep_maps: bool) -> Answers:
+        given, fine = self._placed(scene, masks)
+        parts: list[list[NDArray[np.float32]]] = []
+        for start in range(0, len(texts), QUERIES_PER_BATCH):
+            batch = texts[start : start + QUERIES_PER_BATCH]
+            relevance, logits = self.heads.heads(scene.features, *given, batch)
+            maps = torch.sigmoid(logits[0, :, : fine.shape[1], : fine.shape[2]].float())
+            # The maps of LVIS's 1,203 names would be 315 MB an image, on the way from a GPU and here.
+            found = (relevance[0].float(), agreement(maps, fine), maps if keep_maps else maps[:0])
+            parts.append([part.cpu().numpy() for part in found])
+        likely, grounding, shown = (np.concatenate(column) for column in zip(*parts, strict=True))
+        return Answers(likely, grounding, likely + np.float32(self.params.grounding_weight) * grounding, shown)
+
+    def _placed(self, scene: Scene, masks: Masks) -> tuple[tuple[Tensor, Tensor, Tensor], Tensor]:
+        """Masks as the heads read them (coverage, boxes, valid), and their coverage of the image at the maps' own
+        resolution, float64 `[N, rows, columns]`; on the device of the features."""
+        frame, device = Frame(None, False, self.sam.image_size), scene.features.device
+        h, w = scene.features.shape[-2:]
+        coverage = torch.from_numpy(masks.coverage((h, w), frame))[None]
+        boxes = torch.from_numpy(frame.boxes(masks.coco_boxes(), scene.size)).float()[None]
+        valid = torch.ones(1, len(masks), dtype=torch.bool)
+        rows, columns = _shown((h * UPSCALE, w * UPSCALE), frame, scene.size)
+        fine = masks.coverage((h * UPSCALE, w * UPSCALE), frame)[:, :rows, :columns]
+        given = coverage.to(device), boxes.to(device), valid.to(device)
+        return given, torch.from_numpy(fine).to(device, torch.float64)
+
+
+def agreement(maps: Tensor, coverage: Tensor) -> Tensor:
+    """Mean of each map `[Q, h, w]` inside each mask (coverage `[N, h, w]`) minus its mean outside: float32 `[Q, N]`."""
+    flat, weights = (values.flatten(1).to(torch.float64) for values in (maps, coverage))
+    inside, area = flat @ weights.T, weights.sum(1)
+    outside, rest = flat.sum(1, keepdim=True) - inside, weights.shape[1] - area
+    return (_mean(inside, area) - _mean(outside, rest)).float()
+
+
+def _mean(sums: Tensor, cells: Tensor) -> Tensor:
+    """Sums `[Q, N]` over cells `[N]`; 0 where a mask leaves less than a thousandth of a cell."""
+    return torch.where(cells > 1e-3, sums / cells.clamp_min(1e-3), 0.0)
+
+
+def map_region(heat: NDArray[np.float32], size: tuple[int, int]) -> NDArray[np.bool_]:
+    """The largest connected part above 0.5 of a map `[h, w]` at the image's size, bool `[H, W]`.
+
+    Where nothing is above 0.5: the part above half of the map's maximum.
+    """
+    full = cv2.resize(heat, size[::-1], interpolation=cv2.INTER_LINEAR)
+    above = full > min(0.5, float(full.max()) / 2)
+    count, labels, stats, _ = cv2.connectedComponentsWithStats(above.astype(np.uint8))
+    if count < 2:
+        return above
+    return labels == 1 + int(stats[1:, cv2.CC_STAT_AREA].argmax())
+
+
+def peak(heat: NDArray[np.float32], size: tuple[int, int]) -> tuple[float, float]:
+    """The centre of the hottest cell of a map `[h, w]` as x, y in pixels of an image of `size` (height, width)."""
+    row, column = np.unravel_index(int(heat.argmax()), heat.shape)
+    return (column + 0.5) / heat.shape[1] * size[1], (row + 0.5) / heat.shape[0] * size[0]
+
+
+def _shown(grid: tuple[int, int], frame: Frame, size: tuple[int, int]) -> tuple[int, int]:
+    """Rows and columns of a grid over the frame that show the image and not its padding."""
+    height, width = frame.resized(size)
+    return max(1, round(height / frame.out * grid[0])), max(1, round(width / frame.out * grid[1]))
+
+
+def _without_masks(answers: Answers) -> Answers:
+    return Answers(answers.relevance[:, :0], answers.grounding[:, :0], answers.scores[:, :0], answers.maps)

@@ -1,0 +1,55 @@
+"""What the multimodal model says: a caption of an image, answers to questions. It sees image and question only."""
+
+from collections.abc import Sequence
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from ml.evaluation.predictions.predictor import Scene
+from ml.masks import Frame, Masks
+from ml.models.arrcoc import ARRCOC
+from ml.models.frozen.clip import Clip, TextFeatures
+
+CAPTION_TOKENS, ANSWER_TOKENS = 48, 12  # at most, the start included
+
+
+class Speaker:
+    """Greedy words of ARR-COC's captioner."""
+
+    def __init__(self, model: ARRCOC, clip: Clip, side: int) -> None:
+        """`side`: of SAM's frame in pixels."""
+        self.model = model.eval()
+        self.clip = clip
+        self.side = side
+
+    @torch.no_grad()
+    def caption(self, scene: Scene) -> str:
+        """One sentence about an image, read from its grid."""
+        memory = self.model.image_memory(self.model.adapt(scene.features))
+        return self._words(self.model.generate(memory, CAPTION_TOKENS))[0]
+
+    @torch.no_grad()
+    def answers(self, scene: Scene, questions: Sequence[str]) -> list[str]:
+        """An answer to each question, read from where the question points, the proposed masks and the question."""
+        grid = self.model.adapt(scene.features)
+        regions, valid = self._regions(scene, grid)
+        text = self.clip.encode_text(self.clip.tokenize(list(questions)))
+        asked = TextFeatures(text.tokens[None], text.pooled[None], text.mask[None])
+        evidence = self.model.ground(grid, asked).pixels
+        memory, mask = self.model.answer_memory(grid, regions, valid, asked, evidence)
+        return self._words(self.model.generate(memory, ANSWER_TOKENS, mask))
+
+    def _regions(self, scene: Scene, grid: Tensor) -> tuple[Tensor, Tensor]:
+        """Features `[1, N, d]` of the proposals, and which are there; without any, an empty one that is not."""
+        found = scene.proposals.masks
+        masks = found if len(found) else Masks.from_dense(np.zeros((1, *scene.size), bool))
+        frame = Frame(None, False, self.side)
+        h, w = grid.shape[-2:]
+        coverage = torch.from_numpy(masks.coverage((h, w), frame))[None].to(grid.device)
+        boxes = torch.from_numpy(frame.boxes(masks.coco_boxes(), scene.size)).float()[None].to(grid.device)
+        valid = torch.full((1, len(masks)), len(found) > 0, device=grid.device)
+        return self.model.regions(grid, coverage, boxes), valid
+
+    def _words(self, ids: Tensor) -> list[str]:
+        return [self.clip.detokenize(row) for row in ids.cpu()]

@@ -1,0 +1,1 @@
+"""How masks lie to one another: relations, levels and parents, crops. Imports `masks`."""

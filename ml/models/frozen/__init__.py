@@ -1,0 +1,1 @@
+"""SAM and CLIP as they come, verified, and what they give of texts. Imports `models.weights` and `sa1b.sources`."""

@@ -1,0 +1,117 @@
+"""One file from the web or S3: resumed by byte range, retried with back-off and jitter, whole or not there at all."""
+
+import errno
+import json
+import os
+import random
+import shutil
+import time
+from collections.abc import Callable
+from contextlib import AbstractContextManager
+from dataclasses import asdict
+from pathlib import Path
+
+from ml.errors import UserError
+from ml.sa1b.sources.transfer import Body, TransferError, Version, plain
+from ml.sa1b.sources.web import open_web
+
+Progress = Callable[[int, int | None], None]
+BACKOFF, LONGEST_WAIT = 1.0, 60.0  # seconds before the second attempt, doubled each time up to the longest
+
+
+def download(
+    address: Callable[[], str],
+    out: Path,
+    retries: int,
+    check: Callable[[Path], str],
+    progress: Progress | None = None,
+) -> None:
+    """Download to `out` by way of a `.part` beside it, which an interrupted run goes on with.
+
+    Args:
+        address: asked before each attempt, since links expire.
+        check: says what is wrong with the whole file, "" for nothing; what is wrong is downloaded again.
+
+    Raises:
+        UserError: it can't be had after `retries` more attempts, or the disk is full.
+    """
+    out.parent.mkdir(parents=True, exist_ok=True)
+    part = out.with_name(f".{out.name}.part")
+    for attempt in range(retries + 1):
+        try:
+            _attempt(address(), part, progress or _silent)
+            if fault := check(part):
+                raise TransferError(fault, restart=True)
+            break
+        except TransferError as error:
+            if error.restart:
+                part.unlink(missing_ok=True)
+            if attempt == retries:
+                tried = f"gave up after {retries + 1} attempts, run again to go on"
+                raise UserError(f"{out.name}: {error}; {tried}") from error
+            time.sleep(max(min(error.wait, LONGEST_WAIT), _pause(attempt)))
+        except OSError as error:
+            if error.errno == errno.ENOSPC:
+                raise UserError(f"{part}: no space left on the disk; free some and run again to go on") from error
+            raise
+    part.replace(out)
+    _state(part).unlink(missing_ok=True)
+
+
+def _attempt(address: str, part: Path, progress: Progress) -> None:
+    """Fetch what is missing of `part`."""
+    have, known = _resume_point(part)
+    if known is not None and known.total == have:
+        return
+    with _open(address, have, known) as body:
+        _ensure_space(part, body)
+        _state(part).write_text(json.dumps(asdict(body.version)), encoding="utf-8")
+        done = body.start
+        with part.open("r+b" if part.exists() else "wb") as file:
+            file.truncate(done)
+            file.seek(done)
+            for chunk in body.chunks:
+                file.write(chunk)
+                done += len(chunk)
+                progress(done, body.version.total)
+            file.flush()
+            os.fsync(file.fileno())
+    if body.version.total not in (None, done):
+        raise TransferError(f"{plain(address)}: ended after {done} of {body.version.total} bytes")
+
+
+def _resume_point(part: Path) -> tuple[int, Version | None]:
+    """The bytes that are there and what they are of. Without a validator nothing tells whether the rest would fit."""
+    try:
+        known = Version(**json.loads(_state(part).read_text(encoding="utf-8")))
+        have = part.stat().st_size
+    except (OSError, ValueError, TypeError):
+        return 0, None
+    return (have, known) if known.validator else (0, None)
+
+
+def _open(address: str, start: int, known: Version | None) -> AbstractContextManager[Body]:
+    if address.startswith("s3://"):
+        from ml.sa1b.sources.s3 import open_object
+
+        return open_object(address, start, known)
+    return open_web(address, start, known)
+
+
+def _ensure_space(part: Path, body: Body) -> None:
+    free = shutil.disk_usage(part.parent).free
+    held = part.stat().st_size if part.exists() else 0
+    if body.version.total is not None and body.version.total - held > free:
+        raise UserError(f"{part.parent}: {body.version.total - held} bytes are to come, {free} are free; make room")
+
+
+def _pause(attempt: int) -> float:
+    return min(BACKOFF * 2**attempt, LONGEST_WAIT) * random.uniform(0.5, 1.5)
+
+
+def _state(part: Path) -> Path:
+    return part.with_name(f"{part.name}.json")
+
+
+def _silent(done: int, total: int | None) -> None:
+    """No one watches."""

@@ -1,0 +1,41 @@
+"""What an attempt at a download says: the bytes that come, what they are of, and what may pass."""
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+
+CHUNK = 1 << 20  # bytes
+PASSING = {401, 403, 404, 408, 410, 425, 429}  # statuses of expired links and busy servers; and 500 and up
+
+
+class TransferError(Exception):
+    """An attempt failed in a way that may pass.
+
+    `wait`: seconds the server asks for; `restart`: what is there is of no use.
+    """
+
+    def __init__(self, text: str, wait: float = 0, restart: bool = False) -> None:
+        super().__init__(text)
+        self.wait = wait
+        self.restart = restart
+
+
+@dataclass(frozen=True)
+class Version:
+    """What identifies the bytes at an address: their number, and ETag or date ("": the server names none)."""
+
+    total: int | None
+    validator: str
+
+
+@dataclass(frozen=True)
+class Body:
+    """An answer: bytes from `start` on."""
+
+    start: int
+    version: Version
+    chunks: Iterator[bytes]
+
+
+def plain(address: str) -> str:
+    """An address without its query, which holds the signature."""
+    return address.partition("?")[0]

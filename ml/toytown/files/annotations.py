@@ -1,0 +1,46 @@
+"""COCO-style annotations of nodes, shared by the benchmarks that use them."""
+
+from pathlib import Path
+from typing import Any
+
+import cv2
+import numpy as np
+
+from ml.toytown.files.shards import jpeg
+from ml.toytown.world.draw import Drawing
+from ml.toytown.world.kinds import KINDS
+from ml.toytown.world.scene import SIDE
+
+INFO = {"description": "ARR-COC toytown", "version": "1.0", "year": 2026}
+CATEGORY = {kind: number for number, kind in enumerate(KINDS, 1)}
+FINE = 4  # outlines are traced on a mask this many times larger, so that they run around the pixels
+
+
+def annotation(drawing: Drawing, node: int, number: int, image_id: int) -> dict[str, Any]:
+    """A node as a COCO annotation: polygons, and a box xywh in pixels around all of them."""
+    x0, y0, x1, y1 = drawing.boxes[node]
+    return {
+        "id": number,
+        "image_id": image_id,
+        "category_id": CATEGORY[drawing.scene.nodes[node].kind],
+        "segmentation": polygons(drawing.masks[node]),
+        "area": float(drawing.areas[node]),
+        "bbox": [float(x0), float(y0), float(x1 - x0), float(y1 - y0)],
+        "iscrowd": 0,
+    }
+
+
+def polygons(mask: np.ndarray) -> list[list[float]]:
+    """Outlines [x0, y0, x1, y1, ...] in pixels of the pieces of a mask, holes filled."""
+    fine = mask.view(np.uint8).repeat(FINE, 0).repeat(FINE, 1)
+    found, _ = cv2.findContours(fine, cv2.RETR_EXTERNAL, cv2.CHAIN_APPROX_SIMPLE)
+    return [((outline.reshape(-1) + 0.5) / FINE).tolist() for outline in found if len(outline) > 2]
+
+
+def write_jpeg(path: Path, drawing: Drawing) -> None:
+    path.parent.mkdir(parents=True, exist_ok=True)
+    path.write_bytes(jpeg(drawing.image))
+
+
+def image_record(number: int, file_name: str) -> dict[str, Any]:
+    return {"id": number, "file_name": file_name, "width": SIDE, "height": SIDE, "license": 0}

@@ -1,0 +1,1 @@
+"""Scenes: kinds, placing, drawing, what is true of them and how it is said. Imports nothing outside."""

@@ -1,0 +1,17 @@
+"""The processes of one machine: DeepSpeed's own per-node launcher.
+
+`python -m ml.training.engine.node` with its arguments.
+"""
+
+from ml.training.engine.accelerator import import_deepspeed
+
+
+def main() -> None:
+    import_deepspeed()
+    from deepspeed.launcher.launch import main as launch
+
+    launch()
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,94 @@
+"""What each stage was made from: its record beside the data, or `dvc.lock`, and the same for all stages above it.
+
+A record is a file under `data/.keys`, written when the stage ends, in the terms of `dvc.lock`.
+"""
+
+import hashlib
+import json
+from collections.abc import Iterable
+from functools import lru_cache
+from pathlib import Path
+from typing import Any
+
+import yaml
+
+from ml.errors import UserError
+from ml.workspace import Workspace, keys, stages
+from ml.workspace.stages import files_below
+
+Made = dict[str, Any]  # {"deps": {path: md5}, "params": {dotted key: value}, "out": md5, "files": {code file: md5}}
+
+
+def data_version(ws: Workspace, path: Path) -> str | None:
+    """The md5 that `dvc.lock` would hold for a file or folder; None where nothing is.
+
+    A folder's is the md5 of the list of its files, as `dvc_data.hashfile.tree.Tree` writes it.
+    """
+    if path.is_file():
+        return keys.cached_md5(ws, path)
+    files = listing(ws, path)
+    return folder_md5(files) if files else None
+
+
+def listing(ws: Workspace, folder: Path) -> dict[str, str]:
+    """The md5 of every file of a folder: {"sa_000000.tar": md5, ...}; {} where nothing is."""
+    return {str(file).removeprefix(f"{folder}/"): keys.cached_md5(ws, file) for file in files_below(folder)}
+
+
+def folder_md5(files: dict[str, str]) -> str:
+    """DVC's md5 of a folder with these files."""
+    entries = [{"md5": files[name], "relpath": name} for name in sorted(files)]
+    return hashlib.md5(json.dumps(entries, sort_keys=True).encode()).hexdigest() + ".dir"
+
+
+def record_file(ws: Workspace, name: str) -> Path:
+    """Where a stage's record lies."""
+    return ws.data / ".keys" / f"{name}.json"
+
+
+def seen(ws: Workspace, name: str) -> Made:
+    """A stage's record; {} where there is none."""
+    try:
+        return dict(json.loads(record_file(ws, name).read_text(encoding="utf-8")))
+    except (OSError, ValueError):  # never written, or cut short by a crash
+        return {}
+
+
+def locked(ws: Workspace, name: str) -> Made:
+    """The stage as `dvc.lock` has it; {} where it has none.
+
+    Raises:
+        UserError: the file is no lock file, for example with the marks of a merge conflict.
+    """
+    path = ws.root / "dvc.lock"
+    entry = _lock_entries(path, path.stat().st_mtime_ns).get(name) if path.is_file() else None
+    if entry is None:
+        return {}
+    return {
+        "deps": {dep["path"]: dep.get("md5") for dep in entry.get("deps", [])},
+        "params": entry.get("params", {}).get("params.yaml", {}),
+        "out": entry["outs"][0].get("md5"),
+    }
+
+
+def run_file(ws: Workspace, name: str) -> Path:
+    """Where it is noted which MLflow run made a stage's output: {"run_id", "experiment_id"}."""
+    return ws.data / ".keys" / "runs" / f"{name}.json"
+
+
+def above(ws: Workspace, names: Iterable[str]) -> dict[str, Made]:
+    """What the stages named and all stages above them were made from, in order; those without a record are left out."""
+    found = {name: seen(ws, name) or locked(ws, name) for name in stages.above(stages.load(ws), names)}
+    return {name: made for name, made in found.items() if made}
+
+
+@lru_cache(maxsize=4)
+def _lock_entries(path: Path, _mtime_ns: int) -> dict[str, Any]:
+    try:
+        return dict((yaml.load(path.read_text(encoding="utf-8"), yaml.CSafeLoader) or {}).get("stages", {}))
+    except (yaml.YAMLError, AttributeError) as error:  # AttributeError: a list or a text
+        reason = " ".join(str(error).split())[:160]
+        raise UserError(
+            f"{path}: not readable as DVC's lock file ({reason}); a merge conflict? "
+            "take one side (git checkout --ours dvc.lock), or remove the file and run again"
+        ) from error

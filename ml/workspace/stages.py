@@ -1,0 +1,169 @@
+"""`dvc.yaml`, typed: what each stage runs, the code and the params it depends on, what it reads and writes.
+
+The one declaration that DVC, Dagster and the shard keys share: none of them is told by hand what changed.
+Code counts by its bytes, as it does for DVC: a comment makes a stage stale there, so it does here.
+"""
+
+import hashlib
+import json
+import os
+from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import dataclass, field
+from functools import lru_cache
+from pathlib import Path
+from typing import Any, Literal
+
+import yaml
+
+from ml.errors import UserError
+from ml.params import Params
+from ml.workspace import Workspace
+
+
+@dataclass(frozen=True)
+class Stage:
+    """One stage of `dvc.yaml`; paths are relative to the workspace."""
+
+    name: str
+    description: str
+    cmd: str
+    code: tuple[str, ...]  # files and folders
+    data: tuple[str, ...]  # output folders of other stages
+    params: tuple[str, ...]  # dotted keys of params.yaml
+    out: str
+    per: Literal["shard", "group"] | None
+    listing: tuple[str, ...]  # those of the params that say which shards there are, not what is in them
+    upstream: tuple[str, ...]
+    group: str = ""  # of assets on Dagster's page, with `kinds` as their tags
+    kinds: tuple[str, ...] = ()
+    files: tuple[str, ...] = ()  # the suffixes of what one shard writes
+    reads: Mapping[str, str] = field(default_factory=dict)  # the one file that a shard reads of a stage above
+    gpu: bool = False  # a shard takes a GPU, where there is one
+
+    def code_files(self, ws: Workspace) -> dict[str, str]:
+        """The md5 of every file of the declared code: {"ml/masks/rle.py": md5, ...}, sorted."""
+        found = {file for path in self.code for file in files_below(ws.root / path)}
+        return {file.relative_to(ws.root).as_posix(): _code_md5(file) for file in sorted(found)}
+
+    def code_digest(self, ws: Workspace) -> str:
+        """The sha256 of the command and of every file of the declared code."""
+        return hashlib.sha256(json.dumps([self.cmd, self.code_files(ws)]).encode()).hexdigest()
+
+    def param_values(self, params: Params) -> dict[str, Any]:
+        """The declared params with their values: {"seed": 0, "filter": {...}, ...}."""
+        return {key: _value(params, key) for key in self.params}
+
+    def shard_values(self, params: Params) -> dict[str, Any]:
+        """The declared params that bear on what a shard holds: with one shard more, the others stay as they are."""
+        return {key: value for key, value in self.param_values(params).items() if key not in self.listing}
+
+
+def load(ws: Workspace) -> dict[str, Stage]:
+    """All stages of the workspace, each after those that it reads from.
+
+    Raises:
+        UserError: `dvc.yaml` cannot be read.
+    """
+    path = ws.root / "dvc.yaml"
+    try:
+        return _parse(path, path.stat().st_mtime_ns)
+    except (OSError, yaml.YAMLError) as error:
+        raise UserError(f"{path}: not readable as YAML: {' '.join(str(error).split())}") from error
+
+
+def stage(ws: Workspace, name: str) -> Stage:
+    """One stage by its name.
+
+    Raises:
+        UserError: there is none of that name.
+    """
+    known = load(ws)
+    if name not in known:
+        raise UserError(f"stage {name!r} is unknown; choose from {', '.join(known)}")
+    return known[name]
+
+
+def above(stages: Mapping[str, Stage], names: Iterable[str]) -> list[str]:
+    """The stages named and all that they depend on, in order."""
+    wanted = set(names)
+    for name in reversed(list(stages)):
+        if name in wanted:
+            wanted.update(stages[name].upstream)
+    return [name for name in stages if name in wanted]
+
+
+def below(stages: Mapping[str, Stage], names: Iterable[str]) -> list[str]:
+    """The stages named and all that depend on them, in order."""
+    wanted = set(names)
+    for name in stages:
+        if wanted & set(stages[name].upstream):
+            wanted.add(name)
+    return [name for name in stages if name in wanted]
+
+
+def files_below(path: Path) -> Iterator[Path]:
+    """The file itself, or the files of a folder that DVC would see: none hidden, no bytecode (see `.dvcignore`)."""
+    if path.is_file():
+        yield path
+    elif path.is_dir():
+        with os.scandir(path) as entries:  # which knows files from folders without asking for each
+            visible = [entry for entry in entries if not entry.name.startswith(".") and entry.name != "__pycache__"]
+        for entry in visible:
+            yield from [Path(entry.path)] if entry.is_file() else files_below(Path(entry.path))
+
+
+def _value(params: Params, key: str) -> Any:
+    value: Any = params.model_dump(mode="json")
+    for part in key.split("."):
+        value = value[part]
+    return value
+
+
+def _code_md5(file: Path) -> str:
+    stat = file.stat()
+    return _file_md5(file, stat.st_size, stat.st_mtime_ns)
+
+
+@lru_cache(maxsize=4096)
+def _file_md5(file: Path, _size: int, _mtime_ns: int) -> str:
+    return hashlib.md5(file.read_bytes()).hexdigest()
+
+
+@lru_cache(maxsize=8)
+def _parse(path: Path, _mtime_ns: int) -> dict[str, Stage]:
+    raw = yaml.safe_load(path.read_text(encoding="utf-8"))["stages"]
+    maker = {_out(entry): name for name, entry in raw.items()}
+    stages = {name: _stage(name, entry, maker) for name, entry in raw.items()}
+    order: dict[str, Stage] = {}
+    while len(order) < len(stages):
+        ready = [name for name, stage in stages.items() if name not in order and set(stage.upstream) <= set(order)]
+        if not ready:
+            raise UserError(f"{path}: stages read from one another in a circle: {', '.join(set(stages) - set(order))}")
+        order[ready[0]] = stages[ready[0]]
+    return order
+
+
+def _stage(name: str, entry: dict[str, Any], maker: dict[str, str]) -> Stage:
+    deps, meta = entry.get("deps", []), entry.get("meta", {})
+    return Stage(
+        name=name,
+        description=entry.get("desc", ""),
+        cmd=entry["cmd"],
+        code=tuple(path for path in deps if path not in maker),
+        data=tuple(path for path in deps if path in maker),
+        params=tuple(entry.get("params", [])),
+        out=_out(entry),
+        per=meta.get("per"),
+        listing=tuple(meta.get("listing", [])),
+        upstream=tuple(maker[path] for path in deps if path in maker),
+        group=meta.get("group", ""),
+        kinds=tuple(meta.get("kinds", [])),
+        files=tuple(meta.get("files", [])),
+        reads=meta.get("reads", {}),
+        gpu=meta.get("gpu", False),
+    )
+
+
+def _out(entry: dict[str, Any]) -> str:
+    out = entry["outs"][0]
+    return out if isinstance(out, str) else next(iter(out))

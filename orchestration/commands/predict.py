@@ -1,0 +1,23 @@
+"""`arrcoc predict`: ask the released model."""
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from orchestration.terminal.options import AsJson, say
+
+
+def predict(
+    image: Annotated[Path, typer.Argument(help="A JPEG or PNG file.")],
+    query: Annotated[str, typer.Argument(help="What to look for: 'the red car left of the house'.")],
+    out: Annotated[Path | None, typer.Option(help="Where the picture goes; default predictions/IMAGE.png.")] = None,
+    as_json: AsJson = False,
+) -> None:
+    """Ask the released model what in an image a text means; draws heat map, ranked masks by level, and box."""
+    from ml.release.predict import predict as answer
+    from ml.workspace import Workspace
+
+    found = answer(Workspace.find(), image, query, out)
+    best = f"score {found['score']:.2f}, box {found['box']}, {len(found['masks'])} masks\n{found['overlay']}"
+    say(as_json, found, best)

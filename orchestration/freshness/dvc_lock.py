@@ -1,0 +1,90 @@
+"""`dvc.lock` and DVC's cache, brought up to what a run has made."""
+
+import json
+import logging
+from collections.abc import Iterator, Sequence
+from functools import lru_cache
+from pathlib import Path
+
+from ml.errors import UserError
+from ml.workspace import Workspace, lineage, stages
+
+ATTEMPTS = 2  # at copying what DVC says it has copied, and has not
+
+
+def commit(ws: Workspace, names: Sequence[str]) -> None:
+    """Record stages as DVC would had `dvc repro` run them: afterwards `dvc status` finds them unchanged.
+
+    Outputs are copied (or reflinked) into DVC's cache, from where `dvc push` takes them. DVC writes `dvc.lock` also
+    where it could not copy, so the cache itself is looked at, and what it lacks is copied once more.
+
+    Raises:
+        UserError: DVC refuses, for example since another `dvc` is at work here, or a copy does not arrive.
+    """
+    for _ in range(ATTEMPTS):
+        if names:
+            _commit(ws, names)
+        names = [name for name in names if next(uncached(ws, name), None) is not None]
+    if names:
+        lacking = next(uncached(ws, names[0]))
+        raise UserError(
+            f"{lacking}: not copied into DVC's cache ({cache_folder(ws)}), so that dvc push would lose it; "
+            "make room or make the folder writable, then run again"
+        )
+
+
+def uncached(ws: Workspace, name: str) -> Iterator[Path]:
+    """What of a stage's output, as it lies there, DVC's cache does not hold with its size: its list, or files of it."""
+    out = ws.root / stages.stage(ws, name).out
+    cache, version = cache_folder(ws), lineage.data_version(ws, out)
+    try:
+        members = json.loads(_cached(cache, version or "").read_text(encoding="utf-8"))
+    except (OSError, ValueError):
+        members = None
+    if members is None:
+        yield out
+    for member in members or ():
+        if not _held(_cached(cache, member["md5"]), out / member["relpath"]):
+            yield out / member["relpath"]
+
+
+def cache_folder(ws: Workspace) -> Path:
+    """Where DVC's cache keeps files by their md5: two letters of it a folder, the rest a file."""
+    return _cache_folder(ws.root)
+
+
+def _commit(ws: Workspace, names: Sequence[str]) -> None:
+    from dvc.exceptions import DvcException
+    from dvc.repo import Repo
+
+    logging.getLogger("dvc").setLevel(logging.ERROR)
+    try:
+        with Repo(str(ws.root)) as repo:
+            for name in names:
+                repo.commit(f"{ws.root / 'dvc.yaml'}:{name}", force=True)
+    except DvcException as error:
+        raise UserError(f"dvc.lock is not up to date: {' '.join(str(error).split())}; then run again") from error
+    except OSError as error:
+        raise UserError(
+            f"{error.filename or cache_folder(ws)}: {error.strerror or error}, so DVC's cache does not hold "
+            f"{', '.join(names)}; mend that and run again"
+        ) from error
+
+
+def _cached(cache: Path, md5: str) -> Path:
+    return cache / md5[:2] / md5[2:]
+
+
+def _held(cached: Path, file: Path) -> bool:
+    try:
+        return cached.stat().st_size == file.stat().st_size
+    except OSError:
+        return False
+
+
+@lru_cache(maxsize=1)
+def _cache_folder(root: Path) -> Path:
+    from dvc.config import Config
+
+    folder = Path(Config(str(root / ".dvc")).get("cache", {}).get("dir") or root / ".dvc" / "cache")
+    return folder / "files" / "md5"

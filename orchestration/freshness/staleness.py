@@ -1,0 +1,170 @@
+"""What is stale: what each stage was made from, against what lies there now.
+
+A stage's record is a file beside its data, written when the stage ends, in the terms of `dvc.lock`; where there is
+none, or it does not fit, `dvc.lock` itself is believed: data that DVC restored is as fresh as data made here.
+"""
+
+import json
+import time
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any, Literal
+
+from ml.errors import UserError
+from ml.params import Params
+from ml.sa1b import sharding
+from ml.workspace import Workspace, keys, lineage, stages
+from ml.workspace.atomic import write_json
+from ml.workspace.lineage import Made, data_version
+from ml.workspace.stages import Stage
+from orchestration.freshness.dvc_lock import uncached
+from orchestration.freshness.reasons import explain
+from orchestration.freshness.versions import code_version
+
+
+@dataclass
+class State:
+    """A stage's state; of a sharded one also that of each shard or group."""
+
+    name: str
+    state: Literal["fresh", "stale", "missing"]
+    reasons: list[str] = field(default_factory=list)
+    shards: dict[str, str] = field(default_factory=dict)  # shard: fresh, stale or missing
+    seconds: float | None = None  # that the last run of it took
+    locked: bool = False  # dvc.lock says the same, and DVC's cache holds the output
+    version: str = ""  # of its code, its params and its output together
+
+    @property
+    def todo(self) -> list[str]:
+        """The shards to run again."""
+        return [shard for shard, state in self.shards.items() if state != "fresh"]
+
+    def to_json(self) -> dict[str, Any]:
+        """The object that `arrcoc status --json` prints for the stage."""
+        found = list(self.shards.values())
+        counts = {state: found.count(state) for state in ("fresh", "stale", "missing")}
+        return {"name": self.name, "state": self.state, "reasons": self.reasons, "shards": counts}
+
+
+def states(ws: Workspace, params: Params) -> list[State]:
+    """The state of every stage, in order."""
+    return [state_of(name, ws, params) for name in stages.load(ws)]
+
+
+def state_of(name: str, ws: Workspace, params: Params) -> State:
+    """Whether a stage's output is there, and is what would be made now from what lies upstream."""
+    stage = stages.stage(ws, name)
+    shards = sharding.partitions(name, ws, params) if stage.per else []
+    now, made = _now(stage, ws, params), lineage.seen(ws, name)
+    lacking, leftover = _files(stage, ws, shards)
+    result = State(name, "fresh", shards=dict.fromkeys(shards, "fresh"), seconds=made.get("seconds"))
+    restored = _fits(lineage.locked(ws, name), now)
+    result.locked = restored and next(uncached(ws, name), None) is None
+    result.version = f"{code_version(stage, ws, params)} {now['out']}"
+    if now["out"] and not lacking and not leftover:
+        if _fits(made, now):
+            return result
+        if restored:
+            _adopt(stage, ws, params, now, shards)
+            return result
+    result.state = "stale" if now["out"] else "missing"
+    result.shards = {shard: _shard_state(stage, ws, params, shard) for shard in shards}
+    reasons = explain(stage, made or lineage.locked(ws, name), now)
+    reasons += [f"{name} is missing" for name in lacking] + [f"{name} belongs to no shard" for name in leftover]
+    result.reasons = reasons or ["dvc.yaml declares it differently"]
+    return result
+
+
+def is_told(ws: Workspace, states: Sequence[State]) -> bool:
+    """Whether Dagster and `dvc.lock` know all of this already, so that neither has to be started to find it out."""
+    return all(state.locked for state in states) and _versions(states) == _read(_told(ws))
+
+
+def note_told(ws: Workspace, states: Sequence[State]) -> None:
+    """Note what Dagster has been told of, beside its events: where these are removed, so is the note."""
+    write_json(_told(ws), _versions(states))
+
+
+def forget_told(ws: Workspace) -> None:
+    """Dagster is told something new: the note no longer says what it knows."""
+    _told(ws).unlink(missing_ok=True)
+
+
+@contextmanager
+def recorded(name: str, ws: Workspace, params: Params) -> Iterator[None]:
+    """Run a stage inside: what it is made from is read before, and recorded once all of it is there.
+
+    Files of shards that are no longer among the source's are removed.
+
+    Raises:
+        UserError: what the stage reads is missing.
+    """
+    stage = stages.stage(ws, name)
+    made, begun = _now(stage, ws, params), time.monotonic()
+    for path, upstream in zip(stage.data, stage.upstream, strict=True):
+        if made["deps"][path] is None:
+            raise UserError(f"{name}: {path} is missing; run {upstream} first (arrcoc run --select '+{name}')")
+    yield
+    shards = sharding.partitions(name, ws, params) if stage.per else []
+    if all(_shard_state(stage, ws, params, shard) == "fresh" for shard in shards):
+        for leftover in _files(stage, ws, shards)[1]:
+            (ws.stage(name) / leftover).unlink()
+        out = data_version(ws, ws.root / stage.out)
+        write_json(lineage.record_file(ws, name), {**made, "out": out, "seconds": round(time.monotonic() - begun, 2)})
+
+
+def _told(ws: Workspace) -> Path:
+    return ws.root / ".dagster" / "storage" / "told.json"
+
+
+def _versions(states: Sequence[State]) -> dict[str, str]:
+    return {state.name: state.version for state in states}
+
+
+def _read(path: Path) -> Any:
+    try:
+        return json.loads(path.read_text(encoding="utf-8"))
+    except (OSError, ValueError):  # never written, or cut short by a crash
+        return {}
+
+
+def _now(stage: Stage, ws: Workspace, params: Params) -> Made:
+    return {
+        "deps": {path: data_version(ws, ws.root / path) for path in (*stage.code, *stage.data)},
+        "params": stage.param_values(params),
+        "out": data_version(ws, ws.root / stage.out),
+        "files": stage.code_files(ws),
+    }
+
+
+def _fits(made: Made, now: Made) -> bool:
+    return bool(made) and all(made[part] == now[part] for part in ("deps", "params", "out"))
+
+
+def _adopt(stage: Stage, ws: Workspace, params: Params, now: Made, shards: Sequence[str]) -> None:
+    for shard in shards:
+        made_from = sharding.shard_key(stage.name, ws, params, shard)
+        keys.record(ws, stage.name, shard, made_from, sharding.shard_outputs(stage.name, ws, shard))
+    write_json(lineage.record_file(ws, stage.name), now)
+
+
+def _files(stage: Stage, ws: Workspace, shards: Sequence[str]) -> tuple[list[str], list[str]]:
+    """Which files of a sharded stage are lacking, and which belong to no shard any more."""
+    if not stage.per:
+        return [], []
+    wanted = {path.name for shard in shards for path in sharding.shard_outputs(stage.name, ws, shard)}
+    found = {path.name for path in stages.files_below(ws.stage(stage.name))}
+    return sorted(wanted - found) if found else [], sorted(found - wanted)
+
+
+def _shard_state(stage: Stage, ws: Workspace, params: Params, shard: str) -> str:
+    outputs = sharding.shard_outputs(stage.name, ws, shard)
+    if not all(path.is_file() for path in outputs):
+        return "missing"
+    try:
+        made_from = sharding.shard_key(stage.name, ws, params, shard)
+    except FileNotFoundError:  # an input is missing
+        return "stale"
+    return "fresh" if keys.is_current(ws, stage.name, shard, made_from, outputs) else "stale"

@@ -1,0 +1,190 @@
+"""Runs what is stale, in order, through Dagster; a stage whose rebuilt input is identical is left alone."""
+
+import os
+import re
+import time
+from collections.abc import Iterator, Sequence
+from contextlib import closing, contextmanager
+from typing import Protocol
+
+import dagster as dg
+from dagster._core.storage.tags import ASSET_PARTITION_RANGE_END_TAG, ASSET_PARTITION_RANGE_START_TAG
+
+from ml.compute.pool import Pool, open_pool
+from ml.errors import NO_SPACE, UserError, disk_is_full
+from ml.params import Params
+from ml.workspace import Workspace, stages
+from orchestration import ghosts, provenance
+from orchestration.checks import checks
+from orchestration.definitions import assets
+from orchestration.freshness.dvc_lock import commit
+from orchestration.freshness.lock import exclusive
+from orchestration.freshness.staleness import State, note_told, recorded, state_of
+from orchestration.resources import Launcher, Ledger
+from orchestration.runs.outcome import Outcome
+
+QUIET = {"loggers": {"console": {"config": {"log_level": "CRITICAL"}}}}
+
+
+class Watcher(Protocol):
+    """Whoever is told how a run goes on."""
+
+    def begin(self, state: State) -> None:
+        """A stage starts."""
+
+    def shard(self, name: str, shard: str, done: int, total: int) -> None:
+        """A shard of it is done."""
+
+    def end(self, name: str, seconds: float, error: str | None) -> None:
+        """The stage has ended."""
+
+
+@contextmanager
+def instance(ws: Workspace) -> Iterator[dg.DagsterInstance]:
+    """The workspace's Dagster instance.
+
+    Raises:
+        UserError: its configuration is missing, without which Dagster would send statistics.
+    """
+    home = ws.root / ".dagster"
+    if not (home / "dagster.yaml").is_file():
+        raise UserError(f"{home / 'dagster.yaml'} is missing; get it back with git checkout .dagster/dagster.yaml")
+    os.environ["DAGSTER_HOME"] = str(home)
+    with dg.DagsterInstance.from_config(str(home)) as found:
+        yield found
+
+
+def run(ws: Workspace, params: Params, select: str | None, watcher: Watcher) -> Outcome:
+    """Run the stages that are stale, of those selected, and bring Dagster and `dvc.lock` up to date.
+
+    `select`: Dagster's selection syntax (`+benchmark_scores`, `group:training`), or names with commas.
+
+    Raises:
+        UserError: the selection names no stage, or another run is under way.
+    """
+    with exclusive(ws), instance(ws) as found, closing(open_pool(params.shards)) as pool:
+        ghosts.bury(found, ghosts.OURS)
+        worker = _Worker(ws, params, found, pool, watcher)
+        for name in selection(worker.assets, ws, select):
+            if not worker.outcome.interrupted:
+                worker.take(name)
+        commit(ws, worker.unlocked)
+        note_told(ws, worker.told)
+    return worker.outcome
+
+
+def selection(line: Sequence[dg.AssetsDefinition], ws: Workspace, select: str | None) -> list[str]:
+    """The names of the stages selected, in order."""
+    names = list(stages.load(ws))
+    if select is None:
+        return names
+    known = re.compile(rf'(?<![\w:"])({"|".join(names)})(?!\w)')
+    text = known.sub(r"key:\1", " or ".join(select.split(",")))  # `+name` means one layer, `+key:name` all of them
+    try:
+        keys = dg.AssetSelection.from_string(text).resolve(line)
+    except dg.DagsterError as error:
+        reason = " ".join(str(error).split())
+        raise UserError(f"--select {select!r}: {reason}; the stages are {', '.join(names)}") from error
+    chosen = {key.to_user_string() for key in keys}
+    if not chosen:
+        raise UserError(f"--select {select!r}: no such stage; choose from {', '.join(names)}")
+    return [name for name in names if name in chosen]
+
+
+class _Worker:
+    """Takes one stage after the other."""
+
+    def __init__(self, ws: Workspace, params: Params, found: dg.DagsterInstance, pool: Pool, watcher: Watcher) -> None:
+        self.ws, self.params, self.instance, self.watcher = ws, params, found, watcher
+        self.assets, self.checks = assets(ws, params), checks(ws, params)
+        ledger = Ledger(ws, params, commit=False, tell=watcher.shard)
+        self.resources = {"workspace": ws, "params": params, "pool": pool, "launcher": Launcher(), "ledger": ledger}
+        self.outcome = Outcome()
+        self.unlocked: list[str] = []
+        self.told: list[State] = []
+
+    def take(self, name: str) -> None:
+        """Leave a fresh stage alone, run a stale one."""
+        stage = stages.stage(self.ws, name)
+        if {*self.outcome.failed, *self.outcome.blocked} & set(stage.upstream):
+            self.outcome.blocked.append(name)
+            return
+        state = state_of(name, self.ws, self.params)
+        if state.state != "fresh":
+            state = self._run(state)
+        else:
+            self.outcome.fresh.append(name)
+        if state.state == "fresh":
+            provenance.synchronize(self.instance, self.ws, self.params, name, list(state.shards))
+            self.told.append(state)
+            if not state.locked:
+                self.unlocked.append(name)
+
+    def _run(self, state: State) -> State:
+        self.watcher.begin(state)
+        begun = time.monotonic()
+        error = self._materialize(state)
+        seconds = time.monotonic() - begun
+        self.watcher.end(state.name, seconds, error)
+        self.outcome.seconds[state.name] = seconds
+        if error is not None:
+            self.outcome.failed.append(state.name)
+            self.outcome.errors[state.name] = error
+            return state
+        self.outcome.materialized.append(state.name)
+        return state_of(state.name, self.ws, self.params)
+
+    def _materialize(self, state: State) -> str | None:
+        """Run a stage, of a sharded one its stale shards; what went wrong, if anything."""
+        if not state.shards:
+            return self._execute(state.name, {})
+        for first, last in ranges(list(state.shards), state.todo):
+            tags = {ASSET_PARTITION_RANGE_START_TAG: first, ASSET_PARTITION_RANGE_END_TAG: last}
+            if error := self._execute(state.name, tags):
+                return error
+        if not state.todo:  # every shard is current, but there are files of shards that are gone
+            with recorded(state.name, self.ws, self.params):
+                pass
+        return None
+
+    def _execute(self, name: str, tags: dict[str, str]) -> str | None:
+        result = dg.materialize(
+            [*self.assets, *self.checks],
+            selection=dg.AssetSelection.assets(name),
+            instance=self.instance,
+            resources=self.resources,
+            tags=tags,
+            run_config=QUIET,
+            raise_on_error=False,
+        )
+        if result.success:
+            return None
+        return self._explain([event for event in result.all_events if event.is_step_failure])
+
+    def _explain(self, failures: Sequence[dg.DagsterEvent]) -> str:
+        error, chain = failures[0].step_failure_data.error, []
+        while error is not None:
+            chain.append(error)
+            error = error.cause
+        for link in chain:
+            if link.cls_name == dg.DagsterExecutionInterruptedError.__name__:
+                self.outcome.interrupted = True
+                return "interrupted; the next run goes on where this one stopped"
+            if link.cls_name == UserError.__name__:
+                return link.message.strip().removeprefix(f"{UserError.__module__}.{UserError.__name__}: ")
+        if any(disk_is_full(link.message) for link in chain):
+            return NO_SPACE
+        self.outcome.crashed = True
+        return "".join([*chain[-1].stack, chain[-1].message.strip()])
+
+
+def ranges(shards: Sequence[str], wanted: Sequence[str]) -> list[tuple[str, str]]:
+    """The wanted shards as ranges of neighbours: [(first, last), ...]."""
+    found: list[tuple[str, str]] = []
+    previous = None
+    for position, shard in enumerate(shards):
+        if shard in wanted:
+            joined = found and previous == position - 1
+            found = [*found[:-1], (found[-1][0], shard)] if joined else [*found, (shard, shard)]
+            previous = position
+    return found

@@ -1,0 +1,127 @@
+"""`arrcoc ui`: the Dagster and MLflow pages, started together and stopped together."""
+
+import os
+import signal
+import socket
+import subprocess
+import sys
+import time
+from collections.abc import Sequence
+
+from ml.errors import UserError
+from ml.params import Params
+from ml.training.tracking.tracking import tracking_uri
+from ml.workspace import Workspace
+from orchestration.terminal.console import stderr
+
+START_SECONDS = 180.0  # on a busy machine
+STOP_SECONDS = 10.0
+
+
+def serve(ws: Workspace, params: Params, host: str, dagster_port: int, mlflow_port: int) -> None:
+    """Start both servers, print their addresses, and stop them at Ctrl-C or when one ends.
+
+    With `tracking.uri` MLflow's page is that server's, and only Dagster's is started.
+
+    Raises:
+        UserError: a port is in use, or a server ended by itself.
+    """
+    require_free(host, dagster_port, "--dagster-port")
+    if params.tracking.uri is None:
+        require_free(host, mlflow_port, "--mlflow-port")
+    _bury_ghosts(ws)
+    home = ws.root / ".dagster"
+    env = {**os.environ, "DAGSTER_HOME": str(home)}
+    commands = {"Dagster": dagster_command(host, dagster_port)}
+    if params.tracking.uri is None:
+        commands["MLflow"] = mlflow_command(ws, params, host, mlflow_port)
+    logs = {name: (home / f"{name.lower()}.log").open("w") for name in commands}
+    signal.signal(signal.SIGINT, signal.default_int_handler)  # a shell's `&` has it ignored
+    signal.signal(signal.SIGTERM, signal.default_int_handler)
+    processes = {
+        name: subprocess.Popen(
+            command, cwd=ws.root, env=env, stdout=logs[name], stderr=logs[name], start_new_session=True
+        )
+        for name, command in commands.items()
+    }
+    screen = stderr()
+    try:
+        addresses = {"Dagster": (host, dagster_port), "MLflow": (host, mlflow_port)}
+        for name, process in processes.items():
+            _await(name, process, *addresses[name], logs[name].name)
+            screen.print(f"{name:8} http://{addresses[name][0]}:{addresses[name][1]}")
+        if params.tracking.uri is not None:
+            screen.print(f"MLflow   {params.tracking.uri}")
+        screen.print("Ctrl-C stops both.")
+        while all(process.poll() is None for process in processes.values()):
+            time.sleep(0.5)
+        ended = [name for name, process in processes.items() if process.poll() is not None]
+        raise UserError(f"{ended[0]} ended by itself; its last words are in {logs[ended[0]].name}")
+    except KeyboardInterrupt:
+        screen.print("stopping")
+    finally:
+        stop(list(processes.values()))
+
+
+def dagster_command(host: str, port: int) -> list[str]:
+    """Dagster's webserver and the daemon that runs what its page launches."""
+    program = [sys.executable, "-m", "dagster", "dev", "-m", "orchestration.definitions"]
+    return [*program, "-h", host, "-p", str(port)]
+
+
+def mlflow_command(ws: Workspace, params: Params, host: str, port: int) -> list[str]:
+    """MLflow's server on the embedded store."""
+    (ws.root / "mlflow").mkdir(exist_ok=True)
+    store = ["--backend-store-uri", tracking_uri(ws, params)]
+    artifacts = ["--default-artifact-root", (ws.root / "mlflow" / "artifacts").as_uri()]
+    where = ["--host", host, "--port", str(port), "--workers", "1"]
+    return [sys.executable, "-m", "mlflow", "server", *store, *artifacts, *where]
+
+
+def require_free(host: str, port: int, option: str) -> None:
+    """Check that nothing listens on a port.
+
+    Raises:
+        UserError: it is in use.
+    """
+    with socket.socket() as probe:
+        probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        try:
+            probe.bind((host, port))
+        except OSError as error:
+            raise UserError(f"port {port} on {host} is in use; choose another with {option}") from error
+
+
+def stop(processes: Sequence[subprocess.Popen[bytes]]) -> None:
+    """End the servers and all that they started; those that do not listen are killed."""
+    for sign in (signal.SIGINT, signal.SIGKILL):
+        for process in processes:
+            if process.poll() is None:
+                os.killpg(process.pid, sign)
+        deadline = time.monotonic() + STOP_SECONDS
+        while any(process.poll() is None for process in processes) and time.monotonic() < deadline:
+            time.sleep(0.1)
+
+
+def _bury_ghosts(ws: Workspace) -> None:
+    """Nothing that Dagster takes for running does run, where no process holds the workspace and no page is served."""
+    from orchestration.freshness.lock import busy
+    from orchestration.ghosts import bury
+    from orchestration.runs.run import instance
+
+    if not busy(ws):
+        with instance(ws) as found:
+            bury(found)
+
+
+def _await(name: str, process: subprocess.Popen[bytes], host: str, port: int, log: str) -> None:
+    deadline = time.monotonic() + START_SECONDS
+    while time.monotonic() < deadline:
+        if process.poll() is not None:
+            raise UserError(f"{name} did not start; its last words are in {log}")
+        with socket.socket() as probe:
+            probe.settimeout(1)
+            if probe.connect_ex((host, port)) == 0:
+                return
+        time.sleep(0.2)
+    raise UserError(f"{name} did not answer on port {port} within {START_SECONDS:.0f} s; see {log}")

@@ -1,0 +1,1 @@
+"""What is printed: progress and tables on the terminal, tables into the docs. Imports `orchestration.results`."""

@@ -1,0 +1,64 @@
+"""The pool gives every shard's result once, in processes or in this one."""
+
+import os.path
+import signal
+import time
+from functools import partial
+
+import pytest
+
+from ml.compute.pool import AHEAD, ShardPool, in_order, meanwhile
+from ml.errors import UserError
+
+SHARDS = [f"sa_{number:06d}" for number in range(5)]
+
+
+@pytest.mark.parametrize("workers", [1, 2])
+def test_every_shard_once(workers):
+    with ShardPool(workers) as pool:
+        found = dict(pool.map(partial(os.path.join, "data"), SHARDS))
+    assert found == {shard: f"data/{shard}" for shard in SHARDS}
+
+
+def touch(folder, name):
+    (folder / name).touch()
+
+
+def test_what_is_not_taken_is_not_computed(tmp_path):
+    """Results do not pile up where whoever takes them is slow."""
+    many = [str(number) for number in range(50)]
+    with ShardPool(2) as pool:
+        found = pool.map(partial(touch, tmp_path), many)
+        taken = [next(found)[0] for _ in range(5)]
+        time.sleep(0.3)
+        assert 5 <= len(list(tmp_path.iterdir())) <= 5 + 2 * AHEAD
+        assert sorted(taken + [name for name, _ in found]) == sorted(many)
+
+
+def test_in_order_an_early_result_waits():
+    found = iter([("b", 2), ("c", 3), ("a", 1), ("d", 4)])
+    ordered = in_order(found, "abcd")
+    assert next(ordered) == 1 and next(found) == ("d", 4)
+    assert [next(ordered), next(ordered)] == [2, 3]
+
+
+def test_a_failure_in_a_process_reaches_the_caller():
+    with ShardPool(2) as pool, pytest.raises(ValueError, match="sa_"):
+        list(pool.map(int, SHARDS))
+
+
+def test_a_killed_process_is_one_line_and_the_pool_works_again():
+    with ShardPool(2) as pool:
+        with pytest.raises(UserError, match="one of 2 processes was killed, most likely out of memory; lower"):
+            list(pool.map(signal.raise_signal, [signal.SIGKILL] * 2))
+        assert len(dict(pool.map(os.path.basename, SHARDS))) == len(SHARDS)
+
+
+def test_meanwhile_the_block_runs_and_in_the_end_both_are_done(tmp_path):
+    with meanwhile(touch, tmp_path, "other"):
+        (tmp_path / "own").touch()
+    assert {file.name for file in tmp_path.iterdir()} == {"other", "own"}
+    with pytest.raises(FileNotFoundError), meanwhile(touch, tmp_path / "no", "other"):
+        pass
+    with pytest.raises(UserError, match="a process was killed"), meanwhile(signal.raise_signal, signal.SIGKILL):
+        pass

@@ -1,0 +1,26 @@
+"""Kinds of expressions from their words."""
+
+import pytest
+
+from ml.evaluation.benchmarks.kinds import expression_kind
+
+
+@pytest.mark.parametrize(
+    ("text", "kind"),
+    [
+        ("red car", "attribute"),
+        ("the small red car", "attribute"),
+        ("the red car left of the house", "relation"),
+        ("ball to the left of the tree", "relation"),
+        ("car larger than the boat", "relation"),
+        ("leftmost car", "superlative"),
+        ("car on the left", "superlative"),
+        ("largest ball", "superlative"),
+        ("the wheel of the red car", "part"),
+        ("a group of three balls", "group"),
+        ("two red balls", "group"),
+        ("the green grass", "scene"),
+    ],
+)
+def test_kind(text: str, kind: str) -> None:
+    assert expression_kind(text) == kind

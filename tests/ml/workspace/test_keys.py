@@ -1,0 +1,115 @@
+"""Finished work is recognised, and anything that it depends on makes it unfinished again."""
+
+import os
+import shutil
+import socket
+import threading
+from concurrent.futures import ProcessPoolExecutor
+
+import pytest
+
+from ml.workspace import Workspace, keys
+
+
+@pytest.fixture
+def made(tmp_path):
+    ws = Workspace(tmp_path)
+    source, output = tmp_path / "in", tmp_path / "out"
+    source.write_bytes(b"in")
+    output.write_bytes(b"out")
+    key = keys.key(ws, "code", {"p": 1}, [source])
+    keys.record(ws, "stage", "sa_000000", key, [output])
+    return ws, source, output, key
+
+
+def current(made):
+    ws, _, output, key = made
+    return keys.is_current(ws, "stage", "sa_000000", key, [output])
+
+
+def test_untouched_output_is_current(made):
+    assert current(made)
+
+
+def test_code_params_and_input_bytes_each_change_the_key(made):
+    ws, source, _, key = made
+    assert keys.key(ws, "other", {"p": 1}, [source]) != key
+    assert keys.key(ws, "code", {"p": 2}, [source]) != key
+    source.write_bytes(b"in, longer")
+    assert keys.key(ws, "code", {"p": 1}, [source]) != key
+
+
+def test_tampered_or_deleted_output_is_not_current(made):
+    output = made[2]
+    output.write_bytes(b"tampered")
+    assert not current(made)
+    output.unlink()
+    assert not current(made)
+
+
+def test_a_record_cut_short_is_no_record(made):
+    record = made[0].data / ".keys" / "stage" / "sa_000000.json"
+    record.write_text(record.read_text()[:10])
+    assert not current(made)
+
+
+def test_an_md5_is_remembered_until_size_time_or_inode_change(made, monkeypatch):
+    ws, source, _, _ = made
+    before, stat = keys.cached_md5(ws, source), source.stat()
+    with monkeypatch.context() as patch:
+        patch.setattr(keys, "file_md5", lambda path: pytest.fail("hashed again"))
+        assert keys.cached_md5(ws, source) == before
+    other = source.with_name("other")
+    other.write_bytes(b"IN")
+    os.utime(other, ns=(stat.st_atime_ns, stat.st_mtime_ns))
+    other.replace(source)  # the same size and time, another file
+    assert keys.cached_md5(ws, source) == keys.file_md5(source) != before
+
+
+def test_the_store_may_be_removed_or_broken_at_any_time(made):
+    ws, source, _, _ = made
+    store = ws.data / ".keys" / f"md5.{socket.gethostname()}.db"
+    for spoil in (lambda: shutil.rmtree(store.parent), lambda: store.write_bytes(b"no database " * 999)):
+        spoil()
+        keys._open.cache_clear()
+        source.write_bytes(source.read_bytes() + b"more")
+        assert keys.cached_md5(ws, source) == keys.file_md5(source)
+    shutil.rmtree(store.parent)  # below an open connection
+    source.write_bytes(b"again")
+    assert keys.cached_md5(ws, source) == keys.file_md5(source)
+
+
+def test_a_store_that_opens_but_has_broken_pages_is_made_anew(made):
+    ws, source, _, _ = made
+    store = ws.data / ".keys" / f"md5.{socket.gethostname()}.db"
+    keys._store(ws).execute("PRAGMA wal_checkpoint(TRUNCATE)")
+    keys._open.cache_clear()
+    pages = store.read_bytes()
+    with store.open("r+b") as file:  # all but the first, which holds the schema
+        file.seek(4096)
+        file.write(b"\xff" * (len(pages) - 4096))
+    for _ in range(2):
+        assert keys.cached_md5(ws, source) == keys.file_md5(source)
+    assert keys._store(ws).execute("SELECT count(*) FROM md5").fetchone() == (1,)
+
+
+def test_every_machine_has_a_store_of_its_own(made, monkeypatch):
+    ws, source, _, _ = made
+    monkeypatch.setattr("socket.gethostname", lambda: "node7")
+    assert keys.cached_md5(ws, source) == keys.file_md5(source)
+    assert len(list(ws.data.glob(".keys/md5.*.db"))) == 2
+
+
+def test_processes_and_threads_share_the_store(made, tmp_path):
+    ws = made[0]
+    files = [tmp_path / f"file_{number}" for number in range(40)]
+    for file in files:
+        file.write_bytes(file.name.encode())
+    wanted = [keys.file_md5(file) for file in files]
+    with ProcessPoolExecutor(2) as pool:
+        assert list(pool.map(keys.cached_md5, [ws] * 80, files * 2)) == wanted * 2
+    found = []
+    thread = threading.Thread(target=lambda: found.extend(keys.cached_md5(ws, file) for file in files))
+    thread.start()
+    thread.join()
+    assert found == wanted

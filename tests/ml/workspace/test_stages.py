@@ -1,0 +1,207 @@
+"""`dvc.yaml` as the one declaration: what it says of a stage covers what the stage imports, reads and is steered by."""
+
+import ast
+from functools import cache
+from pathlib import Path
+
+import pytest
+
+from ml import pipeline
+from ml.errors import UserError
+from ml.params import Params
+from ml.workspace import Workspace, stages
+from ml.workspace.settings import preset
+from ml.workspace.stages import Stage
+
+ROOT = Path(__file__).parents[3]
+WORKSPACE = Workspace(ROOT)
+LINE = stages.load(WORKSPACE)
+
+# Modules that bear on no output: values of params are tracked by themselves; errors, reports and MLflow runs only tell
+# of the work; keys, shards as pieces of work, this declaration and `compute` decide whether and where it is done.
+TELLING = {
+    "ml",
+    "ml.errors",
+    "ml.params",
+    "ml.sa1b.sharding",
+    "ml.workspace.keys",
+    "ml.workspace.lineage",
+    "ml.workspace.report",
+    "ml.workspace.settings",
+    "ml.workspace.stages",
+}
+TELLING_ROOMS = ("ml.compute", "ml.training.tracking")
+
+
+def telling(module: str) -> bool:
+    return module in TELLING or module.startswith(TELLING_ROOMS)
+
+
+# Files that several stages import for one thing, and that read a section for another.
+READ_BY = {
+    ("ml/evaluation/benchmarks/index.py", "benchmarks"): "benchmark_data",
+    ("ml/evaluation/benchmarks/index.py", "quality"): "benchmark_data",
+    ("ml/training/main.py", "mask_region_alignment"): "mask_region_alignment",
+    ("ml/training/tasks.py", "mask_region_alignment"): "mask_region_alignment",
+}
+
+
+def path_of(module: str) -> Path | None:
+    base = ROOT / module.replace(".", "/")
+    return next((path for path in (base / "__init__.py", base.with_suffix(".py")) if path.is_file()), None)
+
+
+def imported(tree: ast.AST) -> set[str]:
+    """The modules of `ml` that code imports, or names in a string to start them as a program."""
+    found: set[str] = set()
+    for node in walk_at_run_time(tree):
+        if isinstance(node, ast.Import):
+            found |= {alias.name for alias in node.names}
+        elif isinstance(node, ast.ImportFrom) and node.module:
+            found |= {node.module, *(f"{node.module}.{alias.name}" for alias in node.names)}
+        elif isinstance(node, ast.Constant) and isinstance(node.value, str) and node.value.startswith("ml."):
+            found.add(node.value)
+    packages = {".".join(name.split(".")[:end]) for name in found for end in range(1, name.count(".") + 2)}
+    return {name for name in packages if name.split(".")[0] == "ml" and path_of(name)}
+
+
+def walk_at_run_time(tree: ast.AST):
+    for node in ast.iter_child_nodes(tree):
+        if isinstance(node, ast.If) and isinstance(node.test, ast.Name) and node.test.id == "TYPE_CHECKING":
+            continue
+        yield node
+        yield from walk_at_run_time(node)
+
+
+@cache
+def imports_of(module: str) -> frozenset[str]:
+    path = path_of(module)
+    tree = ast.parse(path.read_text())
+    texts = {node.value for node in ast.walk(tree) if isinstance(node, ast.Constant) and isinstance(node.value, str)}
+    beside = {text for text in texts if text.endswith(".py") and (path.parent / text).is_file()}  # read as files
+    package = module if path.name == "__init__.py" else module.rpartition(".")[0]
+    return frozenset(imported(tree) | {f"{package}.{name.removesuffix('.py')}" for name in beside})
+
+
+def closure(modules: set[str]) -> set[str]:
+    seen: set[str] = set()
+    todo = {module for module in modules if not telling(module)}
+    while todo:
+        module = todo.pop()
+        seen.add(module)
+        todo |= {name for name in imports_of(module) if not telling(name)} - seen
+    return seen
+
+
+def needed(stage: str) -> set[str]:
+    """The files of `ml` that a stage's function in the pipeline leads to, itself included."""
+    tree = ast.parse((ROOT / "ml" / "pipeline.py").read_text())
+    functions = {node.name: node for node in tree.body if isinstance(node, ast.FunctionDef)}
+    todo, done = ["train" if stage in pipeline.TRAINING else stage], set()
+    while todo:
+        name = todo.pop()
+        done.add(name)
+        called = {node.id for node in ast.walk(functions[name]) if isinstance(node, ast.Name)} & set(functions)
+        todo += called - done - {"run"}
+    entries = {module for name in done for module in imported(functions[name])}
+    return {
+        path_of(module).relative_to(ROOT).as_posix()
+        for module in closure(entries | {"ml.workspace", "ml.workspace.atomic"})
+    }
+
+
+def sections_read(file: str) -> set[str]:
+    """The sections of the params that a file reads as `params.SECTION`."""
+    names = [node for node in ast.walk(ast.parse((ROOT / file).read_text())) if isinstance(node, ast.Attribute)]
+    owned = {node.attr for node in names if isinstance(node.value, ast.Name) and node.value.id == "params"}
+    return owned & set(Params.model_fields)
+
+
+@pytest.mark.parametrize("stage", LINE.values(), ids=LINE)
+def test_declared_code_covers_what_the_stage_imports(stage: Stage):
+    declared = set(stage.code_files(WORKSPACE))
+    lacking = needed(stage.name) - declared
+    assert not lacking, f"dvc.yaml: {stage.name}: deps lack {', '.join(sorted(lacking))}"
+
+
+@pytest.mark.parametrize("stage", LINE.values(), ids=LINE)
+def test_declared_params_cover_what_the_stage_reads(stage: Stage):
+    declared = {key.split(".")[0] for key in stage.params}
+    read = {
+        section
+        for file in needed(stage.name)
+        for section in sections_read(file)
+        if READ_BY.get((file, section), stage.name) == stage.name
+    }
+    assert read <= declared, f"dvc.yaml: {stage.name}: params lack {', '.join(sorted(read - declared))}"
+
+
+def test_every_stage_of_the_pipeline_is_declared_and_the_other_way_round():
+    assert set(LINE) == {*pipeline.SHARDED, *pipeline.WHOLE}
+    assert {name for name, stage in LINE.items() if stage.per} == set(pipeline.SHARDED)
+    assert all(stage.cmd == f"arrcoc stage {name}" for name, stage in LINE.items())
+    assert all(WORKSPACE.root / stage.out == WORKSPACE.stage(name) for name, stage in LINE.items())
+
+
+def test_stages_come_after_those_they_read_from():
+    order = list(LINE)
+    assert all(order.index(upstream) < order.index(name) for name, s in LINE.items() for upstream in s.upstream)
+    assert stages.above(LINE, ["filtered_masks"]) == ["sa1b_shards", "mask_index", "filtered_masks"]
+    assert stages.below(LINE, ["benchmark_scores"]) == ["benchmark_scores", "released_model"]
+    assert stages.above(LINE, ["released_model"]) == order
+
+
+@pytest.fixture
+def small(tmp_path: Path) -> Workspace:
+    """Two stages, each on a file of code."""
+    (tmp_path / "ml" / "room").mkdir(parents=True)
+    (tmp_path / "ml" / "room" / "first.py").write_text("x = 1\n")
+    (tmp_path / "ml" / "second.py").write_text("y = 1\n")
+    (tmp_path / "dvc.yaml").write_text(
+        "stages:\n"
+        "  later: {cmd: b, deps: [ml/second.py, data/early], params: [seed, filter], outs: [data/later]}\n"
+        "  early: {cmd: a, deps: [ml/room], params: [shards.count, shards.source],\n"
+        "          outs: [data/early: {persist: true}], meta: {per: shard, listing: [shards.count]}}\n"
+    )
+    return Workspace(tmp_path)
+
+
+def test_a_digest_changes_with_declared_code_and_nothing_else(small: Workspace):
+    early, later = stages.load(small).values()
+    assert (early.name, later.upstream, later.data) == ("early", ("early",), ("data/early",))
+    before = early.code_digest(small), later.code_digest(small)
+    (small.root / "README.md").write_text("words")
+    (small.root / "ml" / "room" / "__pycache__").mkdir()
+    (small.root / "ml" / "room" / "__pycache__" / "first.pyc").write_text("bytecode")
+    assert (early.code_digest(small), later.code_digest(small)) == before
+    (small.root / "ml" / "room" / "first.py").write_text("x = 2  # longer\n")
+    assert early.code_digest(small) != before[0]
+    assert later.code_digest(small) == before[1]
+    (small.root / "ml" / "room" / "added.py").write_text("")
+    assert set(early.code_files(small)) == {"ml/room/first.py", "ml/room/added.py"}
+
+
+def test_values_are_those_declared_and_a_new_shard_leaves_the_others_alone(small: Workspace):
+    early, later = stages.load(small).values()
+    params = preset("smoke")
+    assert early.param_values(params) == {"shards.count": 2, "shards.source": "toytown"}
+    assert early.shard_values(params) == {"shards.source": "toytown"}
+    assert later.param_values(params)["filter"]["hierarchy"] == "containment"
+
+
+def test_a_circle_an_unknown_stage_and_broken_yaml_are_named(small: Workspace):
+    with pytest.raises(UserError, match="'earlier' is unknown; choose from early, later"):
+        stages.stage(small, "earlier")
+    (small.root / "dvc.yaml").write_text(
+        "stages:\n  a: {cmd: a, deps: [data/b], outs: [data/a]}\n  b: {cmd: b, deps: [data/a], outs: [data/b]}\n"
+    )
+    with pytest.raises(UserError, match="circle"):
+        stages.load(small)
+    (small.root / "dvc.yaml").write_text("stages: [")
+    with pytest.raises(UserError, match=r"dvc\.yaml: not readable as YAML"):
+        stages.load(small)
+
+
+if __name__ == "__main__":  # what to write into dvc.yaml
+    for name in LINE:
+        print(name, *sorted(needed(name)), sep="\n  ")

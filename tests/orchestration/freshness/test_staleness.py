@@ -1,0 +1,202 @@
+"""What goes stale by an edit, why, and what a run then does; Dagster's own resolver and DVC must say the same."""
+
+import os
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+
+import dagster as dg
+import pytest
+from dagster._core.definitions.data_version import CachingStaleStatusResolver
+from dagster._core.loader import LoadingContextForTest
+from dvc.repo import Repo
+
+from ml.errors import UserError
+from orchestration.definitions import build
+from orchestration.freshness.lock import exclusive
+from orchestration.runs.run import instance, ranges, run
+
+FIRST = ["sa1b_shards", "mask_index", "filtered_masks"]
+
+
+def stale_in_dagster(town) -> set[str]:
+    """The stages with a partition that Dagster's page marks."""
+    graph = build(town.ws, town.params).resolve_asset_graph()
+    with instance(town.ws) as found:
+        resolver = CachingStaleStatusResolver(found, graph, LoadingContextForTest(found))
+        return {
+            name
+            for name in FIRST
+            for shard in graph.get(dg.AssetKey(name)).partitions_def.get_partition_keys()
+            if resolver.get_status(dg.AssetKey(name), shard).value != "FRESH"
+        }
+
+
+def changed_in_dvc(town) -> set[str]:
+    with Repo(str(town.ws.root)) as repo:
+        changed = repo.status(targets=[f"{town.ws.root / 'dvc.yaml'}:{name}" for name in FIRST])
+    return {name.rpartition(":")[2] for name in changed}
+
+
+def append(town, file: str, text: str) -> None:
+    with (town.ws.root / file).open("a") as stream:
+        stream.write(text)
+
+
+def test_after_a_run_nothing_is_stale_and_a_second_run_does_nothing(town):
+    assert town.stale() == stale_in_dagster(town) == changed_in_dvc(town) == set()
+    outcome = town.run()
+    assert (outcome.materialized, outcome.fresh, town.watcher.shards) == ([], FIRST, [])
+
+
+def test_a_threshold_makes_its_stage_stale_and_says_from_what_to_what(town):
+    town.edit(filter__predicted_iou=0.9)
+    assert town.stale() == stale_in_dagster(town) == changed_in_dvc(town) == {"filtered_masks"}
+    assert town.states()["filtered_masks"].reasons == ["param filter.predicted_iou: 0.88 -> 0.9"]
+    outcome = town.run()
+    assert (outcome.materialized, outcome.fresh) == (["filtered_masks"], FIRST[:2])
+    assert town.stale() == stale_in_dagster(town) == changed_in_dvc(town) == set()
+
+
+def test_code_that_makes_the_same_bytes_stops_there(town):
+    append(town, "ml/toytown/world/draw.py", "\n# a remark\n")
+    assert town.stale() == stale_in_dagster(town) == changed_in_dvc(town) == {"sa1b_shards"}
+    assert town.states()["sa1b_shards"].reasons == ["code ml/toytown/world/draw.py changed"]
+    assert town.run().materialized == ["sa1b_shards"]
+    assert town.stale() == stale_in_dagster(town) == changed_in_dvc(town) == set()
+
+
+def test_what_no_stage_declares_makes_nothing_stale(town):
+    append(town, "README.md", "words")
+    append(town, "orchestration/cli.py", "# a remark")
+    town.edit(shards__workers=2, release__max_drop=3.0, training__batch_size=3)
+    assert town.stale() == stale_in_dagster(town) == changed_in_dvc(town) == set()
+
+
+def test_one_lost_shard_is_made_again_alone(town):
+    town.ws.shard_file("mask_index", "sa_000001", ".parquet").unlink()
+    state = town.states()["mask_index"]
+    assert (state.state, state.shards) == ("stale", {"sa_000000": "fresh", "sa_000001": "missing"})
+    assert state.to_json()["shards"] == {"fresh": 1, "stale": 0, "missing": 1}
+    assert town.run().materialized == ["mask_index"]
+    assert town.watcher.shards == [("mask_index", "sa_000001")]
+    assert town.stale() == stale_in_dagster(town) == changed_in_dvc(town) == set()
+
+
+@pytest.mark.slow
+def test_an_output_tampered_with_is_noticed_and_made_again(town):
+    path = town.ws.shard_file("mask_index", "sa_000000", ".parquet")
+    before = path.read_bytes()
+    path.write_bytes(before + b"more")
+    assert town.stale() == changed_in_dvc(town) == {"mask_index", "filtered_masks"}
+    assert "data/mask_index is not as it was made" in town.states()["mask_index"].reasons
+    assert town.states()["filtered_masks"].reasons == ["upstream mask_index changed"]
+    assert town.run().materialized == ["mask_index"]
+    assert path.read_bytes() == before
+
+
+@pytest.mark.slow
+def test_a_new_shard_is_made_alone_and_a_removed_one_leaves_nothing(town):
+    town.edit(shards__count=3)
+    assert changed_in_dvc(town) <= town.stale() == set(FIRST)
+    assert town.states()["sa1b_shards"].shards == {"sa_000000": "fresh", "sa_000001": "fresh", "sa_000002": "missing"}
+    assert town.run().materialized == FIRST
+    assert {shard for _, shard in town.watcher.shards} == {"sa_000002"}
+    town.edit(shards__count=2)
+    assert town.run().materialized == FIRST
+    assert town.watcher.shards == []
+    assert not list(town.ws.data.glob("*/sa_000002*"))
+    assert town.stale() == stale_in_dagster(town) == changed_in_dvc(town) == set()
+
+
+@pytest.mark.parametrize("lost", ["**/*", "**/*.dir", "**/*[!r]"], ids=["all", "lists", "members"])
+def test_what_dvcs_cache_lacks_is_copied_although_the_lock_names_it(town, lost):
+    """As in a clone of a repository that holds a `dvc.lock`: the output comes out the same, the cache is empty."""
+    cached = [path for path in (town.ws.root / ".dvc" / "cache").glob(lost) if path.is_file()]
+    for path in cached:
+        path.unlink()
+    assert cached and not all(state.locked for state in town.states().values())
+    assert town.stale() == set()
+    assert (town.run().materialized, changed_in_dvc(town)) == ([], set())
+    assert all(path.is_file() for path in cached)
+    assert all(state.locked for state in town.states().values())
+
+
+def test_a_file_that_cannot_be_copied_into_dvcs_cache_is_named(town):
+    cached = next(path for path in (town.ws.root / ".dvc" / "cache").glob("**/*.dir"))
+    shutil.rmtree(cached.parent)
+    cached.parent.write_text("no folder")
+    with pytest.raises(UserError, match=r"\.dir: Not a directory.*DVC's cache"):
+        town.run()
+    cached.parent.unlink()
+    town.run()
+    assert changed_in_dvc(town) == set()
+
+
+@pytest.mark.slow
+def test_data_that_dvc_restored_is_believed(town):
+    shutil.rmtree(town.ws.data / ".keys")
+    assert town.stale() == set()
+    outcome = town.run()
+    assert outcome.materialized == []
+    assert stale_in_dagster(town) == set()
+
+
+@pytest.mark.slow
+def test_without_any_record_a_stage_runs_again(town):
+    for name in FIRST:
+        (town.ws.data / ".keys" / f"{name}.json").unlink()
+    (town.ws.root / "dvc.lock").unlink()
+    assert town.states()["mask_index"].reasons == ["nothing tells what it was made from"]
+    town.run()
+    assert town.stale() == changed_in_dvc(town) == set()
+
+
+@pytest.mark.slow
+def test_dvc_repro_does_the_same_work_and_dagster_is_told(town):
+    town.edit(filter__predicted_iou=0.9)
+    env = os.environ | {
+        "PYTHONPATH": str(town.ws.root),
+        "PATH": f"{Path(sys.executable).parent}{os.pathsep}{os.environ['PATH']}",
+    }
+    subprocess.run(["dvc", "repro", "-q", "filtered_masks"], cwd=town.ws.root, env=env, check=True)
+    assert town.stale() == changed_in_dvc(town) == set()
+    assert stale_in_dagster(town) == {"filtered_masks"}
+    assert town.run().materialized == []
+    assert stale_in_dagster(town) == set()
+
+
+def test_a_failing_stage_stops_what_is_below_it_and_is_told_in_one_line(town):
+    source = town.ws.root / "source"
+    source.mkdir()
+    (source / "sa_000000.tar").write_bytes(b"no tar" * 1000)
+    town.edit(shards__source=str(source), shards__count=1)
+    outcome = town.run()
+    assert (outcome.failed, outcome.blocked) == (FIRST[:1], FIRST[1:])
+    assert "sa_000000.tar" in outcome.errors["sa1b_shards"]
+    assert "\n" not in outcome.errors["sa1b_shards"]
+    assert not outcome.crashed
+
+
+def test_a_selection_that_names_no_stage_says_what_there_is(town):
+    with pytest.raises(UserError, match=r"--select 'mask_idnex'.*mask_index"):
+        run(town.ws, town.params, "mask_idnex", town.watcher)
+
+
+def test_a_second_run_at_once_is_refused(town):
+    with exclusive(town.ws):
+        code = (
+            "from pathlib import Path; from ml.workspace import Workspace\n"
+            "from orchestration.freshness.lock import exclusive\n"
+            f"with exclusive(Workspace(Path({str(town.ws.root)!r}))): pass"
+        )
+        done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True)
+    assert "another run is under way here" in done.stderr
+
+
+def test_stale_shards_are_run_as_ranges_of_neighbours():
+    shards = ["a", "b", "c", "d", "e"]
+    assert ranges(shards, ["a", "b", "d"]) == [("a", "b"), ("d", "d")]
+    assert ranges(shards, shards) == [("a", "e")]
+    assert ranges(shards, []) == []

@@ -1,0 +1,61 @@
+"""Data versions against DVC's own hashing; code versions change with what is declared and nothing else."""
+
+import pytest
+from dvc_data.hashfile.build import build
+from dvc_data.hashfile.db.local import LocalHashFileDB
+from dvc_objects.fs.local import LocalFileSystem
+
+from ml.workspace import Workspace, stages
+from ml.workspace.lineage import data_version
+from ml.workspace.settings import preset, validate
+from orchestration.freshness.versions import code_version, shard_version
+
+
+@pytest.fixture
+def ws(tmp_path):
+    return Workspace(tmp_path)
+
+
+def md5_by_dvc(ws, path):
+    fs = LocalFileSystem()
+    _, _, found = build(LocalHashFileDB(fs, str(ws.root / "cache")), str(path), fs, "md5", dry_run=True)
+    return found.hash_info.value
+
+
+@pytest.mark.parametrize("names", [["a"], ["b", "a"], ["x/b", "x.y", "x/a/c", "ä", "z z"]])
+def test_a_folder_has_the_md5_that_dvc_records(ws, names):
+    folder = ws.data / "out"
+    for name in names:
+        (folder / name).parent.mkdir(parents=True, exist_ok=True)
+        (folder / name).write_text(name * 3)
+    assert data_version(ws, folder) == md5_by_dvc(ws, folder)
+    assert data_version(ws, folder / names[0]) == md5_by_dvc(ws, folder / names[0])
+
+
+def test_what_is_half_written_or_missing_has_no_version(ws):
+    folder = ws.data / "out"
+    assert data_version(ws, folder) is None
+    folder.mkdir(parents=True)
+    (folder / ".shard.parquet.17.tmp").write_text("half")
+    assert data_version(ws, folder) is None
+    (folder / "shard.parquet").write_text("whole")
+    assert data_version(ws, folder) == data_version(ws, folder)
+
+
+def test_a_shard_of_one_file_has_that_files_md5(ws):
+    ws.data.mkdir()
+    one, two = ws.data / "one", ws.data / "two"
+    one.write_text("1")
+    two.write_text("2")
+    assert shard_version(ws, [one]) == data_version(ws, one)
+    assert len({shard_version(ws, files) for files in ([one], [one, two], [two, one])}) == 3
+
+
+def test_a_code_version_changes_with_a_declared_param_and_no_other():
+    ws = Workspace.find()
+    stage, before = stages.stage(ws, "filtered_masks"), preset("smoke")
+    raw = before.model_dump()
+    tuned = validate(raw | {"filter": raw["filter"] | {"duplicate_iou": 0.5}}, "test")
+    other = validate(raw | {"seed": 7}, "test")
+    assert code_version(stage, ws, tuned) != code_version(stage, ws, before)
+    assert code_version(stage, ws, other) == code_version(stage, ws, before)
