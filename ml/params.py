@@ -78,6 +78,8 @@ class Clip(Section):
 
 
 class Backbones(Section):
+    """The frozen models."""
+
     sam: Sam
     clip: Clip
 
@@ -103,6 +105,8 @@ class Features(Section):
 
 
 class TrainingSet(Section):
+    """Which labelled images are trained on, validated with, and left out."""
+
     validation_fraction: Fraction
     decontaminate: bool  # leave out images that are copies of a benchmark's
 
@@ -161,6 +165,8 @@ class Training(Section):
 
 
 class Alignment(Section):
+    """Stage 1: regions against CLIP's view of their masks. `temperature`: of the contrastive loss, to start from."""
+
     steps: Steps
     lr: PositiveFloat
     temperature: PositiveFloat
@@ -168,6 +174,8 @@ class Alignment(Section):
 
 
 class Grounding(Section):
+    """Stage 2: from a text to the pixels it means. The weights are of the terms of its loss."""
+
     steps: Steps
     lr: PositiveFloat
     bce_weight: NonNegative
@@ -177,6 +185,8 @@ class Grounding(Section):
 
 
 class Relevance(Section):
+    """Stage 3: a score for every mask and query. `ranking_margin`: by which a more relevant mask must score higher."""
+
     steps: Steps
     lr: PositiveFloat
     mse_weight: NonNegative
@@ -186,6 +196,8 @@ class Relevance(Section):
 
 
 class LossWeights(Section):
+    """Weights of the tasks in the loss of stage 4."""
+
     grounding: NonNegative
     caption: NonNegative
     ref_exp: NonNegative
@@ -194,6 +206,8 @@ class LossWeights(Section):
 
 
 class Multimodal(Section):
+    """Stage 4: captions, referring expressions and questions. `evidence_weight`: of what an answer should point to."""
+
     steps: Steps
     lr: PositiveFloat
     evidence_weight: NonNegative
@@ -201,6 +215,8 @@ class Multimodal(Section):
 
 
 class Evaluation(Section):
+    """How masks are proposed and ranked, in benchmarks and in the released model, and how benchmarks are run."""
+
     points_per_side: Positive  # of the automatic mask generator's grid
     max_points: Positive  # of that grid's points, those at which the image differs most
     predicted_iou: NonNegative
@@ -222,6 +238,8 @@ class Milestones(Section):
 
 
 class Compression(Section):
+    """How the heads are pruned, and all variants measured. `structured`: whole output channels are pruned."""
+
     sparsity: Fraction  # of the weights pruned
     structured: bool
     images: Positive  # on which fp32, pruned and int8 are scored
@@ -229,6 +247,8 @@ class Compression(Section):
 
 
 class Release(Section):
+    """The name and alias that a model is registered under, and the gate before it."""
+
     model_name: str
     alias: str
     max_drop: NonNegative  # points between fp32 and int8

@@ -12,7 +12,7 @@ from ml import pipeline
 from ml.compute.pool import Pool
 from ml.params import Params
 from ml.sa1b.sharding import run_shard
-from ml.training.tracking import tracking
+from ml.training.tracking import provenance, store
 from ml.workspace import Workspace, stages
 from ml.workspace.lineage import data_version
 from ml.workspace.stages import Stage
@@ -97,7 +97,7 @@ class Line:
             launcher: dg.ResourceParam[Launcher],
             ledger: dg.ResourceParam[Ledger],
         ) -> dg.MaterializeResult:
-            os.environ[tracking.DAGSTER_RUN] = context.run_id
+            os.environ[provenance.DAGSTER_RUN] = context.run_id
             with exclusive(workspace), recorded(name, workspace, params):
                 training = name in pipeline.TRAINING
                 run = partial(launcher.run, context) if training else pipeline.run
@@ -105,7 +105,7 @@ class Line:
             ledger.close(name)
             version = data_version(workspace, workspace.stage(name)) or ""
             shown = {**ledger.show(name, report), **_links(name, workspace, params)}
-            if made := tracking.maker(workspace, name):
+            if made := store.maker(workspace, name):
                 context.instance.add_run_tags(context.run_id, {f"mlflow/{name}": made["run_id"]})
             return dg.MaterializeResult(metadata=shown, data_version=dg.DataVersion(version))
 
@@ -128,5 +128,5 @@ class Line:
 
 
 def _links(name: str, ws: Workspace, params: Params) -> dict[str, dg.MetadataValue]:
-    address = tracking.page(ws, params, name)
+    address = store.page(ws, params, name)
     return {"mlflow": dg.MetadataValue.url(address)} if address else {}

@@ -41,7 +41,7 @@ def gate_failed(ws: Workspace) -> bool:
 
 def report(ws: Workspace, params: Params) -> dict[str, Any]:
     """The object that `arrcoc report --json` prints."""
-    from ml.training.tracking.tracking import run_id
+    from ml.training.tracking.store import run_id
 
     found = scores(ws)
     known = [name for name in stages.load(ws) if name in TRACKED]

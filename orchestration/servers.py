@@ -6,11 +6,12 @@ import socket
 import subprocess
 import sys
 import time
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from pathlib import Path
 
 from ml.errors import UserError
 from ml.params import Params
-from ml.training.tracking.tracking import tracking_uri
+from ml.training.tracking.store import tracking_uri
 from ml.workspace import Workspace
 from orchestration.terminal.console import stderr
 
@@ -26,41 +27,47 @@ def serve(ws: Workspace, params: Params, host: str, dagster_port: int, mlflow_po
     Raises:
         UserError: a port is in use, or a server ended by itself.
     """
+    commands = {"Dagster": dagster_command(host, dagster_port)}
     require_free(host, dagster_port, "--dagster-port")
     if params.tracking.uri is None:
         require_free(host, mlflow_port, "--mlflow-port")
-    _bury_ghosts(ws)
-    home = ws.root / ".dagster"
-    env = {**os.environ, "DAGSTER_HOME": str(home)}
-    commands = {"Dagster": dagster_command(host, dagster_port)}
-    if params.tracking.uri is None:
         commands["MLflow"] = mlflow_command(ws, params, host, mlflow_port)
-    logs = {name: (home / f"{name.lower()}.log").open("w") for name in commands}
+    _bury_ghosts(ws)
     signal.signal(signal.SIGINT, signal.default_int_handler)  # a shell's `&` has it ignored
     signal.signal(signal.SIGTERM, signal.default_int_handler)
-    processes = {
-        name: subprocess.Popen(
-            command, cwd=ws.root, env=env, stdout=logs[name], stderr=logs[name], start_new_session=True
-        )
-        for name, command in commands.items()
-    }
-    screen = stderr()
+    screen, ports = stderr(), {"Dagster": dagster_port, "MLflow": mlflow_port}
+    processes = {name: _start(ws, name, command) for name, command in commands.items()}
     try:
-        addresses = {"Dagster": (host, dagster_port), "MLflow": (host, mlflow_port)}
         for name, process in processes.items():
-            _await(name, process, *addresses[name], logs[name].name)
-            screen.print(f"{name:8} http://{addresses[name][0]}:{addresses[name][1]}")
+            _await(name, process, host, ports[name], str(_log(ws, name)))
+            screen.print(f"{name:8} http://{host}:{ports[name]}")
         if params.tracking.uri is not None:
             screen.print(f"MLflow   {params.tracking.uri}")
         screen.print("Ctrl-C stops both.")
-        while all(process.poll() is None for process in processes.values()):
-            time.sleep(0.5)
-        ended = [name for name, process in processes.items() if process.poll() is not None]
-        raise UserError(f"{ended[0]} ended by itself; its last words are in {logs[ended[0]].name}")
+        _watch(ws, processes)
     except KeyboardInterrupt:
         screen.print("stopping")
     finally:
         stop(list(processes.values()))
+
+
+def _start(ws: Workspace, name: str, command: Sequence[str]) -> subprocess.Popen[bytes]:
+    """Start a server in a group of its own; what it says goes to its log."""
+    env = {**os.environ, "DAGSTER_HOME": str(ws.root / ".dagster")}
+    with _log(ws, name).open("w") as log:
+        return subprocess.Popen(command, cwd=ws.root, env=env, stdout=log, stderr=log, start_new_session=True)
+
+
+def _watch(ws: Workspace, processes: Mapping[str, subprocess.Popen[bytes]]) -> None:
+    """Wait until a server ends, which none should by itself."""
+    while all(process.poll() is None for process in processes.values()):
+        time.sleep(0.5)
+    ended = next(name for name, process in processes.items() if process.poll() is not None)
+    raise UserError(f"{ended} ended by itself; its last words are in {_log(ws, ended)}")
+
+
+def _log(ws: Workspace, name: str) -> Path:
+    return ws.root / ".dagster" / f"{name.lower()}.log"
 
 
 def dagster_command(host: str, port: int) -> list[str]:

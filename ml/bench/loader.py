@@ -199,7 +199,7 @@ class PlainDataset(Dataset[dict[str, Any]]):
         return self.images
 
     def __getitem__(self, index: int) -> dict[str, Any]:
-        """image uint8 [3, S, S], coverage float32 [N, S/16, S/16], text, relevance float32 [N]."""
+        """`image` uint8 [3, S, S], `coverage` float32 [N, S/16, S/16], `text`, `relevance` float32 [N]."""
         path = self.folder / f"sa_{index + 1}.jpg"
         record = json.loads(path.with_suffix(".json").read_text(encoding="utf-8"))
         rles = [annotation["segmentation"] for annotation in record["annotations"]]

@@ -108,6 +108,7 @@ class ShardPool:
                 future.cancel()
 
     def close(self) -> None:
+        """Wait for the processes and let go of them; the next `map` starts new ones."""
         if self._executor is not None:
             self._executor.shutdown()
             self._executor = None

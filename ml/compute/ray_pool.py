@@ -16,7 +16,7 @@ from ml.errors import UserError
 Result = TypeVar("Result")
 
 PROBE_SECONDS = 5.0  # Ray itself tries an address that does not answer for two minutes, then ends the process
-CODE = Path(__file__).parents[1]
+CODE = Path(__file__).parents[2]
 
 
 class RayPool:

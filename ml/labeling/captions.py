@@ -27,14 +27,26 @@ class Embedder(Protocol):
     image_size: int
     embed_dim: int
 
-    def encode_image(self, crops: Tensor) -> Tensor: ...
-    def tokenize(self, texts: list[str]) -> Tensor: ...
-    def encode_text(self, ids: Tensor) -> "Pooled": ...
+    def encode_image(self, crops: Tensor) -> Tensor:
+        """Embed uint8 RGB crops `[B, 3, image_size, image_size]` as `[B, embed_dim]`, L2-normalised, on the CPU."""
+        ...
+
+    def tokenize(self, texts: list[str]) -> Tensor:
+        """Token ids int64 `[B, T]`."""
+        ...
+
+    def encode_text(self, ids: Tensor) -> "Pooled":
+        """Features of token ids `[B, T]`."""
+        ...
 
 
 class Pooled(Protocol):
+    """Features of B texts, as far as they are read here."""
+
     @property
-    def pooled(self) -> Tensor: ...
+    def pooled(self) -> Tensor:
+        """A vector a text, `[B, embed_dim]`, L2-normalised."""
+        ...
 
 
 class Captioner(Protocol):
@@ -42,7 +54,9 @@ class Captioner(Protocol):
 
     image_size: int
 
-    def describe(self, crops: Tensor) -> tuple[Tensor, list[str]]: ...
+    def describe(self, crops: Tensor) -> tuple[Tensor, list[str]]:
+        """Embeddings `[B, e]`, L2-normalised, and captions of uint8 RGB crops `[B, 3, image_size, image_size]`."""
+        ...
 
 
 @dataclass(frozen=True)

@@ -26,8 +26,13 @@ class Encoder(Protocol):
     channels: int
     grid: int
 
-    def to_frame(self, image: Image) -> Image: ...
-    def encode(self, images: Tensor) -> Tensor: ...
+    def to_frame(self, image: Image) -> Image:
+        """Bring an RGB image `[H, W, 3]` into SAM's frame, `[3, S, S]`."""
+        ...
+
+    def encode(self, images: Tensor) -> Tensor:
+        """Encode uint8 RGB images `[B, 3, S, S]` in SAM's frame to features `[B, channels, grid, grid]`."""
+        ...
 
 
 def encode_shard(

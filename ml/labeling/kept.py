@@ -31,9 +31,15 @@ class KeptImage:
 
     @property
     def levels(self) -> list[str]:
+        """Level of each mask, [N]: part, object, group or scene."""
         return [row["level"] for row in self.rows]
 
     def masks(self) -> Masks:
+        """The masks of all rows.
+
+        Raises:
+            MaskError: a row's counts do not describe a mask of the image's size.
+        """
         return Masks.parse([row["counts"] for row in self.rows], (self.height, self.width))
 
     def areas(self) -> NDArray[np.int64]:

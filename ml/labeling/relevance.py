@@ -89,7 +89,7 @@ class Sizes:
         return cls(found)
 
     def word(self, noun: str, area: float, sure: float) -> str:
-        """ "small" or "large" for a thing of this area, a fraction of the image; "" where that is not sure."""
+        """The word "small" or "large" for a thing of this area, a fraction of the image; "" where that is not sure."""
         if noun not in self.split:
             return ""
         large = float(self.factor(noun, "large", np.array([area]))[0])

@@ -14,6 +14,7 @@ class LayerNorm2d(nn.Module):
         self.eps = eps
 
     def forward(self, x: Tensor) -> Tensor:
+        """Normalise each cell of x `[B, C, h, w]` over C; of the same shape."""
         centred = x - x.mean(1, keepdim=True)
         scaled = centred * torch.rsqrt(centred.square().mean(1, keepdim=True) + self.eps)
         return self.weight[:, None, None] * scaled + self.bias[:, None, None]

@@ -17,7 +17,7 @@ from ml.models.captioner import Captioner
 from ml.models.frozen.clip import Clip, TextFeatures
 from ml.models.frozen.sam import Sam
 from ml.models.grounding import UPSCALE, Grounding, GroundingHead
-from ml.models.regions import RegionEncoder
+from ml.models.regions import RegionEncoder, Regions
 from ml.models.relevance import Judgement, RelevanceHead
 from ml.models.weights import read_config, read_weights, write_weights
 from ml.params import Model
@@ -63,6 +63,7 @@ class ModelConfig:
         )
 
     def to_json(self) -> str:
+        """The text of `config.json`."""
         return json.dumps(asdict(self), indent=1, sort_keys=True) + "\n"
 
     @classmethod
@@ -126,18 +127,9 @@ class ARRCOC(nn.Module):
         """Grounding logits, and what is pointed to on the way; text features have leading dimensions `[B, Q]`."""
         return self.grounding_head(grid, text)
 
-    def relevance(
-        self,
-        grid: Tensor,
-        regions: Tensor,
-        boxes: Tensor,
-        valid: Tensor,
-        text: TextFeatures,
-        grounding: Tensor,
-        coverage: Tensor,
-    ) -> Judgement:
-        """Logits of relevance and of what is pointed to; valid bool `[B, N]`, grounding: logits of pixels."""
-        return self.relevance_head(grid, regions, boxes, valid, text, grounding, coverage)
+    def relevance(self, grid: Tensor, regions: Regions, text: TextFeatures, grounding: Tensor) -> Judgement:
+        """Logits of relevance and of what is pointed to; grounding: logits of pixels `[B, Q, 4h, 4w]`."""
+        return self.relevance_head(grid, regions, text, grounding)
 
     def image_memory(self, grid: Tensor) -> Tensor:
         """What an image's caption is read from: `[B, h * w, d]`."""
@@ -197,8 +189,8 @@ class ARRCOC(nn.Module):
         text = TextFeatures(tokens, pooled, text_mask)
         grid = self.adapt(features)
         grounding = self.ground(grid, text).pixels
-        regions = self.regions(grid, coverage, boxes)
-        judged = self.relevance(grid, regions, boxes, valid, text, grounding, coverage)
+        regions = Regions(self.regions(grid, coverage, boxes), boxes, coverage, valid)
+        judged = self.relevance(grid, regions, text, grounding)
         return torch.sigmoid(judged.relevance), grounding
 
     def save(self, folder: Path) -> None:

@@ -40,7 +40,10 @@ class Attention(nn.Module):
         self.out = nn.Linear(inner, dim)
 
     def forward(self, x: Tensor, memory: Tensor, bias: Tensor | None = None) -> Tensor:
-        """x `[B, Q, L, dim]`, memory `[B, Q, K, memory_dim]`, bias `[B, Q, 1, 1, K]` or `[1, 1, 1, L, K]`."""
+        """Read memory `[B, Q, K, memory_dim]` for x `[B, Q, L, dim]`: `[B, Q, L, dim]`.
+
+        bias, added before the softmax: `[B, Q, 1, 1, K]` or `[1, 1, 1, L, K]`.
+        """
         return self.out(self.attend(x, memory, bias))
 
     def attend(self, x: Tensor, memory: Tensor, bias: Tensor | None = None) -> Tensor:

@@ -17,7 +17,10 @@ class DecoderBlock(nn.Module):
         self.feed_forward = FeedForward(dim, dropout)
 
     def forward(self, x: Tensor, memory: Tensor, causal: Tensor, bias: Tensor | None) -> Tensor:
-        """x `[M, 1, L, d]`, memory `[M, 1, K, d]`, causal `[L, L]`, bias over the memory."""
+        """Tokens x `[M, 1, L, d]`, memory `[M, 1, K, d]` -> `[M, 1, L, d]`.
+
+        causal `[1, 1, 1, L, L]` and bias `[M, 1, 1, 1, K]`: added to the attention, over x and over the memory.
+        """
         normed = self.self_norm(x)
         x = x + self.among(normed, normed, causal)
         x = x + self.cross(self.cross_norm(x), memory, bias)
@@ -37,7 +40,7 @@ class Captioner(nn.Module):
         nn.init.normal_(self.embedding.weight, std=dim**-0.5)
 
     def forward(self, memory: Tensor, ids: Tensor, memory_mask: Tensor | None = None) -> Tensor:
-        """memory `[M, K, d]`, ids `[M, L]`, mask bool `[M, K]` -> next-token logits `[M, L, V]`."""
+        """From memory `[M, K, d]`, ids `[M, L]`, mask bool `[M, K]` to next-token logits `[M, L, V]`."""
         length = ids.shape[1]
         memory = self.memory_norm(memory).unsqueeze(1)
         bias = None if memory_mask is None else key_bias(memory_mask, memory.dtype).unsqueeze(1)

@@ -41,7 +41,10 @@ class TwoWayBlock(nn.Module):
         self.write = Attention(grid_dim, heads // 2, memory_dim=dim, inner=grid_dim)
 
     def forward(self, tokens: Tensor, grid: Tensor, bias: Tensor) -> tuple[Tensor, Tensor]:
-        """tokens `[B, Q, T, d]`, grid `[B, Q or 1, h * w, grid_dim]`, bias over tokens `[B, Q, 1, 1, T]`."""
+        """Tokens `[B, Q, T, d]` and grid `[B, Q, h * w, grid_dim]` after the block, from those before it.
+
+        Before it the grid may be `[B, 1, h * w, grid_dim]`, one for all queries. bias, over tokens: `[B, Q, 1, 1, T]`.
+        """
         normed = self.token_norm(tokens)
         tokens = tokens + self.among(normed, normed, bias)
         cells = self.grid_norm(grid)
@@ -87,7 +90,7 @@ class GroundingHead(nn.Module):
         self.cells = nn.Sequential(nn.LayerNorm(grid_dim), nn.Linear(grid_dim, UPSCALE**2))
 
     def forward(self, grid: Tensor, text: TextFeatures) -> Grounding:
-        """grid `[B, d, h, w]`, text with leading `[B, Q]`; the first block's cells point."""
+        """Logits from a grid `[B, d, h, w]` and text with leading `[B, Q]`; the first block's cells point."""
         size = grid.shape[-2:]
         tokens, bias = self.text(text)
         wanted = self.wanted(self.ask(self.asked, tokens, bias))

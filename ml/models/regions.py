@@ -1,5 +1,7 @@
 """Region features: what the grid says inside a mask, and where and what shape the mask is."""
 
+from typing import NamedTuple
+
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
@@ -10,6 +12,22 @@ GEOMETRY = 11
 PAIR_GEOMETRY = 15
 TOUCH = 30.0  # makes the little that touching masks have in common, a few hundredths of their area, count
 SMALLEST = 1e-3  # of the frame's side: keeps logarithms and quotients of empty boxes finite
+
+
+class Regions(NamedTuple):
+    """The regions of B images, padded to N.
+
+    Attributes:
+        features: `[B, N, d]`, what `RegionEncoder` says of them.
+        boxes: `[B, N, 4]`, xyxy in [0, 1] of the frame.
+        coverage: `[B, N, h, w]`, the share of each cell that is theirs.
+        valid: bool `[B, N]`; the others are padding.
+    """
+
+    features: Tensor
+    boxes: Tensor
+    coverage: Tensor
+    valid: Tensor
 
 
 class RegionEncoder(nn.Module):
@@ -23,7 +41,7 @@ class RegionEncoder(nn.Module):
         self.mix = nn.Sequential(nn.LayerNorm(dim), nn.Linear(dim, 2 * dim), nn.GELU(), nn.Linear(2 * dim, dim))
 
     def forward(self, grid: Tensor, coverage: Tensor, boxes: Tensor) -> Tensor:
-        """grid `[B, d, h, w]`, coverage `[B, N, h, w]`, boxes `[B, N, 4]` xyxy in [0, 1] -> `[B, N, d]`."""
+        """From grid `[B, d, h, w]`, coverage `[B, N, h, w]`, boxes `[B, N, 4]` xyxy in [0, 1] to `[B, N, d]`."""
         weights = filled(coverage, boxes)
         geometry = torch.cat([box_geometry(boxes, coverage), outline(weights, boxes)], dim=-1)
         parts = pool(grid, part_weights(weights, boxes)).flatten(2)

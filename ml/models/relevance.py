@@ -8,7 +8,7 @@ from torch import Tensor, nn
 from ml.models.attention import Attention, FeedForward, key_bias, split_heads
 from ml.models.frozen.clip import TextFeatures
 from ml.models.grounding import POINTERS, pooled_over_regions
-from ml.models.regions import GEOMETRY, PAIR_GEOMETRY, box_geometry, filled, pair_geometry
+from ml.models.regions import GEOMETRY, PAIR_GEOMETRY, Regions, box_geometry, filled, pair_geometry
 from ml.models.text import TextProjection
 
 LEVELS = ("part", "object", "group", "scene")
@@ -34,7 +34,7 @@ class RelationalAttention(nn.Module):
         self.out = nn.Linear(dim + heads + (heads + POINTERS) * RELATION_DIM, dim)
 
     def forward(self, x: Tensor, query: Tensor, pairs: Tensor, pointed: Tensor, bias: Tensor) -> Tensor:
-        """x `[B, Q, N, d]`, query `[B, Q, d]`, bias `[B, 1, 1, 1, N]`, `RELATION_DIM` numbers r of each pair.
+        """Regions x `[B, Q, N, d]`, query `[B, Q, d]`, bias `[B, 1, 1, 1, N]`, `RELATION_DIM` numbers r of each pair.
 
         pairs `[B, N, N, r]`, pointed `[B, Q, POINTERS, N, r]`.
         """
@@ -69,7 +69,7 @@ class RelevanceBlock(nn.Module):
     def forward(
         self, x: Tensor, tokens: Tensor, pairs: Tensor, pointed: Tensor, token_bias: Tensor, region_bias: Tensor
     ) -> Tensor:
-        """x `[B, Q, N, d]`, tokens `[B, Q, T, d]`, biases over T and N; pairs and pointed as in the attention."""
+        """Regions x `[B, Q, N, d]`, tokens `[B, Q, T, d]`, biases over T and N; the rest as in the attention."""
         normed = self.text_norm(x)
         x = x + self.text.out(self.gate(normed) * self.text.attend(normed, tokens, token_bias))
         query = self.ask(self.asked, tokens, token_bias).squeeze(2)
@@ -78,8 +78,13 @@ class RelevanceBlock(nn.Module):
 
 
 class Judgement(NamedTuple):
-    """Logits of each query `[B, Q, N]`: of relevance, of what its name alone might mean; and of its anchor
-    `[B, Q, 1 + N]`, "nothing" first."""
+    """Logits of each query.
+
+    Attributes:
+        relevance: `[B, Q, N]`.
+        named: `[B, Q, N]`, of what its name alone might mean.
+        anchors: `[B, Q, 1 + N]`, of what its place is told against; "nothing" first.
+    """
 
     relevance: Tensor
     named: Tensor
@@ -111,25 +116,15 @@ class RelevanceHead(nn.Module):
         self.blocks = nn.ModuleList(RelevanceBlock(width, heads, dropout) for _ in range(layers))
         self.score = nn.Sequential(nn.LayerNorm(width), nn.Linear(width, 1))
 
-    def forward(
-        self,
-        grid: Tensor,
-        regions: Tensor,
-        boxes: Tensor,
-        valid: Tensor,
-        text: TextFeatures,
-        grounding: Tensor,
-        coverage: Tensor,
-    ) -> Judgement:
+    def forward(self, grid: Tensor, regions: Regions, text: TextFeatures, grounding: Tensor) -> Judgement:
         """Logits; those of regions that are not valid mean nothing.
 
-        grid `[B, d, h, w]`, regions `[B, N, d]`, boxes `[B, N, 4]` xyxy in [0, 1], valid bool `[B, N]`, text with
-        leading `[B, Q]`, grounding logits `[B, Q, 4h, 4w]`, coverage `[B, N, h, w]`.
+        grid `[B, d, h, w]`, text with leading `[B, Q]`, grounding logits `[B, Q, 4h, 4w]`.
         """
         context = self.context(grid.mean((-2, -1))).unsqueeze(1)
-        boxes, coverage, valid = with_frame(boxes, coverage, valid)
+        features, boxes, coverage, valid = with_frame(regions, context)
         tokens, token_bias = self.text(text)
-        x = self.region(torch.cat([context, regions], dim=1)) + self.place(box_geometry(boxes, coverage))
+        x = self.region(features) + self.place(box_geometry(boxes, coverage))
         x = x.unsqueeze(1) + self.grounded(pooled_over_regions(grounding, filled(coverage, boxes)))
         pairs = self.pairs(pair_geometry(boxes, coverage))
         region_bias = key_bias(valid, x.dtype).unsqueeze(1)
@@ -157,11 +152,13 @@ def lies_to(anchors: Tensor, named: Tensor, pairs: Tensor) -> Tensor:
     return torch.einsum("bqpnm,bnmr->bqpnr", attended, pairs)
 
 
-def with_frame(boxes: Tensor, coverage: Tensor, valid: Tensor) -> tuple[Tensor, Tensor, Tensor]:
-    """Put a region that is the whole frame before the others."""
+def with_frame(regions: Regions, context: Tensor) -> Regions:
+    """Put a region that is the whole frame before the others; its features are the `context`, `[B, 1, d]`."""
+    features, boxes, coverage, valid = regions
     frame = torch.cat([torch.zeros_like(boxes[:, :1, :2]), torch.ones_like(boxes[:, :1, 2:])], dim=-1)
     everywhere, always = torch.ones_like(coverage[:, :1]), torch.ones_like(valid[:, :1])
-    return (
+    return Regions(
+        torch.cat([context, features], dim=1),
         torch.cat([frame, boxes], dim=1),
         torch.cat([everywhere, coverage], dim=1),
         torch.cat([always, valid], dim=1),

@@ -9,6 +9,12 @@ from ml.workspace.stages import Stage
 
 Row = Mapping[str, Any]
 
+TRACE = "`arrcoc trace model` names the MLflow runs too, and walks on to the shards and the rejected masks."
+LIMITS = (
+    "Relevance was learned from a CLIP's similarities and a captioner's words, not from people's judgement,",
+    "and inherits their mistakes. Queries with negation or counting were not trained.",
+)
+
 
 def card(
     params: Params,
@@ -26,49 +32,37 @@ def card(
         line: the stages above, as `lineage_rows` gives them.
         drop, held: points lost by int8, and whether that is few enough.
     """
-    name = params.release.model_name
     gate = "held" if held else "not held: the model is not registered"
-    return "\n".join(
-        [
-            f"# {name}",
-            "",
-            "Text-conditioned spatial relevance: from an image and a query to a score for every mask, a grounding map",
-            f"and a box. Frozen SAM ({params.backbones.sam.model_type}) and CLIP ({params.backbones.clip.model_name}),",
-            f"trained on pseudo-labels of SA-1B-format shards from `{params.shards.source}`.",
-            "",
-            f"Release gate, int8 at most {params.release.max_drop} points below fp32: {drop:+.2f} points, {gate}.",
-            "",
+    limit = params.release.max_drop
+    sections: list[tuple[str, Sequence[str]]] = [
+        (
+            f"# {params.release.model_name}",
+            [*about(params), "", f"Release gate, int8 at most {limit} points below fp32: {drop:+.2f} points, {gate}."],
+        ),
+        (
             "## Variants",
-            "",
-            *table(compression["variants"]),
-            "",
-            f"RefCOCO val, acc@0.5 in percent, {compression['questions']} questions. int8 is what is released.",
-            "",
-            "## Scores (fp32, percent)",
-            "",
-            *table(score_rows(scores["scores"])),
-            "",
-            "## Milestones",
-            "",
-            *table(scores["milestones"]),
-            "",
-            "## Made from",
-            "",
-            *table([{"file": file, "md5": md5} for file, md5 in inputs.items()]),
-            "",
-            "## Lineage",
-            "",
-            *table(line),
-            "",
-            "`arrcoc trace model` names the MLflow runs too, and walks on to the shards and the rejected masks.",
-            "",
-            "## Limits",
-            "",
-            "Relevance was learned from a CLIP's similarities and a captioner's words, not from people's judgement,",
-            "and inherits their mistakes. Queries with negation or counting were not trained.",
-            "",
-        ]
-    )
+            [
+                *table(compression["variants"]),
+                "",
+                f"RefCOCO val, acc@0.5 in percent, {compression['questions']} questions. int8 is what is released.",
+            ],
+        ),
+        ("## Scores (fp32, percent)", table(score_rows(scores["scores"]))),
+        ("## Milestones", table(scores["milestones"])),
+        ("## Made from", table([{"file": file, "md5": md5} for file, md5 in inputs.items()])),
+        ("## Lineage", [*table(line), "", TRACE]),
+        ("## Limits", LIMITS),
+    ]
+    return "\n".join(line for title, text in sections for line in (title, "", *text, ""))
+
+
+def about(params: Params) -> list[str]:
+    """What the model is, in three lines."""
+    return [
+        "Text-conditioned spatial relevance: from an image and a query to a score for every mask, a grounding map",
+        f"and a box. Frozen SAM ({params.backbones.sam.model_type}) and CLIP ({params.backbones.clip.model_name}),",
+        f"trained on pseudo-labels of SA-1B-format shards from `{params.shards.source}`.",
+    ]
 
 
 def lineage_rows(line: Mapping[str, Made], declared: Mapping[str, Stage]) -> list[dict[str, Any]]:

@@ -5,6 +5,7 @@ Three graphs rather than one, since an image is encoded once for many queries an
 
 import warnings
 from pathlib import Path
+from typing import Any
 
 import onnx
 import torch
@@ -19,6 +20,7 @@ from ml.models.frozen.sam import Sam
 IMAGE_ENCODER, TEXT_ENCODER, HEADS = "image_encoder.onnx", "text_encoder.onnx", "heads.onnx"
 GRAPHS = (IMAGE_ENCODER, TEXT_ENCODER, HEADS)
 OPSET = 18
+NOTED = {"GraphProto", "NodeProto", "AttributeProto", "ValueInfoProto", "FunctionProto", "TensorProto"}
 
 
 class ImageEncoder(nn.Module):
@@ -34,6 +36,7 @@ class ImageEncoder(nn.Module):
         self.register_buffer("pixel_std", sam.model.pixel_std)
 
     def forward(self, images: Tensor) -> Tensor:
+        """Features `[1, C, h, w]` of uint8 `[1, 3, S, S]`."""
         return self.encoder((images.float() - self.pixel_mean) / self.pixel_std)
 
 
@@ -46,6 +49,7 @@ class TextEncoder(nn.Module):
         self.text = clip.model.text  # registered, so that its weights are exported
 
     def forward(self, ids: Tensor) -> tuple[Tensor, Tensor, Tensor]:
+        """Tokens, pooled and mask of ids `[Q, T]`."""
         features = self.clip.encode_text(ids)
         return features.tokens, features.pooled, features.mask
 
@@ -102,6 +106,24 @@ def _export(
     if program is None:
         raise RuntimeError(f"{path.name}: the exporter made no graph")
     program.save(str(path))
+    save_graph(onnx.load(str(path)), path)
+
+
+def save_graph(model: onnx.ModelProto, path: Path) -> None:
+    """Write a graph without the exporter's notes: their stack traces hold paths of this machine, and half of the bytes.
+
+    Notes lie at the model, and at every graph, node, value and function below it.
+    """
+    todo: list[Any] = [model]
+    while todo:
+        message = todo.pop()
+        for field, value in message.ListFields():
+            if field.name == "metadata_props":
+                message.ClearField("metadata_props")
+            elif field.message_type is not None and field.message_type.name in NOTED:
+                todo += value if field.is_repeated else [value]
+    path.parent.mkdir(parents=True, exist_ok=True)
+    onnx.save(model, str(path))
 
 
 def with_weights(graph: Path, module: nn.Module, path: Path) -> None:
@@ -111,5 +133,4 @@ def with_weights(graph: Path, module: nn.Module, path: Path) -> None:
     for initializer in model.graph.initializer:
         if initializer.name in weights:
             initializer.CopyFrom(numpy_helper.from_array(weights[initializer.name], initializer.name))
-    path.parent.mkdir(parents=True, exist_ok=True)
-    onnx.save(model, str(path))
+    save_graph(model, path)

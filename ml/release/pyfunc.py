@@ -18,6 +18,11 @@ class RelevanceModel(PythonModel):
     """`predict` takes columns image (a path, or base64 of a JPEG or PNG) and query."""
 
     def load_context(self, context: Any) -> None:
+        """Load the package that `context.artifacts` names; MLflow calls it before the first `predict`.
+
+        Raises:
+            UserError: there is no package, or it is broken.
+        """
         self.package = load_package(Path(context.artifacts["package"]))
 
     def predict(self, context: Any, model_input: pd.DataFrame, params: dict[str, Any] | None = None) -> pd.DataFrame:

@@ -2,9 +2,12 @@
 
 from pathlib import Path
 
+import onnx
 import onnxruntime
 from onnxruntime.quantization import QuantType, quantize_dynamic
 from onnxruntime.quantization.shape_inference import quant_pre_process
+
+from ml.release.export import save_graph
 
 
 def quantize(fp32: Path, int8: Path) -> None:
@@ -20,5 +23,6 @@ def quantize(fp32: Path, int8: Path) -> None:
         quantize_dynamic(
             prepared, int8, op_types_to_quantize=["MatMul", "Gemm"], per_channel=True, weight_type=QuantType.QInt8
         )
+        save_graph(onnx.load(str(int8)), int8)
     finally:
         prepared.unlink(missing_ok=True)

@@ -12,7 +12,7 @@ from ml.release.card import card, lineage_rows
 from ml.release.lineage_picture import svg
 from ml.release.package import write_package
 from ml.release.questions import questions
-from ml.training.tracking import tracking
+from ml.training.tracking import store, tracking
 from ml.workspace import Workspace, lineage, stages
 from ml.workspace.atomic import atomic_dir, write_json
 from ml.workspace.keys import file_md5
@@ -77,7 +77,7 @@ def _register(ws: Workspace, params: Params, run_id: str, package: Path, text: s
     import mlflow
 
     logging.getLogger("mlflow").setLevel(logging.ERROR)  # progress of its own, and advice that does not apply
-    mlflow.set_tracking_uri(tracking.tracking_uri(ws, params))
+    mlflow.set_tracking_uri(store.tracking_uri(ws, params))
     name, alias = params.release.model_name, params.release.alias
     with mlflow.start_run(run_id=run_id):
         logged = mlflow.pyfunc.log_model(

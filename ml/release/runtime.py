@@ -41,11 +41,17 @@ class OnnxHeads:
 
     @classmethod
     def load(cls, folder: Path, tokenize: Callable[[list[str]], Tensor]) -> "OnnxHeads":
+        """The graphs of an exported folder. `tokenize`: texts to token ids int64 `[Q, context_length]`.
+
+        Raises:
+            UserError: a graph is missing or broken.
+        """
         return cls(folder / TEXT_ENCODER, folder / HEADS, tokenize)
 
     def heads(
         self, features: Tensor, coverage: Tensor, boxes: Tensor, valid: Tensor, texts: Sequence[str]
     ) -> tuple[Tensor, Tensor]:
+        """As `Heads.heads`; all tensors on the CPU."""
         tokens, pooled, mask = (part[None] for part in _run(self.text, ids=self.tokenize(list(texts))))
         given = {"features": features, "coverage": coverage, "boxes": boxes, "valid": valid}
         relevance, grounding = _run(self.trained, **given, tokens=tokens, text_mask=mask, pooled=pooled)

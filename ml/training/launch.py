@@ -18,7 +18,7 @@ from pathlib import Path
 import ml
 from ml.errors import UserError
 from ml.params import Params
-from ml.training.tracking import tracking
+from ml.training.tracking import store
 from ml.workspace import Workspace
 from ml.workspace.atomic import atomic_path
 from ml.workspace.report import Report
@@ -43,7 +43,7 @@ def launch(stage: str, ws: Workspace, params: Params, env: Mapping[str, str] | N
     code, tail = _run(command(stage, ws, params), variables)
     if code:
         with suppress(UserError):  # of the store: why the launch failed matters more
-            tracking.bury(ws, params, tail)
+            store.bury(ws, params, tail)
         raise UserError(failure(stage, code, tail))
     return report(stage, ws)
 

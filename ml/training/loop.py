@@ -105,11 +105,13 @@ class Window:
         self.clear()
 
     def clear(self) -> None:
+        """Forget the sums; time counts from now."""
         self.sums: dict[str, torch.Tensor] = {}
         self.count = 0
         self.since = time.monotonic()
 
     def add(self, loss: torch.Tensor, terms: Mapping[str, torch.Tensor]) -> None:
+        """Add a micro-step's loss and its detached terms, all scalars, without waiting for their device."""
         for name, value in {"loss": loss.detach(), **terms}.items():
             self.sums[name] = self.sums[name] + value if name in self.sums else value.clone()
         self.count += 1

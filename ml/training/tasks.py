@@ -12,6 +12,7 @@ from ml.models.frozen.clip import TextFeatures
 from ml.models.frozen.sam import Sam
 from ml.models.frozen.texts import TextBank
 from ml.models.grounding import Grounding
+from ml.models.regions import Regions
 from ml.models.relevance import Judgement
 from ml.objectives.bce_dice import bce_dice_loss
 from ml.objectives.captioning import captioning_loss, token_loss
@@ -56,9 +57,11 @@ class Task(nn.Module, ABC):
             parameter.requires_grad_(name.partition(".")[0] in self.trains)
 
     @abstractmethod
-    def forward(self, batch: Batch) -> Outcome: ...
+    def forward(self, batch: Batch) -> Outcome:
+        """The loss of a batch, its terms detached, and what validation averages."""
 
     def see(self, batch: Batch) -> Seen:
+        """The batch's images through the adapter, their regions through the region encoder."""
         features = batch.pixels.float() if self.sam is None else self.sam.encode(batch.pixels)
         grid = self.model.adapt(features)
         coverage = batch.coverage
@@ -84,6 +87,7 @@ class MaskRegionAlignment(Task):
         model.logit_scale.requires_grad_(params.mask_region_alignment.learn_temperature)
 
     def forward(self, batch: Batch) -> Outcome:
+        """Contrastive loss of the regions."""
         loss, measured = self.alignment(batch, self.see(batch))
         return loss, {"alignment": loss.detach()}, measured
 
@@ -95,6 +99,7 @@ class TextRegionGrounding(Task):
     judged_by = "grounding_iou"  # most pairs are irrelevant: a map that says nothing yet agrees with them best
 
     def forward(self, batch: Batch) -> Outcome:
+        """Mask loss of what is grounded and pointed to; the alignment of the stage before is kept."""
         section, seen = self.params.text_region_grounding, self.see(batch)
         logits, pointed = ground(self.model, seen, self.texts.features(batch.queries))
         targets, asked = grounding_targets(batch), present(batch.queries, logits.device)
@@ -120,6 +125,7 @@ class RelevanceLearning(Task):
     trains = ("region_encoder", "relevance_head")
 
     def forward(self, batch: Batch) -> Outcome:
+        """Relevance loss, and that of what is pointed to."""
         section = self.params.relevance_learning
         seen, text = self.see(batch), self.texts.features(batch.queries)
         judged = judge(self.model, batch, seen, text, self.model.ground(seen.grid, text).pixels)
@@ -144,6 +150,7 @@ class MultimodalFinetuning(Task):
     trains = ("adapter", "grounding_head", *RelevanceLearning.trains, "captioner", "question")
 
     def forward(self, batch: Batch) -> Outcome:
+        """All losses of the stage, weighted by `loss_weights`."""
         seen = self.see(batch)
         columns = [len(rows[0]) for rows in (batch.queries, batch.phrases, batch.questions)]
         rows = zip(batch.queries, batch.phrases, batch.questions, strict=True)
@@ -218,7 +225,8 @@ def ground(model: ARRCOC, seen: Seen, text: TextFeatures) -> Grounding:
 
 def judge(model: ARRCOC, batch: Batch, seen: Seen, text: TextFeatures, logits: Tensor) -> Judgement:
     """Logits of the relevance head, float32."""
-    found = model.relevance(seen.grid, seen.regions, batch.boxes, batch.valid, text, logits, seen.coverage)
+    regions = Regions(seen.regions, batch.boxes, seen.coverage, batch.valid)
+    found = model.relevance(seen.grid, regions, text, logits)
     return Judgement(*(logits.float() for logits in found))
 
 

@@ -21,19 +21,14 @@ def atomic_path(path: Path) -> Iterator[Path]:
     Raises:
         UserError: the disk is full.
     """
-    path.parent.mkdir(parents=True, exist_ok=True)
-    tmp = _beside(path)
-    try:
-        yield tmp
-        with tmp.open("rb") as file:
-            os.fsync(file.fileno())
-        tmp.replace(path)
-    except Exception as error:
-        if disk_is_full(str(error)):
-            raise UserError(f"{path}: {NO_SPACE}") from error
-        raise
-    finally:
-        tmp.unlink(missing_ok=True)
+    with _beside(path) as tmp:
+        try:
+            yield tmp
+            with tmp.open("rb") as file:
+                os.fsync(file.fileno())
+            tmp.replace(path)
+        finally:
+            tmp.unlink(missing_ok=True)
 
 
 @contextmanager
@@ -43,20 +38,15 @@ def atomic_dir(path: Path) -> Iterator[Path]:
     Raises:
         UserError: the disk is full.
     """
-    path.parent.mkdir(parents=True, exist_ok=True)
-    tmp = _beside(path)
-    shutil.rmtree(tmp, ignore_errors=True)
-    tmp.mkdir()
-    try:
-        yield tmp
-        shutil.rmtree(path, ignore_errors=True)
-        tmp.replace(path)
-    except Exception as error:
-        if disk_is_full(str(error)):
-            raise UserError(f"{path}: {NO_SPACE}") from error
-        raise
-    finally:
+    with _beside(path) as tmp:
         shutil.rmtree(tmp, ignore_errors=True)
+        tmp.mkdir()
+        try:
+            yield tmp
+            shutil.rmtree(path, ignore_errors=True)
+            tmp.replace(path)
+        finally:
+            shutil.rmtree(tmp, ignore_errors=True)
 
 
 def sweep(folder: Path) -> None:
@@ -68,9 +58,16 @@ def sweep(folder: Path) -> None:
                 shutil.rmtree(scrap) if scrap.is_dir() else scrap.unlink(missing_ok=True)
 
 
-def _beside(path: Path) -> Path:
-    """A name of this process alone, also where machines share the disk."""
-    return path.with_name(f".{path.name}.{socket.gethostname()}.{os.getpid()}.tmp")
+@contextmanager
+def _beside(path: Path) -> Iterator[Path]:
+    """A name of this process alone, also where machines share the disk; a full disk is told as such."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    try:
+        yield path.with_name(f".{path.name}.{socket.gethostname()}.{os.getpid()}.tmp")
+    except Exception as error:
+        if disk_is_full(str(error)):
+            raise UserError(f"{path}: {NO_SPACE}") from error
+        raise
 
 
 def write_json(path: Path, value: Any) -> None:

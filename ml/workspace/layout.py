@@ -29,10 +29,12 @@ class Workspace:
 
     @property
     def params_file(self) -> Path:
+        """The checkout's `params.yaml`."""
         return self.root / "params.yaml"
 
     @property
     def data(self) -> Path:
+        """The folder that holds the stages' outputs."""
         return self.root / "data"
 
     @property

@@ -10,7 +10,7 @@ from typing import Any
 
 from ml.errors import UserError
 from ml.params import Params
-from ml.training.tracking import tracking
+from ml.training.tracking import store
 from ml.workspace import Workspace, lineage, stages
 from ml.workspace.lineage import Made
 
@@ -29,10 +29,12 @@ class Traced:
 
     @property
     def id(self) -> str:
+        """MLflow's id of the run."""
         return str(self.run.info.run_id)
 
     @property
     def stage(self) -> str:
+        """The stage that ran, "" where the run does not tell."""
         return str(self.run.data.tags.get("stage", ""))
 
     @cached_property
@@ -73,11 +75,11 @@ def find(ws: Workspace, params: Params, subject: str) -> Traced:
     Raises:
         UserError: it names no run, or the tracking store cannot be used.
     """
-    client = tracking.connect(ws, params)
-    tracking.bury(ws, params)
+    client = store.connect(ws, params)
+    store.bury(ws, params)
     run_id = _released(client, params) if subject == MODEL else None
     if run_id is None and metric(ws, subject) is not None:
-        run_id = tracking.run_id(ws, params, SCORES)
+        run_id = store.run_id(ws, params, SCORES)
     return Traced(ws, params, client, client.get_run(run_id or _by_prefix(client, params, subject)))
 
 

@@ -11,6 +11,16 @@ from pycocotools import mask as coco_mask
 
 from ml.masks import MaskError, Masks
 
+IMAGE_FOLDERS = ("images/train2014", "images/mscoco/images/train2014", "train2014", "images", ".")  # of RefCOCO
+
+
+class RefusedError(Exception):
+    """A row is not taken: which of its fields, the value found, and why."""
+
+    def __init__(self, field: str, value: object, reason: str) -> None:
+        super().__init__(f"{field}: {reason}")
+        self.field, self.value, self.reason = field, value, reason
+
 
 @dataclass(frozen=True)
 class Example:

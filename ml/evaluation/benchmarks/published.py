@@ -40,6 +40,7 @@ class Split:
 
     @property
     def complete(self) -> bool:
+        """Whether all of it is there: each count is one that was published, or none is known."""
         return all(getattr(self, what) in sizes for what, sizes in self.published.items())
 
 

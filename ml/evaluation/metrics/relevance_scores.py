@@ -29,6 +29,7 @@ class Judged:
 
     @property
     def correct(self) -> NDArray[np.bool_]:
+        """Which masks are judged as the truth has them, relevant or not: bool [N]."""
         return (self.predicted > RELEVANT) == (self.truth > RELEVANT)
 
 

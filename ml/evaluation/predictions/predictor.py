@@ -36,7 +36,9 @@ class Heads(Protocol):
 
     def heads(
         self, features: Tensor, coverage: Tensor, boxes: Tensor, valid: Tensor, texts: Sequence[str]
-    ) -> tuple[Tensor, Tensor]: ...
+    ) -> tuple[Tensor, Tensor]:
+        """Relevance and grounding logits of the texts, in the shapes above."""
+        ...
 
 
 class TorchHeads:
@@ -50,6 +52,7 @@ class TorchHeads:
     def heads(
         self, features: Tensor, coverage: Tensor, boxes: Tensor, valid: Tensor, texts: Sequence[str]
     ) -> tuple[Tensor, Tensor]:
+        """As `Heads.heads`, without gradients."""
         text = self.texts.features([texts])
         return self.model(features, coverage, boxes, valid, text.tokens, text.mask, text.pooled)
 
@@ -140,8 +143,10 @@ class Predictor:
         return Answers(likely, grounding, likely + np.float32(self.params.grounding_weight) * grounding, shown)
 
     def _placed(self, scene: Scene, masks: Masks) -> tuple[tuple[Tensor, Tensor, Tensor], Tensor]:
-        """Masks as the heads read them (coverage, boxes, valid), and their coverage of the image at the maps' own
-        resolution, float64 `[N, rows, columns]`; on the device of the features."""
+        """Masks as the heads read them (coverage, boxes, valid), and their coverage of the image.
+
+        The latter is at the maps' own resolution, float64 `[N, rows, columns]`; all on the device of the features.
+        """
         frame, device = Frame(None, False, self.sam.image_size), scene.features.device
         h, w = scene.features.shape[-2:]
         coverage = torch.from_numpy(masks.coverage((h, w), frame))[None]

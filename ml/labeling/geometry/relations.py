@@ -116,7 +116,7 @@ def _touching(masks: Masks) -> Pairs:
 
 
 def _descendants(parents: NDArray[np.int64]) -> Pairs:
-    """bool [N, N]: i lies below j in the tree of masks."""
+    """Whether i lies below j in the tree of masks: bool [N, N]."""
     below = np.zeros((len(parents), len(parents)), bool)
     for i in range(len(parents)):
         above, steps = parents[i], 0

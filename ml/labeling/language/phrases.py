@@ -66,12 +66,12 @@ class Phrase:
 
     @property
     def definite(self) -> str:
-        """ "the red car", "the wheel of the red car"."""
+        """With "the": "the red car", "the wheel of the red car"."""
         return f"the {self.name}" + (f" of {self.whole.definite}" if self.whole else "")
 
     @property
     def indefinite(self) -> str:
-        """ "a red car", "a group of three red balls", "green grass", "a wheel of a red car"."""
+        """With "a" where it fits: "a red car", "a group of three red balls", "green grass", "a wheel of a red car"."""
         text = self.name if self.mass else f"a group of {self.name}" if self.number != 1 else article(self.name)
         return text + (f" of {self.whole.indefinite}" if self.whole else "")
 
@@ -104,7 +104,7 @@ def parse_all(caption: str) -> list[Phrase]:
 
 
 def singular(noun: str) -> str:
-    """ "balls" -> "ball", "boxes" -> "box", "people" -> "person"; what is no plural stays."""
+    """The singular: "balls" -> "ball", "boxes" -> "box", "people" -> "person"; what is no plural stays."""
     if noun in _IRREGULAR:
         return _IRREGULAR[noun]
     if len(noun) < 4 or noun.endswith(("ss", "us", "is")) or not noun.endswith("s"):
@@ -115,7 +115,7 @@ def singular(noun: str) -> str:
 
 
 def plural(noun: str) -> str:
-    """ "ball" -> "balls", "box" -> "boxes", "person" -> "people"."""
+    """The plural: "ball" -> "balls", "box" -> "boxes", "person" -> "people"."""
     if noun in _PLURALS:
         return _PLURALS[noun]
     if noun.endswith(("ch", "sh", "x", "s", "z")):
@@ -129,7 +129,7 @@ def article(name: str) -> str:
 
 
 def number_word(n: int) -> str:
-    """ "two"; digits above twelve."""
+    """A number as a word, "two"; in digits above twelve."""
     return next((word for word, value in NUMBERS.items() if value == n), str(n))
 
 
@@ -167,7 +167,7 @@ def _head(words: list[str], counted: int | None, single: bool) -> Phrase:
 
 
 def _collective(rest: list[str]) -> Phrase | None:
-    """ "a group of three red balls": the members, as several."""
+    """The members of "a group of three red balls", as several."""
     members = _phrase(rest)
     if members is None or members.number != 1:
         return members
@@ -175,7 +175,7 @@ def _collective(rest: list[str]) -> Phrase | None:
 
 
 def _with_whole(phrase: Phrase, rest: list[str]) -> Phrase:
-    """ "a wheel of a car" names a part; "a glass of water", without a determiner, is one compound noun."""
+    """Of "a wheel of a car" a part; of "a glass of water", without a determiner, one compound noun."""
     whole = _phrase(rest)
     if whole is None:
         return phrase

@@ -28,6 +28,7 @@ class Region:
 
     @property
     def countable(self) -> bool:
+        """Whether it is one thing of its own by its phrase, and an object by its level."""
         return self.phrase.countable and self.level == "object"
 
     @property
@@ -138,6 +139,7 @@ class Asker:
         self.alone = np.where(self.usable, clear_targets(scores.subjects, scores.geometry), -1)
 
     def all(self) -> list[Query]:
+        """Every clear query: `plain`, `superlatives`, `parts` and `relations`, in this order."""
         return [*self.plain(), *self.superlatives(), *self.parts(), *self.relations()]
 
     def plain(self) -> Iterator[Query]:

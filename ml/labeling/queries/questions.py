@@ -55,7 +55,7 @@ def ask(
 
 
 def _colors(asker: Asker, queries: Sequence[Query], count: int, rng: np.random.Generator) -> Iterator[Question]:
-    """ "what color is the car left of the house?", of queries that tell no color of the car."""
+    """Ask "what color is the car left of the house?", of queries that tell no color of the car."""
     colored = {i for i, region in asker.regions.items() if region.countable and region.phrase.color}
     silent = {name for name in asker.names if not COLORS & set(name.text.split())}
     askable = [query for query in queries if query.target in colored and query.expression.subject in silent]
@@ -66,7 +66,7 @@ def _colors(asker: Asker, queries: Sequence[Query], count: int, rng: np.random.G
 
 
 def _counts(asker: Asker) -> Iterator[Question]:
-    """ "how many cars are there?", where captions and similarity agree on the number."""
+    """Ask "how many cars are there?", where captions and similarity agree on the number."""
     for u, name in enumerate(asker.names):
         described = asker.owned[u] & asker.countable
         if name.text != name.noun or not asker.usable[u] or not described.any():
@@ -79,7 +79,7 @@ def _counts(asker: Asker) -> Iterator[Question]:
 
 
 def _places(asker: Asker, objects: NDArray[np.bool_]) -> Iterator[Question]:
-    """ "what is left of the house?", where one thing alone is, described or not."""
+    """Ask "what is left of the house?", where one thing alone is, described or not."""
     geometry = asker.scores.geometry
     for v, anchor in enumerate(asker.names):
         mask = int(asker.alone[v])

@@ -50,16 +50,8 @@ def build_group(
         found += same
     excluded = sorted(copy["image_id"] for copy in found) if params.decontaminate else []
     statistics.update(benchmark_copies=len(found), left_out_images=len(excluded))
-    manifest = {
-        "group": group,
-        "shards": members,
-        "validation_fraction": params.validation_fraction,
-        "seed": seed,
-        "statistics": dict(statistics),
-        "copies": found,
-        "left_out": excluded,
-    }
-    write_json(out, manifest)
+    split = {"validation_fraction": params.validation_fraction, "seed": seed, "left_out": excluded}
+    write_json(out, {"group": group, "shards": members, "statistics": dict(statistics), "copies": found} | split)
     return Report(numbers=dict(sorted(statistics.items())), tables={"shards": members, "benchmark copies": found})
 
 

@@ -43,6 +43,7 @@ class Texts:
     words: Counter[str] = field(default_factory=Counter)
 
     def add(self, texts: Iterable[str]) -> None:
+        """Count the texts that are not empty."""
         for text in filter(None, texts):
             words = WORD.findall(text.lower())
             self.lengths[len(words)] += 1

@@ -38,6 +38,7 @@ class SamConfig:
     channels: int = 256
 
     def to_json(self) -> dict[str, int | str]:
+        """The fields that are set, as `sam.json` holds them."""
         return {key: value for key, value in asdict(self).items() if value is not None}
 
 

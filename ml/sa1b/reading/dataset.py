@@ -85,13 +85,15 @@ class ARRCOCDataset(Dataset[ARRCOCSample]):
     """
 
     def __init__(self, labels: Sequence[Path], tars: Sequence[Path | str], side: int | None = None) -> None:
-        """Args:
+        """Count the queries of every image in the label files.
+
+        Args:
             labels: the shards' `pseudo_labels` Parquet files.
             tars: their tars in the same order, each a path or an address like s3://bucket/sa_000000.tar.
             side: of SAM's frame, for images and coverage as training sees them; None: the image as stored.
 
         Raises:
-            UserError: a label file can't be read.
+            UserError: a label file can't be read, or there is not one for each tar.
         """
         self.labels, self.tars, self.side = list(labels), list(tars), side
         if len(self.labels) != len(self.tars):

@@ -41,6 +41,7 @@ class Tally:
 
     @property
     def stats(self) -> dict[str, Any]:
+        """What the file of kept masks tells in its metadata: present, kept, dropped by reason."""
         return {"present": self.present, "kept": self.kept, "dropped": dict(sorted(self.dropped.items()))}
 
 

@@ -40,6 +40,7 @@ class Tally:
 
     @property
     def masks_rejected(self) -> int:
+        """Broken masks of the images that are indexed."""
         return self.masks_present - self.masks
 
     def fractions(self) -> dict[str, tuple[int, int]]:

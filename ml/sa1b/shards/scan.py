@@ -13,27 +13,35 @@ import numpy as np
 
 from ml.compute.compiled import bare, compiled, inlined
 from ml.sa1b.shards.runs import GAVE_UP, LOST, MOST_PIXELS, ONE, decode, measure
+from ml.sa1b.shards.tokens import (
+    ANNOTATIONS,
+    ANY_IMAGE,
+    ANY_MASK,
+    AREA,
+    BBOX,
+    COUNTS,
+    CROP,
+    FILE_NAME,
+    ID,
+    IMAGE,
+    IMAGE_ID,
+    IOU,
+    POINTS,
+    SEGMENTATION,
+    SIZE,
+    STABILITY,
+    double,
+    key_at,
+    next_at,
+    number,
+    numbers,
+    space,
+    token,
+    whole,
+)
 
 LEAST = 64  # bytes that an annotation takes at the very least: its keys alone are longer
 LEAST_POINT = 5  # [1,2]
-# Integers up to here are exact as doubles, as are powers of ten to 10**22: their quotient is rounded only once.
-EXACT = 2**53
-DIGITS = np.uint64(18)
-SPLIT = 2.0**27 + 1  # Dekker: cuts a double into halves whose products are exact
-SLACK = 2.0**-40  # far more than the relative error of a quotient's correction
-KEYS = ["image_id", "width", "height", "file_name", "id", "segmentation", "bbox", "area", "predicted_iou"]
-KEYS += ["stability_score", "point_coords", "crop_box", "size", "counts", "image", "annotations"]
-IMAGE_ID, WIDTH, HEIGHT, FILE_NAME, ID, SEGMENTATION, BBOX, AREA, IOU = range(9)
-STABILITY, POINTS, CROP, SIZE, COUNTS, IMAGE, ANNOTATIONS = range(9, 16)
-ANY_IMAGE = 1 << IMAGE_ID | 1 << WIDTH | 1 << HEIGHT | 1 << FILE_NAME
-ANY_MASK = 1 << ID | 1 << SEGMENTATION | 1 << BBOX | 1 << AREA | 1 << IOU | 1 << STABILITY | 1 << POINTS | 1 << CROP
-LONGEST = np.uint64(16)
-LETTERS = np.array([list(key.ljust(16).encode()) for key in KEYS], np.uint8)
-LENGTHS = np.array([len(key) for key in KEYS])
-SLOTS = 32
-KEY_AT = np.zeros(SLOTS, np.int64)  # a key by its length and first letter, which no two share
-KEY_AT[[(7 * len(key) + ord(key[0])) % SLOTS for key in KEYS]] = range(len(KEYS))
-TENS = 10.0 ** np.arange(int(DIGITS) + 1)
 BOX_SLACK = 1.0  # pixels, as in `annotations`
 
 
@@ -135,9 +143,9 @@ def _scan(raw, bounds, out, ends, box):  # type: ignore[no-untyped-def]
 @bare
 def _file(raw, start, end, image, out, ends, box):  # type: ignore[no-untyped-def]
     """One JSON, raw[start:end]: the batch's masks after it, or GAVE_UP."""
-    at, seen, n = _token(raw, start, 123), 0, 0
+    at, seen, n = token(raw, start, 123), 0, 0
     while at > LOST:
-        at, key = _key(raw, at)
+        at, key = key_at(raw, at)
         if at == LOST or seen >> key & 1:
             break
         seen |= 1 << key
@@ -147,23 +155,23 @@ def _file(raw, start, end, image, out, ends, box):  # type: ignore[no-untyped-de
             at, n = _masks(raw, at, out.heads[image], out.rows[image], out, ends, box)
         else:
             break
-        at, more = _next(raw, at, 125)
+        at, more = next_at(raw, at, 125)
         if at > LOST and not more:
-            whole = _space(raw, at) == end and seen == 1 << IMAGE | 1 << ANNOTATIONS
+            whole = space(raw, at) == end and seen == 1 << IMAGE | 1 << ANNOTATIONS
             return n if whole else GAVE_UP
     return GAVE_UP
 
 
 @bare
 def _image(raw, at, head, name):  # type: ignore[no-untyped-def]
-    at, seen, more = _token(raw, at, 123), 0, True
+    at, seen, more = token(raw, at, 123), 0, True
     while at > LOST and more:
-        at, key = _key(raw, at)
+        at, key = key_at(raw, at)
         if at == LOST or key > FILE_NAME or seen >> key & 1:
             return LOST
         seen |= 1 << key
         if key == FILE_NAME:
-            at = _token(raw, at, 34)
+            at = token(raw, at, 34)
             name[0] = at
             while raw[at] != 34:
                 if raw[at] < 32 or raw[at] > 126 or raw[at] == 92:
@@ -172,51 +180,51 @@ def _image(raw, at, head, name):  # type: ignore[no-untyped-def]
             name[1] = at
             at += ONE
         else:
-            at, value, scale, _ = _number(raw, _space(raw, at))
+            at, value, scale, _ = number(raw, space(raw, at))
             if scale != 0 or (key != IMAGE_ID and not 0 < value < 2**16):
                 return LOST
             head[key] = value
-        at, more = _next(raw, at, 125)
+        at, more = next_at(raw, at, 125)
     return at if seen == ANY_IMAGE and name[1] > name[0] and head[1] * head[2] < MOST_PIXELS else LOST
 
 
 @bare
 def _masks(raw, at, head, n, out, ends, box):  # type: ignore[no-untyped-def]
     """Past the list of masks, and how many the batch has then; mask n goes to row n."""
-    at, more = _token(raw, at, 91), True
-    if raw[_space(raw, at)] == 93:
-        return _space(raw, at) + ONE, n
+    at, more = token(raw, at, 91), True
+    if raw[space(raw, at)] == 93:
+        return space(raw, at) + ONE, n
     while at > LOST and more:
         at, area = _mask(raw, at, head, n, out, ends, box)
         if at == LOST or out.areas[n] != area or not _near(box, out.boxes, 4 * n):
             return LOST, 0
         n += 1
-        at, more = _next(raw, at, 93)
+        at, more = next_at(raw, at, 93)
     return at, n
 
 
 @bare
 def _mask(raw, at, head, n, out, ends, box):  # type: ignore[no-untyped-def]
     """Past one annotation, and the area of its mask, whose box goes to `box`."""
-    at, seen, more, area = _token(raw, at, 123), 0, True, np.int64(0)
+    at, seen, more, area = token(raw, at, 123), 0, True, np.int64(0)
     while at > LOST and more:
-        at, key = _key(raw, at)
+        at, key = key_at(raw, at)
         if at == LOST or seen >> key & 1:
             return LOST, area
         seen |= 1 << key
         if key == SEGMENTATION:
             at, out.text_ends[n + 1], area = _segmentation(raw, at, head, out.text, out.text_ends[n], ends, box)
         elif key in (ID, AREA):
-            at = _whole(raw, _space(raw, at), out.ids if key == ID else out.areas, n)
+            at = whole(raw, space(raw, at), out.ids if key == ID else out.areas, n)
         elif key == POINTS:
             at, out.point_ends[n + 1] = _points(raw, at, out.points, out.point_ends[n])
         elif key in (BBOX, CROP):
-            at = _numbers(raw, at, out.boxes if key == BBOX else out.crops, 4 * n, 4)
+            at = numbers(raw, at, out.boxes if key == BBOX else out.crops, 4 * n, 4)
         elif key in (IOU, STABILITY):
-            at = _double(raw, _space(raw, at), out.ious if key == IOU else out.stabilities, n)
+            at = double(raw, space(raw, at), out.ious if key == IOU else out.stabilities, n)
         else:
             return LOST, area
-        at, more = _next(raw, at, 125)
+        at, more = next_at(raw, at, 125)
     return at if seen == ANY_MASK else LOST, area
 
 
@@ -233,163 +241,35 @@ def _near(box, boxes, first):  # type: ignore[no-untyped-def]
 def _segmentation(raw, at, head, text, filled, ends, box):  # type: ignore[no-untyped-def]
     """Past {"size": [h, w], "counts": "..."}, the end of the text so far, the mask's area; fills in its box."""
     seen, more, area = 0, True, np.int64(0)
-    at = _token(raw, at, 123)
+    at = token(raw, at, 123)
     while at > LOST and more:
-        at, key = _key(raw, at)
+        at, key = key_at(raw, at)
         if at == LOST or seen >> key & 1:
             return LOST, filled, area
         seen |= 1 << key
         if key == SIZE:
-            at, height, scale, _ = _number(raw, _space(raw, _token(raw, at, 91)))
-            at, width, other, _ = _number(raw, _space(raw, _token(raw, at, 44)))
+            at, height, scale, _ = number(raw, space(raw, token(raw, at, 91)))
+            at, width, other, _ = number(raw, space(raw, token(raw, at, 44)))
             right = scale == 0 and other == 0 and height == head[2] and width == head[1]
-            at = _token(raw, at, 93) if right else LOST
+            at = token(raw, at, 93) if right else LOST
         elif key == COUNTS:
-            at = _token(raw, at, 34)
+            at = token(raw, at, 34)
             at, runs, filled = decode(raw, at, ends, text, filled)
             area = measure(ends[: np.int64(runs)], head[2], head[1] * head[2], box) if raw[at] == 34 else GAVE_UP
             at = at + ONE if area >= 0 else LOST
         else:
             return LOST, filled, area
-        at, more = _next(raw, at, 125)
+        at, more = next_at(raw, at, 125)
     return at if seen == 1 << SIZE | 1 << COUNTS else LOST, filled, area
 
 
 @inlined
 def _points(raw, at, points, p):  # type: ignore[no-untyped-def]
-    at, more = _token(raw, at, 91), True
-    if raw[_space(raw, at)] == 93:
-        return _space(raw, at) + ONE, p
+    at, more = token(raw, at, 91), True
+    if raw[space(raw, at)] == 93:
+        return space(raw, at) + ONE, p
     while at > LOST and more:
-        at = _numbers(raw, at, points, 2 * p, 2)
+        at = numbers(raw, at, points, 2 * p, 2)
         p += 1
-        at, more = _next(raw, at, 93)
+        at, more = next_at(raw, at, 93)
     return at, p
-
-
-@inlined
-def _numbers(raw, at, out, first, count):  # type: ignore[no-untyped-def]
-    """Past a list of `count` numbers, which go to `out[first:]`."""
-    at = _token(raw, at, 91)
-    for k in range(count):
-        at = _double(raw, _space(raw, at), out, first + k)
-        at = _token(raw, at, 93 if k == count - 1 else 44)
-    return at
-
-
-@inlined
-def _whole(raw, at, out, index):  # type: ignore[no-untyped-def]
-    """Past an integer for `out[index]`."""
-    at, value, scale, _ = _number(raw, at)
-    out[index] = value
-    return at if scale == 0 else LOST
-
-
-@inlined
-def _double(raw, at, out, index):  # type: ignore[no-untyped-def]
-    """Past a number for `out[index]`."""
-    at, value, scale, negative = _number(raw, at)
-    if at > LOST:
-        if value <= EXACT:
-            rounded = value / TENS[scale]
-        else:
-            rounded = _quotient(value, TENS[scale])
-            if not 0 < rounded < EXACT:  # the careful parser refuses 2**53 and more
-                return LOST
-        out[index] = -rounded if negative else rounded
-    return at
-
-
-@bare
-def _quotient(value, ten):  # type: ignore[no-untyped-def]
-    """An integer below 2**60 by a power of ten, rounded as Python rounds it; -1 where that is too close to call.
-
-    The quotient of the rounded integer is corrected by what it leaves over, which Dekker's product gives exactly
-    (Numerische Mathematik 18, 1971).
-    """
-    high = float(value)
-    low = float(value - np.int64(high))
-    first = high / ten
-    cut, cut_ten = first * SPLIT, ten * SPLIT
-    a, b = cut - (cut - first), cut_ten - (cut_ten - ten)
-    product = first * ten
-    error = ((a * b - product) + a * (ten - b) + (first - a) * b) + (first - a) * (ten - b)
-    correction = ((high - product) - error + low) / ten
-    rounded = first + correction * (1 - SLACK)
-    return rounded if rounded == first + correction * (1 + SLACK) else -1.0
-
-
-@inlined
-def _number(raw, at):  # type: ignore[no-untyped-def]
-    """Past a number without exponent, its digits as an integer, how many of them are decimals, and its sign.
-
-    Integers are given with their sign, and zero has none.
-    """
-    negative = raw[at] == 45
-    if negative:
-        at += ONE
-    first, value, scale = at, np.int64(0), np.int64(0)
-    while 48 <= raw[at] <= 57 and at - first <= DIGITS:
-        value = 10 * value + raw[at] - 48
-        at += ONE
-    whole = at - first
-    if whole == 0 or (raw[first] == 48 and whole > ONE):
-        return LOST, value, scale, negative
-    if raw[at] == 46:
-        at += ONE
-        point = at
-        while 48 <= raw[at] <= 57 and whole + (at - point) <= DIGITS:
-            value = 10 * value + raw[at] - 48
-            at += ONE
-        scale = np.int64(at - point)
-        if scale == 0:
-            return LOST, value, scale, negative
-    # Too many digits; or rare: the careful parser knows about -0 and negative ids.
-    if whole + np.uint64(scale) > DIGITS or (negative and (value == 0 or scale == 0)):
-        return LOST, value, scale, negative
-    return at, value, scale, negative
-
-
-@inlined
-def _key(raw, at):  # type: ignore[no-untyped-def]
-    """Past a known key and its colon, and which of KEYS it is."""
-    first = _token(raw, at, 34)
-    end = first
-    while raw[end] != 34 and raw[end] != 0 and end - first < LONGEST:
-        end += ONE
-    length = np.int64(end - first)
-    key = KEY_AT[(7 * length + raw[first]) % SLOTS]
-    if LENGTHS[key] == length and raw[end] == 34 and _same(raw, first, LETTERS[key], length):
-        return _token(raw, end + ONE, 58), key
-    return LOST, key
-
-
-@inlined
-def _same(raw, start, letters, length):  # type: ignore[no-untyped-def]
-    for k in range(length):  # noqa: SIM110 (numba has no fast generators)
-        if raw[start + np.uint64(k)] != letters[k]:
-            return False
-    return True
-
-
-@inlined
-def _next(raw, at, closing):  # type: ignore[no-untyped-def]
-    """Past a comma (more follows) or the closing bracket."""
-    at = _space(raw, at)
-    if raw[at] == 44 or raw[at] == closing:
-        return at + ONE, raw[at] == 44
-    return LOST, False
-
-
-@inlined
-def _token(raw, at, letter):  # type: ignore[no-untyped-def]
-    """Past white space and one letter."""
-    at = _space(raw, at)
-    return at + ONE if raw[at] == letter else LOST
-
-
-@inlined
-def _space(raw, at):  # type: ignore[no-untyped-def]
-    while raw[at] == 32 or raw[at] == 10 or raw[at] == 13 or raw[at] == 9:
-        at += ONE
-    return at

@@ -141,7 +141,7 @@ def _extension(fd: int, offset: int, size: int, end: int) -> bytes:
 
 
 def _pax(text: bytes) -> dict[str, str]:
-    """Records of `length key=value\\n`."""
+    r"""Records of `length key=value\n`."""
     found, at = dict[str, str](), 0
     while at < len(text) and text[at] != 0:
         length, space, _ = text[at : at + 20].partition(b" ")

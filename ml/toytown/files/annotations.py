@@ -38,9 +38,11 @@ def polygons(mask: np.ndarray) -> list[list[float]]:
 
 
 def write_jpeg(path: Path, drawing: Drawing) -> None:
+    """Write the picture of a scene, and the folders it lies in."""
     path.parent.mkdir(parents=True, exist_ok=True)
     path.write_bytes(jpeg(drawing.image))
 
 
 def image_record(number: int, file_name: str) -> dict[str, Any]:
+    """An entry of COCO's `images`: `number` is its id."""
     return {"id": number, "file_name": file_name, "width": SIDE, "height": SIDE, "license": 0}

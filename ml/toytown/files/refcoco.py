@@ -81,7 +81,7 @@ def _add_image(release: Release, folder: Path, drawing: Drawing, split: str) -> 
 
 
 def _suits(node: Node, split: str) -> bool:
-    """testA asks for people, testB for all else, heldout for the held-out combinations."""
+    """Whether a split asks for a node: val for any, testA for people, testB for all else, heldout for HELD_OUT."""
     if split == "heldout":
         return (node.colour, node.kind) in HELD_OUT
     return split == "val" or (node.kind == "person") == (split == "testA")

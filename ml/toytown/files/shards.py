@@ -29,6 +29,7 @@ Annotation = dict[str, Any]
 
 
 def shard_name(shard_index: int) -> str:
+    """A shard's name as SA-1B writes it: "sa_000012" for 12."""
     return f"sa_{shard_index:06d}"
 
 

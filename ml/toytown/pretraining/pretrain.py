@@ -22,7 +22,7 @@ from ml.toytown.pretraining.merges import learn_merges, write_merges
 from ml.toytown.pretraining.sam import CONFIG, pretrain_sam
 from ml.workspace.atomic import atomic_path, write_json
 
-WEIGHTS = Path(__file__).parent / "weights"
+WEIGHTS = Path(__file__).parents[1] / "weights"
 MERGES = "clip_merges.txt.gz"
 SPELLED = 300  # scenes whose English the vocabulary is learned from
 MEASURED, TAUGHT = 60, 150  # held-back scenes: to measure on, and to teach linear readers of the features

@@ -53,7 +53,7 @@ class Drawing:
 
     @cached_property
     def masks(self) -> np.ndarray:
-        """bool [nodes, H, W]: the visible pixels of each node; a parent holds its children's."""
+        """The visible pixels of each node, bool [nodes, H, W]; a parent holds its children's."""
         masks = self.owner[None] == np.arange(len(self.scene.nodes))[:, None, None]
         for node in reversed(self.scene.nodes):
             if node.parent >= 0:

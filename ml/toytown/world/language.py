@@ -13,10 +13,12 @@ def article(words: str) -> str:
 
 
 def plural(noun: str) -> str:
+    """The plural of a noun: a kind's own, else with an s."""
     return KINDS[noun].plural if noun in KINDS else f"{noun}s"
 
 
 def join(*words: str | None) -> str:
+    """Words with spaces between; None and "" are left out."""
     return " ".join(word for word in words if word)
 
 

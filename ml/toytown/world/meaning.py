@@ -48,7 +48,7 @@ class Meaning:
 
     @cached_property
     def touching(self) -> np.ndarray:
-        """bool [nodes, nodes]: whether masks of two objects touch."""
+        """Whether masks of two objects touch: bool [nodes, nodes]."""
         objects = [node.id for node in self.nodes if node.level == "object"]
         grown = {i: cv2.dilate(self.drawing.masks[i].view(np.uint8), np.ones((3, 3), np.uint8)) for i in objects}
         touching = np.zeros((len(self.centres), len(self.centres)), bool)

@@ -60,11 +60,12 @@ class Thing:
 
     @property
     def shapes(self) -> list[Shape]:
+        """Its outlines, back to front, in design pixels around its bottom centre, y up."""
         return KINDS[self.kind].variants[self.variant]()
 
     @property
     def box(self) -> np.ndarray:
-        """xyxy in pixels, before occlusion."""
+        """Box xyxy in pixels, before occlusion."""
         w, h = (side * self.scale for side in KINDS[self.kind].size)
         return np.array([self.x - w / 2, self.y - h, self.x + w / 2, self.y])
 
@@ -82,7 +83,7 @@ class Land:
 
     @property
     def top(self) -> float:
-        """y where the ground begins."""
+        """The y where the ground begins."""
         return self.water or self.horizon
 
 
@@ -101,6 +102,7 @@ class Scene:
     part_nodes: tuple[dict[tuple[str, int], int], ...]
 
     def children(self, node: int) -> list[Node]:
+        """The nodes right below the one with this id."""
         return [child for child in self.nodes if child.parent == node]
 
     def stuff(self, kind: str) -> int:

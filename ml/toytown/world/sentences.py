@@ -138,7 +138,7 @@ def _stuff(town: Meaning, kind: str) -> str:
 
 
 def _stuff_of(town: Meaning, node: int) -> str:
-    """ "a blue sky", "green grass", "a gray road"."""
+    """Stuff by its name: "a blue sky", "green grass", "a gray road"."""
     stuff = town.drawing.scene.nodes[node]
     words = join(stuff.colour, stuff.kind)
     return words if stuff.kind in UNCOUNTABLE and stuff.kind != "sky" else article(words)

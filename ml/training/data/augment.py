@@ -83,7 +83,7 @@ def recolored(image: Tensor, color: tuple[float, float, float, float]) -> Tensor
 def _random_crop(
     rng: np.random.Generator, least: float, most: float, size: tuple[int, int]
 ) -> tuple[float, float, float, float]:
-    """xyxy in whole pixels, between `least` and `most` of the image's area."""
+    """A crop xyxy in whole pixels, of between `least` and `most` of the image's area."""
     height, width = size
     area = rng.uniform(least, most) * height * width
     aspect = np.exp(rng.uniform(*np.log(ASPECT)))

@@ -32,6 +32,8 @@ COLUMNS = (
 
 
 class Query(NamedTuple):
+    """A query about an image; a region is the index of its mask."""
+
     text: str
     kind: str
     target: int  # the region that is meant
@@ -40,6 +42,8 @@ class Query(NamedTuple):
 
 
 class Question(NamedTuple):
+    """A question about an image with its answer; a region is the index of its mask."""
+
     text: str
     answer: str
     evidence: int  # the region that shows the answer; -1: none

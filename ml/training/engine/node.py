@@ -7,6 +7,7 @@ from ml.training.engine.accelerator import import_deepspeed
 
 
 def main() -> None:
+    """Start this machine's processes, as DeepSpeed's arguments on the command line say, and wait for them."""
     import_deepspeed()
     from deepspeed.launcher.launch import main as launch
 

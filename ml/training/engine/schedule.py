@@ -32,6 +32,7 @@ class Schedule:
         return self.lr * 0.5 * (1 + math.cos(math.pi * min(1.0, progress)))
 
     def step(self, *_: Any) -> None:
+        """Set the rate of the next step; DeepSpeed calls it after each optimizer step."""
         self.last_step += 1
         self._apply()
 
@@ -44,12 +45,15 @@ class Schedule:
         self._apply()
 
     def get_last_lr(self) -> list[float]:
+        """The rate that is set now, as a list of one: what DeepSpeed reads."""
         return [self.rate(self.last_step)]
 
     def state_dict(self) -> dict[str, float]:
+        """What a checkpoint keeps: the step, and what the plateau has seen."""
         return {"last_step": self.last_step, "scale": self.scale, "best": self.best, "waited": self.waited}
 
     def load_state_dict(self, state: dict[str, Any]) -> None:
+        """Go on from what `state_dict` returned, with the rate of its step."""
         self.last_step, self.scale = int(state["last_step"]), float(state["scale"])
         self.best, self.waited = float(state["best"]), int(state["waited"])
         self._apply()

@@ -14,7 +14,6 @@ import torch
 from open_clip import SimpleTokenizer
 from PIL import Image
 
-from ml import params as arrcoc_params
 from ml.evaluation.predictions.predictor import Predictor, TorchHeads
 from ml.masks import Masks
 from ml.models.arrcoc import ARRCOC, ModelConfig
@@ -22,6 +21,7 @@ from ml.models.frozen.clip import Clip, build_clip
 from ml.models.frozen.sam import Sam, SamConfig, build_sam, config_json
 from ml.models.weights import write_weights
 from ml.params import Params
+from ml.workspace.settings import preset
 
 sys.path.insert(0, str(Path(__file__).parent))
 
@@ -33,7 +33,7 @@ PHRASES = ["red car", "the car on the left", "blue house above the car"]
 @pytest.fixture(scope="session")
 def params() -> Params:
     loose = {"points_per_side": 4, "predicted_iou": 0.0, "stability_score": 0.0, "max_proposals": 8, "workers": 1}
-    toytown = arrcoc_params.preset("toytown")
+    toytown = preset("toytown")
     evaluation = toytown.evaluation.model_copy(update={**loose, "gallery": 3})
     return toytown.model_copy(update={"evaluation": evaluation})
 

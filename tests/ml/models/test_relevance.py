@@ -2,6 +2,7 @@ import torch
 import torch.nn.functional as F
 
 from ml.models.arrcoc import ARRCOC
+from ml.models.regions import Regions
 from ml.models.relevance import (
     LEVELS,
     POINTERS,
@@ -93,9 +94,8 @@ def test_relational_attention_by_loops() -> None:
 def test_an_anchor_may_be_any_region_or_none(model: ARRCOC, inputs) -> None:
     grid = model.adapt(inputs.features)
     regions, grounding = model.regions(grid, inputs.coverage, inputs.boxes), model.ground(grid, inputs.text).pixels
-    anchors = model.relevance(
-        grid, regions, inputs.boxes, inputs.valid, inputs.text, grounding, inputs.coverage
-    ).anchors.softmax(-1)
+    regions = Regions(regions, inputs.boxes, inputs.coverage, inputs.valid)
+    anchors = model.relevance(grid, regions, inputs.text, grounding).anchors.softmax(-1)
     assert anchors.shape == (2, 3, 1 + 6)
     assert (anchors[:, :, 0] > 0).all()
     assert ((anchors[:, :, 1:] > 0) == inputs.valid.unsqueeze(1)).all()

@@ -58,3 +58,12 @@ def test_a_pruned_graph_is_the_same_graph_with_the_pruned_weights(
     for ours, wanted in zip(found, answers(pruned, clip, given), strict=True):
         torch.testing.assert_close(ours, wanted, atol=2e-4, rtol=1e-3)
     assert np.abs(found[0].numpy() - answers(model, clip, given)[0].numpy()).max() > 1e-3  # weights really changed
+
+
+def test_graphs_hold_no_path_of_this_machine_and_no_notes_of_the_exporter(variants: Path) -> None:
+    here = str(Path(__file__).parents[3]).encode()
+    graphs = sorted(variants.glob("*/*.onnx"))
+    assert len(graphs) == 9
+    for graph in graphs:
+        found = graph.read_bytes()
+        assert here not in found and b"stack_trace" not in found and b"site-packages" not in found, graph

@@ -17,7 +17,7 @@ from safetensors.numpy import save_file
 from ml.masks import Masks
 from ml.training.data.samples import Query
 from ml.training.launch import environment, free_port
-from ml.training.tracking import tracking
+from ml.training.tracking import store
 from ml.workspace import Workspace
 from ml.workspace.keys import file_md5
 from ml.workspace.settings import load
@@ -53,7 +53,7 @@ def template(tmp_path_factory: pytest.TempPathFactory) -> Path:
     ws = Workspace(root)
     write_shards(ws, ["sa_000000", "sa_000001"], images=10)
     write_models(ws)
-    tracking.run_id(ws, load(ws.params_file), "mask_region_alignment")  # creates the store, which takes seconds
+    store.run_id(ws, load(ws.params_file), "mask_region_alignment")  # creates the store, which takes seconds
     return root
 
 

@@ -151,7 +151,7 @@ def test_killed_and_resumed(workspace: Make) -> None:
 def test_dagster_hears_of_it_through_pipes(workspace: Make) -> None:
     import dagster as dg
 
-    from ml.training.tracking import tracking
+    from ml.training.tracking import store
 
     ws = workspace()
     params = load(ws.params_file)
@@ -167,5 +167,5 @@ def test_dagster_hears_of_it_through_pipes(workspace: Make) -> None:
 
     assert dg.materialize([relevance_learning]).success
     (message,) = heard
-    assert message["mlflow_run_id"] == tracking.run_id(ws, params, "relevance_learning")
+    assert message["mlflow_run_id"] == store.run_id(ws, params, "relevance_learning")
     assert message["best"]["by"] == "relevance_accuracy"

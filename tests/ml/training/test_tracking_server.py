@@ -53,7 +53,7 @@ def test_the_servers_two_score_runs_differ_in_one_knob(server: str, workspace: C
             ws.stage(stage).mkdir(parents=True, exist_ok=True)
             with tracking.start(ws, load(ws.params_file), stage):
                 (ws.stage(stage) / "made").write_text(f"with {threshold}")
-    experiment = tracking.connect(ws, load(ws.params_file)).get_experiment_by_name("town").experiment_id
+    experiment = store.connect(ws, load(ws.params_file)).get_experiment_by_name("town").experiment_id
     runs = ask(server, "runs/search", experiment_ids=[experiment])["runs"]
     tags = {run["info"]["run_id"]: {tag["key"]: tag["value"] for tag in run["data"]["tags"]} for run in runs}
     scores = [run for run in runs if tags[run["info"]["run_id"]]["stage"] == "benchmark_scores"]

@@ -10,7 +10,8 @@ import numpy as np
 import pytest
 
 from ml.errors import UserError
-from ml.evaluation.benchmarks.refcoco import load_plain_pickle, read_refcoco
+from ml.evaluation.benchmarks.plain_pickle import load_plain_pickle
+from ml.evaluation.benchmarks.refcoco import read_refcoco
 
 
 class Malicious:

@@ -13,7 +13,7 @@ import pytest
 
 from ml.errors import UserError
 from ml.params import Params
-from ml.training.tracking import tracking
+from ml.training.tracking import provenance, store, tracking
 from ml.workspace import Workspace, lineage, stages
 from ml.workspace.atomic import write_json
 from ml.workspace.settings import load
@@ -26,7 +26,7 @@ Make = Callable[..., Workspace]
 
 
 def stored(ws: Workspace, run_id: str) -> Any:
-    return tracking.connect(ws, load(ws.params_file)).get_run(run_id)
+    return store.connect(ws, load(ws.params_file)).get_run(run_id)
 
 
 @pytest.fixture
@@ -46,7 +46,7 @@ def artifact(ws: Workspace, run_id: str, name: str) -> Path:
 
 def test_a_finished_run(opened: tuple[Workspace, Params], monkeypatch: pytest.MonkeyPatch) -> None:
     ws, params = opened
-    monkeypatch.setenv(tracking.DAGSTER_RUN, "abc")
+    monkeypatch.setenv(provenance.DAGSTER_RUN, "abc")
     with tracking.start(ws, params, "mask_region_alignment") as run:
         for step in range(5):
             run.metrics({"loss": 5.0 - step, "lr": 0.1}, step)
@@ -56,7 +56,7 @@ def test_a_finished_run(opened: tuple[Workspace, Params], monkeypatch: pytest.Mo
         run.tag("best_step", "3")
         run_id = run.id
         write_output(ws, "mask_region_alignment")
-    assert tracking.run_id(ws, params, "mask_region_alignment") == run_id
+    assert store.run_id(ws, params, "mask_region_alignment") == run_id
     found = stored(ws, run_id)
     assert found.info.status == "FINISHED"
     assert found.data.metrics == {"loss": 1.0, "lr": 0.1}
@@ -64,7 +64,7 @@ def test_a_finished_run(opened: tuple[Workspace, Params], monkeypatch: pytest.Mo
     made = json.loads(artifact(ws, run_id, "lineage.json").read_text())["mask_region_alignment"]
     assert made["out"] == found.data.tags["data_version"] == lineage.data_version(ws, ws.stage("mask_region_alignment"))
     assert made["deps"]["data/backbones"] == lineage.data_version(ws, ws.stage("backbones"))
-    assert tracking.page(ws, params, "mask_region_alignment").endswith(f"/runs/{run_id}")
+    assert store.page(ws, params, "mask_region_alignment").endswith(f"/runs/{run_id}")
     assert found.data.tags["dagster_run_id"] == "abc"
     assert found.data.params["mask_region_alignment.training.batch_size"] == "3"
     assert found.data.params["mask_region_alignment.temperature"] == "0.07"  # its own section: no name twice
@@ -73,7 +73,7 @@ def test_a_finished_run(opened: tuple[Workspace, Params], monkeypatch: pytest.Mo
     assert [item.dataset.digest for item in found.inputs.dataset_inputs] == ["0123456789abcdef0123456789abcdef"]
     assert artifact(ws, run_id, "pictures/sheet.png").read_bytes() == PNG
     assert json.loads(artifact(ws, run_id, "tables/validation.json").read_text())["columns"] == ["step", "loss"]
-    client = tracking.connect(ws, params)
+    client = store.connect(ws, params)
     assert [metric.value for metric in client.get_metric_history(run_id, "loss")] == [5.0, 4.0, 3.0, 2.0, 1.0]
 
 
@@ -145,17 +145,18 @@ def test_a_run_is_found_by_the_bytes_it_made(opened: tuple[Workspace, Params]) -
         with tracking.start(ws, params, "mask_region_alignment") as run:
             ids.append(run.id)
             write_output(ws, "mask_region_alignment", text)
-    assert tracking.run_id(ws, params, "mask_region_alignment") == ids[1]
+    assert store.run_id(ws, params, "mask_region_alignment") == ids[1]
     write_output(ws, "mask_region_alignment", "one")
-    assert tracking.run_id(ws, params, "mask_region_alignment") == ids[0]
+    assert store.run_id(ws, params, "mask_region_alignment") == ids[0]
     write_output(ws, "mask_region_alignment", "neither")
-    assert tracking.run_id(ws, params, "mask_region_alignment") is None
+    assert store.run_id(ws, params, "mask_region_alignment") is None
 
 
 def test_a_killed_process_leaves_nothing_running(opened: tuple[Workspace, Params]) -> None:
     ws, params = opened
     code = (
-        "import os, signal; from pathlib import Path; from ml.params import load; from ml.training import tracking\n"
+        "import os, signal; from pathlib import Path; from ml.workspace.settings import load\n"
+        "from ml.training.tracking import tracking\n"
         f"from ml.workspace import Workspace; ws = Workspace(Path({str(ws.root)!r}))\n"
         "with tracking.start(ws, load(ws.params_file), 'relevance_learning') as run:\n"
         "    print(run.id, flush=True); os.kill(os.getpid(), signal.SIGKILL)"
@@ -171,10 +172,10 @@ def test_a_killed_process_leaves_nothing_running(opened: tuple[Workspace, Params
 
 def test_the_last_lines_of_a_killed_process_are_kept(opened: tuple[Workspace, Params]) -> None:
     ws, params = opened
-    client = tracking.connect(ws, params)
+    client = store.connect(ws, params)
     dead = {"stage": "relevance_learning", "process": f"{socket.gethostname()}:{os.getpid()}:1.00"}
-    run_id = client.create_run(tracking._experiment(client, ws, params), tags=dead).info.run_id
-    tracking.bury(ws, params, ["step 3", "Killed"])
+    run_id = client.create_run(store.experiment(client, ws, params), tags=dead).info.run_id
+    store.bury(ws, params, ["step 3", "Killed"])
     assert stored(ws, run_id).data.tags["error"].startswith("step 3\nKilled\n")
 
 
@@ -186,7 +187,7 @@ def test_a_failed_run_says_why_and_is_not_found(opened: tuple[Workspace, Params]
     found = stored(ws, run_id)
     assert found.info.status == "FAILED"
     assert found.data.tags["error"].endswith("ZeroDivisionError: division by zero")
-    assert tracking.run_id(ws, params, "relevance_learning") is None
+    assert store.run_id(ws, params, "relevance_learning") is None
 
 
 def test_an_interrupted_run_is_marked(opened: tuple[Workspace, Params]) -> None:
@@ -219,28 +220,28 @@ def test_git_and_dvc_lock_are_recorded(opened: tuple[Workspace, Params]) -> None
 def test_a_diff_of_any_encoding_is_kept(tmp_path: Path) -> None:
     subprocess.run(["git", "init", "-q"], cwd=tmp_path, check=True)
     (tmp_path / "news.py").write_bytes("# Köln\n".encode("latin-1"))
-    assert "+# K\ufffdln" in tracking._diff(Workspace(tmp_path))
+    assert "+# K\ufffdln" in provenance.diff(Workspace(tmp_path))
 
 
 def test_a_broken_store_is_named(opened: tuple[Workspace, Params]) -> None:
     ws, params = opened
     (ws.root / "mlflow" / "mlflow.db").write_bytes(b"no database at all " * 500)
     with pytest.raises(UserError, match=r"mlflow\.db: not usable as MLflow's store .*move the file away"):
-        tracking.run_id(ws, params, "mask_region_alignment")
+        store.run_id(ws, params, "mask_region_alignment")
     with pytest.raises(UserError, match="not usable"), tracking.start(ws, params, "mask_region_alignment") as run:
         run.metrics({"loss": 1.0})
 
 
 def test_nothing_is_told_to_anyone(opened: tuple[Workspace, Params], monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.delenv("MLFLOW_DISABLE_TELEMETRY", raising=False)
-    tracking.run_id(*opened, "mask_region_alignment")
+    store.run_id(*opened, "mask_region_alignment")
     assert os.environ["MLFLOW_DISABLE_TELEMETRY"] == os.environ["DO_NOT_TRACK"] == "true"
 
 
 def test_the_store_is_where_the_params_say(tmp_path: Path, opened: tuple[Workspace, Params]) -> None:
     ws, params = opened
-    assert tracking.tracking_uri(ws, params) == f"sqlite:///{ws.root}/mlflow/mlflow.db"
+    assert store.tracking_uri(ws, params) == f"sqlite:///{ws.root}/mlflow/mlflow.db"
     other = params.model_copy(
         update={"tracking": params.tracking.model_copy(update={"uri": f"sqlite:///{tmp_path}/x"})}
     )
-    assert tracking.tracking_uri(ws, other) == f"sqlite:///{tmp_path}/x"
+    assert store.tracking_uri(ws, other) == f"sqlite:///{tmp_path}/x"
