@@ -52,15 +52,15 @@ def samples() -> Path:
 
 
 @pytest.fixture(scope="session")
-def make_checkout(tmp_path_factory: pytest.TempPathFactory) -> Callable[[str], Checkout]:
+def make_checkout(tmp_path_factory: pytest.TempPathFactory) -> Callable[..., Checkout]:
     """A function that copies the checkout, with the params of a preset."""
 
-    def make(preset: str) -> Checkout:
-        root = tmp_path_factory.mktemp("checkout")
+    def make(preset: str, folder: str = "checkout") -> Checkout:
+        root = tmp_path_factory.mktemp(folder)
         listed = subprocess.run(
-            ["git", "ls-files", "-co", "--exclude-standard"], cwd=ROOT, capture_output=True, text=True, check=True
+            ["git", "ls-files", "-zco", "--exclude-standard"], cwd=ROOT, capture_output=True, text=True, check=True
         )
-        for name in filter(lambda name: (ROOT / name).is_file(), listed.stdout.split("\n")):
+        for name in filter(lambda name: (ROOT / name).is_file(), listed.stdout.split("\0")):
             (root / name).parent.mkdir(parents=True, exist_ok=True)
             shutil.copy2(ROOT / name, root / name)
         shutil.copy2(ROOT / "ml" / "presets" / f"{preset}.yaml", root / "params.yaml")
@@ -73,7 +73,7 @@ def make_checkout(tmp_path_factory: pytest.TempPathFactory) -> Callable[[str], C
 
 
 @pytest.fixture(scope="session")
-def finished(make_checkout: Callable[[str], Checkout]) -> Checkout:
+def finished(make_checkout: Callable[..., Checkout]) -> Checkout:
     """A copy of the checkout in which the whole line has run with the smoke preset."""
     checkout = make_checkout("smoke")
     done = checkout.run("arrcoc", "run", "--json", check=False)

@@ -12,10 +12,10 @@ from dataclasses import asdict
 from pathlib import Path
 
 from ml.errors import UserError
+from ml.sa1b.sources.source import Check, Progress
 from ml.sa1b.sources.transfer import Body, TransferError, Version, plain
 from ml.sa1b.sources.web import open_web
 
-Progress = Callable[[int, int | None], None]
 BACKOFF, LONGEST_WAIT = 1.0, 60.0  # seconds before the second attempt, doubled each time up to the longest
 
 
@@ -23,8 +23,8 @@ def download(
     address: Callable[[], str],
     out: Path,
     retries: int,
-    check: Callable[[Path], str],
-    progress: Progress | None = None,
+    check: Check,
+    progress: Progress = lambda done, total: None,
 ) -> None:
     """Download to `out` by way of a `.part` beside it, which an interrupted run goes on with.
 
@@ -39,7 +39,7 @@ def download(
     part = out.with_name(f".{out.name}.part")
     for attempt in range(retries + 1):
         try:
-            _attempt(address(), part, progress or _silent)
+            _attempt(address(), part, progress)
             if fault := check(part):
                 raise TransferError(fault, restart=True)
             break
@@ -111,7 +111,3 @@ def _pause(attempt: int) -> float:
 
 def _state(part: Path) -> Path:
     return part.with_name(f"{part.name}.json")
-
-
-def _silent(done: int, total: int | None) -> None:
-    """No one watches."""

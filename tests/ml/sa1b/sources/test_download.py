@@ -64,7 +64,9 @@ def answer(handler: BaseHTTPRequestHandler, state: Any, kind: str, wanted: str |
     handler.close_connection = True
 
 
-def fetch(server: Any, out: Path, retries: int = 3, check: Any = lambda path: "", progress: Any = None) -> None:
+def fetch(
+    server: Any, out: Path, retries: int = 3, check: Any = lambda path: "", progress: Any = lambda done, total: None
+) -> None:
     download(lambda: server.address, out, retries, check, progress)
 
 

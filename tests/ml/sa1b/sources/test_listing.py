@@ -12,7 +12,8 @@ from ml.errors import UserError
 from ml.params import Params
 from ml.sa1b.sources import download
 from ml.sa1b.sources import listing as sources
-from ml.sa1b.sources.listing import expected_md5, fetch, list_shards, read_links
+from ml.sa1b.sources.listing import expected_md5, fetch, list_shards
+from ml.sa1b.sources.remote import read_links
 from ml.workspace import Workspace
 from ml.workspace.settings import preset
 
