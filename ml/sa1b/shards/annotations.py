@@ -9,7 +9,8 @@ from pydantic_core import from_json
 
 from ml.masks import MaskError, Masks
 
-MAX_BYTES = 1 << 26  # of one JSON; real ones have 10 to 500 kB
+MAX_BYTES = 1 << 24  # of one JSON; real ones have 10 to 500 kB
+MOST_MASKS = 100_000  # of one image; real ones have a few hundred
 SHOWN = 80  # characters of a refused value
 BOX_SLACK = 1.0  # pixels between a box and its mask's: SA-1B's convention and COCO's differ by one
 
@@ -61,6 +62,8 @@ def parse(data: bytes, member: str) -> Image | Reject:
     if not isinstance(raw.get("annotations"), list):
         return Reject(member, "not a list", "annotations", shown(raw.get("annotations")), image.image_id)
     image.present = len(raw["annotations"])
+    if image.present > MOST_MASKS:
+        return Reject(member, f"more than {MOST_MASKS} masks", "annotations", str(image.present), image.image_id)
     _read_masks(image, raw["annotations"], member)
     return image
 

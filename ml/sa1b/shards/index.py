@@ -19,23 +19,26 @@ from ml.sa1b.shards.annotations import Image, Reject
 from ml.sa1b.shards.pictures import histograms
 from ml.sa1b.shards.scan import Columns, Texts, scan
 from ml.sa1b.shards.table import REJECTS, SCHEMA
-from ml.sa1b.shards.tar import Member, walk
+from ml.sa1b.shards.tar import PADDING, Member, taken, tar_fault, walk
 from ml.workspace.atomic import atomic_path
 from ml.workspace.report import Report
 
 BATCH = 1 << 22  # bytes of JSON that are read and scanned at once
 ROW_GROUP = 20_000  # masks; an image's never straddle two
 SHOWN_REJECTS = 50
+AGAIN = "run sa1b_shards for it again, or replace it at its source"
+APPLE = "what macOS adds to archives, no image"
 NUMBERED = re.compile(r"sa_([0-9]{1,18})\.jpg")  # SA-1B's own names; others may have any number
 
 
 @dataclass
 class Tally:
-    """What a pass over a shard has seen."""
+    """What a pass over a shard has seen. `strays`: rejects that are no image, and lose none."""
 
     images: int = 0
     masks_present: int = 0
     masks: int = 0
+    strays: int = 0
     rejects: list[Reject] = field(default_factory=list)
 
     @property
@@ -44,9 +47,40 @@ class Tally:
         return self.masks_present - self.masks
 
     def fractions(self) -> dict[str, tuple[int, int]]:
-        """Rejected and all, of images (and stray members) and of masks."""
-        lost = len(self.rejects) - self.masks_rejected
+        """Rejected and all, of images and of masks."""
+        lost = len(self.rejects) - self.masks_rejected - self.strays
         return {"images": (lost, lost + self.images), "masks": (self.masks_rejected, self.masks_present)}
+
+
+@dataclass
+class Damage:
+    """Stretches of an archive that can't be followed, each with the names of the members before and behind it."""
+
+    stretches: list[tuple[Member, list[str]]] = field(default_factory=list)
+    last: str = ""
+
+    def pass_by(self, member: Member) -> None:
+        """Take note of a member, or of a stretch, as the walk comes to it."""
+        if not member.name:
+            self.stretches.append((member, [self.last]))
+        elif self.stretches and len(self.stretches[-1][1]) == 1:
+            self.stretches[-1][1].append(member.name)
+        self.last = member.name or self.last
+
+    def lost(self, partnerless: set[str], mean_bytes: float) -> list[Reject]:
+        """A reject for each image that must have lain in the stretches, at least one a stretch.
+
+        Args:
+            partnerless: members without a partner, which are rejected already: one beside a stretch has it in there.
+            mean_bytes: of the images that are there, by which those that are not are counted.
+        """
+        found = list[Reject]()
+        for stretch, around in self.stretches:
+            images = round(max(0, stretch.size - PADDING) / mean_bytes) if mean_bytes else 0
+            known = len(partnerless & set(around))
+            reject = Reject(f"(at byte {stretch.offset})", stretch.fault, value=f"{stretch.size} bytes")
+            found += [reject] * max(images - known, 0 if known else 1)
+        return found
 
 
 class Pair(NamedTuple):
@@ -209,29 +243,45 @@ def _lists(values: np.ndarray, length: int) -> pa.ListArray:
 
 
 def _pairs(tar: Path, tally: Tally) -> Iterator[Pair]:
-    """JPEG and JSON members of one name; whatever has no partner, or is neither, is rejected."""
+    """JPEG and JSON members of one name; whatever has no partner, or is neither, is rejected.
+
+    Raises:
+        UserError: the archive is cut, or is none: nothing tells how many images are lost.
+    """
     waiting: dict[tuple[str, str], Member] = {}
-    names: set[str] = set()
+    names, damage, pairs, size = set[str](), Damage(), 0, 0
     for member in walk(tar):
+        damage.pass_by(member)
+        if not member.name and not member.size:
+            raise UserError(f"{tar}: {member.fault}; {AGAIN}")
+        if not member.name:
+            continue
         stem, _, suffix = member.name.rpartition(".")
         fault = member.fault or _member_fault(member, suffix, names)
         names.add(member.name)
         if member.name.endswith("/") and not member.fault:
             continue
         if fault:
+            tally.strays += fault == APPLE
             tally.rejects.append(Reject(member.name, fault, value=f"at byte {member.offset}"))
             continue
         partner = waiting.pop((stem, "json" if suffix == "jpg" else "jpg"), None)
         if partner is None:
             waiting[stem, suffix] = member
-        else:
-            yield Pair(member, partner) if suffix == "jpg" else Pair(partner, member)
+            continue
+        pairs, size = pairs + 1, size + taken(member) + taken(partner)
+        yield Pair(member, partner) if suffix == "jpg" else Pair(partner, member)
+    if damage.stretches and not names:
+        raise UserError(f"{tar}: {tar_fault(tar)}; {AGAIN}")
     for (_, suffix), member in waiting.items():
         partner_suffix = ".json" if suffix == "jpg" else ".jpg"
         tally.rejects.append(Reject(member.name, f"no {partner_suffix} of this name in the archive"))
+    tally.rejects += damage.lost({member.name for member in waiting.values()}, size / pairs if pairs else 0)
 
 
 def _member_fault(member: Member, suffix: str, names: set[str]) -> str:
+    if member.name.rpartition("/")[2].startswith("._"):
+        return APPLE
     if member.name in names:
         return "a second member of this name"
     return "" if suffix in ("jpg", "json") else "neither .jpg nor .json"
@@ -262,6 +312,8 @@ def _read_image(fd: int, pair: Pair, image: Image | Reject, seen: set[int]) -> I
 
 def _judge(tar: Path, rejects: Path, tally: Tally, quality: Quality) -> None:
     limit = quality.max_reject_fraction
+    if not tally.images and not tally.rejects:
+        raise UserError(f"{tar}: not one image in it; {AGAIN}")
     for what, (lost, everything) in tally.fractions().items():
         if lost > limit * everything:
             reason, count = Counter(reject.reason for reject in tally.rejects).most_common(1)[0]

@@ -1,14 +1,27 @@
 """What a JPEG says of itself, read from its markers without decoding it."""
 
-from collections.abc import Callable
+import re
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 
-MAX_PIXELS = 1 << 28  # 16384 x 16384; the largest SA-1B image has 2250 x 4500
+MAX_PIXELS = 1 << 26  # 8192 x 8192, 400 MB to decode a progressive one; the largest SA-1B image has 2250 x 4500
 START_OF_FRAME = {*range(0xC0, 0xD0)} - {0xC4, 0xC8, 0xCC}
-START_OF_SCAN, END = 0xDA, b"\xff\xd9"
+START_OF_SCAN, SOI, END = 0xDA, b"\xff\xd8", b"\xff\xd9"
 STANDALONE = {0x01, *range(0xD0, 0xD9)}
 HEAD = 4096  # bytes that hold the frame header, if no long comment or thumbnail comes before it
-TAIL = 1024  # bytes after the end marker that some cameras leave
+TAIL = 1 << 16  # bytes that are searched at a time for the end marker, behind which some cameras leave their own
+SEGMENT = 10  # bytes of a segment that are looked at
+MOST_SEGMENTS = 4096  # and fill bytes; real ones have a few dozen
+OTHERS = {
+    re.compile(rb"\x89PNG"): "a PNG",
+    re.compile(rb"RIFF....WEBP", re.DOTALL): "a WebP",
+    re.compile(rb"GIF8"): "a GIF",
+    re.compile(rb"BM"): "a BMP",
+    re.compile(rb"(II\*\0|MM\0\*)"): "a TIFF",
+    re.compile(rb"....ftyp(avif|avis)", re.DOTALL): "an AVIF",
+    re.compile(rb"....ftyp(heic|heix|mif1|msf1)", re.DOTALL): "a HEIC",
+    re.compile(rb"\s*<(!DOCTYPE|html)", re.IGNORECASE): "a web page",
+}
 
 
 @dataclass(frozen=True)
@@ -27,24 +40,44 @@ def read_header(read: Callable[[int, int], bytes], size: int) -> Header | str:
         size: of the JPEG in bytes.
     """
     head = read(0, min(size, HEAD))
-    if head[:2] != b"\xff\xd8":
-        return "not a JPEG"
-    if END not in read(max(0, size - TAIL), min(size, TAIL)):
-        return "the JPEG is cut: no end marker"
-    position = 2
-    while position + 4 <= size:
-        marker = head[position : position + 10] if position + 10 <= len(head) else read(position, 10)
-        if marker[0] != 0xFF:
+    if head[:2] != SOI:
+        return next((f"{form}, not a JPEG" for magic, form in OTHERS.items() if magic.match(head)), "not a JPEG")
+    for position, marker in segments(lambda at, n: head[at : at + n] if at + n <= len(head) else read(at, n), size):
+        if marker[1] in START_OF_FRAME:
+            frame = _frame(marker) if len(marker) == SEGMENT else "a JPEG header that is cut"
+            return (
+                frame if isinstance(frame, str) or _has_end(read, position, size) else "the JPEG is cut: no end marker"
+            )
+        if marker[1] == START_OF_SCAN:
             break
+    return "a JPEG without a frame header"
+
+
+def segments(read: Callable[[int, int], bytes], size: int) -> Iterator[tuple[int, bytes]]:
+    """The segments before the scan and its start: the position and first bytes of each; at most MOST_SEGMENTS."""
+    position = len(SOI)
+    for _ in range(MOST_SEGMENTS):
+        marker = read(position, SEGMENT)
+        if len(marker) < 4 or marker[0] != 0xFF:
+            return
         if marker[1] == 0xFF or marker[1] in STANDALONE:  # fill byte, or a marker without a segment
             position += 1 if marker[1] == 0xFF else 2
             continue
-        if marker[1] in START_OF_FRAME:
-            return _frame(marker) if len(marker) == 10 else "a JPEG header that is cut"
+        yield position, marker
         if marker[1] == START_OF_SCAN:
-            break
+            return
         position += 2 + max(2, int.from_bytes(marker[2:4], "big"))
-    return "a JPEG without a frame header"
+
+
+def _has_end(read: Callable[[int, int], bytes], start: int, size: int) -> bool:
+    """Whether an end marker stands somewhere behind `start`; usually in the last bytes, else with others behind it."""
+    end = size
+    while end > start:
+        begin = max(start, end - TAIL)
+        if END in read(begin, min(end - begin + 1, size - begin)):
+            return True
+        end = begin
+    return False
 
 
 def _frame(segment: bytes) -> Header | str:

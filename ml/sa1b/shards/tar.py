@@ -9,7 +9,13 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import NamedTuple
 
+import numpy as np
+
 BLOCK = 512
+PADDING = 20 * BLOCK + 2 * BLOCK  # bytes: tars are padded to records of 20 blocks behind two empty ones
+SEARCHED = 1 << 20  # bytes at a time
+MAGIC_AT, MAGIC = 257, np.frombuffer(b"ustar", np.uint8)
+COMPRESSED = {b"\x1f\x8b": "gzip", b"BZh": "bzip2", b"\xfd7zXZ": "xz", b"\x28\xb5\x2f\xfd": "zstd", b"PK": "zip"}
 MAX_EXTENSION = 1 << 20  # bytes of a long name or a pax header; real ones have a few hundred
 DIRECTORY = b"5"
 LONG_NAME, LONG_LINK, PAX, PAX_GLOBAL = b"L", b"K", b"x", b"g"
@@ -26,11 +32,19 @@ class Member(NamedTuple):
 
 
 class _BrokenError(Exception):
-    """The rest of the archive can't be followed."""
+    """No header can be read at a position; `search`: where the next may stand, if not right behind."""
+
+    def __init__(self, reason: str, search: int | None = None) -> None:
+        super().__init__(reason)
+        self.search = search
 
 
 def walk(path: Path) -> Iterator[Member]:
-    """The members of an archive in order; one last member with a fault where it breaks off.
+    """The members of an archive in order.
+
+    A stretch that can't be followed (a flipped bit in a header, a hole, a second archive behind the end marker) comes
+    as a member without a name whose fault says what is wrong; the walk goes on at the next sound header. An archive
+    that is cut ends with such a member, of no bytes.
 
     Raises:
         OSError: the file can't be read.
@@ -40,20 +54,30 @@ def walk(path: Path) -> Iterator[Member]:
         yield from _walk(file.fileno(), end)
 
 
+def taken(member: Member) -> int:
+    """The bytes of an archive that a member takes, its header included."""
+    return BLOCK + -(-member.size // BLOCK) * BLOCK
+
+
 def tar_fault(path: Path) -> str:
-    """Why a file is no whole tar, by its first header and its end marker ("": it looks like one).
+    """Why a file is no whole tar, by all of its headers and what stands behind the last ("": it is one).
 
     Raises:
         OSError: the file can't be read.
     """
     with path.open("rb", buffering=0) as file:
-        end = os.fstat(file.fileno()).st_size
-        try:
-            _header(file.fileno(), 0, end)
-        except _BrokenError as error:
-            return f"not a tar: {error}"
-        cut = end % BLOCK or any(os.pread(file.fileno(), BLOCK, end - BLOCK))
-        return f"the tar is cut: {end} bytes without an end marker" if cut else ""
+        head = os.pread(file.fileno(), BLOCK, 0)
+    for magic, form in COMPRESSED.items():
+        if head.startswith(magic):
+            return f"not a tar but {form}; unpack it first"
+    files = 0
+    for member in walk(path):
+        if not member.name and not files:
+            return f"not a tar: {member.fault}"
+        if not member.name:
+            return member.fault if member.size == 0 else f"the tar is damaged at byte {member.offset}: {member.fault}"
+        files += not member.name.endswith("/")
+    return "" if files else "a tar without any file"
 
 
 def _walk(fd: int, end: int) -> Iterator[Member]:
@@ -61,8 +85,12 @@ def _walk(fd: int, end: int) -> Iterator[Member]:
     while True:
         try:
             header = _header(fd, position, end)
-            if header is None:
+            if header is None and _is_end(fd, position, end):
                 return
+            if header is None:
+                raise _BrokenError(
+                    "zeros where a header belongs (a hole, an unfinished download, or two archives joined)"
+                )
             kind = header[156:157]
             data, size = position + BLOCK, _number(header[124:136])
             if kind in (LONG_NAME, LONG_LINK, PAX, PAX_GLOBAL):
@@ -76,11 +104,38 @@ def _walk(fd: int, end: int) -> Iterator[Member]:
                 yield _member(header, pax.get("path") or name or _name(header), data, size, end)
                 pax, name = {}, ""
                 if data + size > end:
-                    return
+                    raise _BrokenError("", data)
+            position = data + (size + BLOCK - 1) // BLOCK * BLOCK
         except _BrokenError as error:
-            yield Member("", position, 0, str(error))
-            return
-        position = data + (size + BLOCK - 1) // BLOCK * BLOCK
+            pax, name = {}, ""
+            found = _next_header(fd, error.search or position + BLOCK, end)
+            if str(error) and position + BLOCK <= end:
+                yield Member("", position, (found or end) - position, str(error))
+            if found is None and any(os.pread(fd, BLOCK, max(0, end - BLOCK)) or b"cut"):
+                yield Member("", end, 0, f"the archive is cut: {end} bytes, no end marker")
+            if found is None:
+                return
+            position = found
+
+
+def _is_end(fd: int, position: int, end: int) -> bool:
+    """Whether there is nothing from here on but zeros, and no more of them than tars are padded with."""
+    return end - position <= PADDING and not any(os.pread(fd, PADDING, position))
+
+
+def _next_header(fd: int, position: int, end: int) -> int | None:
+    """The next position at which a sound header stands; None: there is none."""
+    while position < end:
+        piece = os.pread(fd, SEARCHED, position)
+        blocks = np.frombuffer(piece[: len(piece) // BLOCK * BLOCK], np.uint8).reshape(-1, BLOCK)
+        for number in np.flatnonzero((blocks[:, MAGIC_AT : MAGIC_AT + len(MAGIC)] == MAGIC).all(1)).tolist():
+            try:
+                _header(fd, position + number * BLOCK, end)
+                return position + number * BLOCK
+            except _BrokenError:
+                continue
+        position += SEARCHED
+    return None
 
 
 def _header(fd: int, position: int, end: int) -> bytes | None:

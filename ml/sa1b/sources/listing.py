@@ -6,7 +6,7 @@ from pathlib import Path
 
 from ml.errors import UserError
 from ml.params import Params
-from ml.sa1b.shards.tar import tar_fault
+from ml.sa1b.shards.whole import shard_fault
 from ml.sa1b.sources.folder import Folder
 from ml.sa1b.sources.remote import WEB, Links, Prefix
 from ml.sa1b.sources.source import Progress, Source
@@ -81,7 +81,7 @@ def expected_md5(shard: str, params: Params, ws: Workspace) -> str | None:
 
 def fault(path: Path, md5: str | None) -> str:
     """What is wrong with a whole shard ("": nothing): not a tar, cut, or another md5 than the one given."""
-    if wrong := tar_fault(path):
+    if wrong := shard_fault(path):
         return wrong
     found = file_md5(path) if md5 is not None else None
     return "" if found == md5 else f"md5 {found}, {md5} wanted"

@@ -110,7 +110,7 @@ def framed(*, bits: int = 8, side: int = 0) -> bytes:
         ([("sa_2.json", JSON)], "sa_2.json", "no .jpg of this name in the archive"),
         ([("README", b"hello")], "README", "neither .jpg nor .json"),
         (pair(1), "sa_1.jpg", "a second member of this name"),
-        ([("sa_2.jpg", b"GIF89a"), ("sa_2.json", JSON)], "sa_2.jpg", "not a JPEG"),
+        ([("sa_2.jpg", b"GIF89a"), ("sa_2.json", JSON)], "sa_2.jpg", "a GIF, not a JPEG"),
         ([("sa_2.jpg", jpeg()[:-300]), ("sa_2.json", JSON)], "sa_2.jpg", "the JPEG is cut: no end marker"),
         ([("sa_2.jpg", jpeg(height=31)), ("sa_2.json", JSON)], "sa_2.json", "not the JPEG's width and height"),
         ([("sa_2.jpg", jpeg()), ("sa_2.json", JSON[:-9])], "sa_2.json", "not JSON"),
@@ -176,7 +176,7 @@ def test_a_json_that_is_no_json_by_its_size(tmp_path: Path, size: int) -> None:
     rows, rejects, _ = index(tar)
     peak = tracemalloc.get_traced_memory()[1]
     tracemalloc.stop()
-    reasons = ["a JSON of more than 67108864 bytes"] if size == 2**27 else ["the archive ends inside this member"]
+    reasons = ["a JSON of more than 16777216 bytes"] if size == 2**27 else ["the archive ends inside this member"]
     assert len(rows) == 3
     assert [reject["reason"] for reject in rejects][:1] == reasons
     assert peak < 2**24
@@ -204,13 +204,64 @@ def test_a_broken_mask_is_rejected(tmp_path: Path) -> None:
     assert rejects == [{**found, "reason": "not finite"}]
 
 
-def test_a_cut_shard_keeps_what_came_before(tmp_path: Path, shard: Path) -> None:
+@pytest.mark.parametrize("border", [True, False])
+def test_a_cut_shard_is_refused_since_nothing_tells_what_it_lost(tmp_path: Path, shard: Path, border: bool) -> None:
     data = shard.read_bytes()
     cut = tmp_path / "cut.tar"
-    cut.write_bytes(data[: data.index(b"sa_3.json") + 700])
-    rows, rejects, _ = index(cut)
+    cut.write_bytes(data[: data.index(b"sa_3.json") + (0 if border else 700)])
+    with pytest.raises(UserError, match=r"cut\.tar: the archive is cut: .* no end marker; run sa1b_shards"):
+        index(cut)
+
+
+def many(path: Path, count: int = 20) -> tuple[Path, list[int]]:
+    """A shard of `count` images, and where its members' headers lie."""
+    write_tar(path, [member for number in range(1, count + 1) for member in pair(number)])
+    with tarfile.open(path) as tar:
+        return path, [info.offset for info in tar]
+
+
+def test_a_flipped_bit_in_a_header_costs_its_image_alone(tmp_path: Path) -> None:
+    tar, headers = many(tmp_path / "a.tar")
+    data = bytearray(tar.read_bytes())
+    data[headers[4] + 100] ^= 1  # of sa_3's first member
+    tar.write_bytes(data)
+    rows, rejects, report = index(tar)
+    assert {row["image_id"] for row in rows} == {*range(1, 21)} - {3}
+    assert len(rejects) == report.numbers["rejected"] == 1
+    assert rejects[0]["member"].startswith("sa_3.")
+
+
+def test_a_hole_costs_as_many_images_as_its_bytes_held(tmp_path: Path) -> None:
+    tar, headers = many(tmp_path / "a.tar")
+    data = tar.read_bytes()
+    tar.write_bytes(data[: headers[10]] + bytes(headers[20] - headers[10]) + data[headers[20] :])
+    rows, rejects, _ = index(tar)
+    assert {row["image_id"] for row in rows} == {*range(1, 6), *range(11, 21)}
+    assert len(rejects) == pytest.approx(5, abs=3)  # by the mean size of the others, less what padding may be
+    assert all("zeros where a header belongs" in reject["reason"] for reject in rejects)
+    with pytest.raises(UserError, match=r"images .* are broken"):
+        index(tar, Quality(max_reject_fraction=0.05))
+
+
+def test_a_second_archive_behind_the_first_is_read_and_said(tmp_path: Path) -> None:
+    first, second = write_tar(tmp_path / "a.tar", pair(1)), write_tar(tmp_path / "b.tar", pair(2))
+    first.write_bytes(first.read_bytes() + second.read_bytes())
+    rows, rejects, _ = index(first)
     assert {row["image_id"] for row in rows} == {1, 2}
-    assert [reject["member"] for reject in rejects] == ["sa_3.json", "sa_3.jpg"]
+    assert len(rejects) == 1 and "two archives joined" in rejects[0]["reason"]
+
+
+def test_what_macos_adds_is_named_and_counts_against_no_image(tmp_path: Path) -> None:
+    extra = [(f"._{name}", b"\0\5\x16\7" + bytes(200)) for name, _ in pair(1)]
+    tar = write_tar(tmp_path / "a.tar", [*extra, *pair(1)])
+    rows, rejects, _ = index(tar, Quality(max_reject_fraction=0.0))
+    assert {row["image_id"] for row in rows} == {1}
+    assert {reject["member"] for reject in rejects} == {"._sa_1.jpg", "._sa_1.json"}
+
+
+def test_a_shard_without_an_image_is_refused(tmp_path: Path) -> None:
+    with pytest.raises(UserError, match="not one image in it"):
+        index(write_tar(tmp_path / "a.tar", []))
 
 
 def test_too_much_rejected_fails_and_leaves_the_reasons(tmp_path: Path) -> None:

@@ -50,7 +50,10 @@ def test_rotation_in_exif_is_not_applied() -> None:
     ("data", "reason"),
     [
         (b"", "not a JPEG"),
-        (b"\x89PNG\r\n", "not a JPEG"),
+        (b"\x89PNG\r\n", "a PNG, not a JPEG"),
+        (b"RIFF\x10\0\0\0WEBPVP8 ", "a WebP, not a JPEG"),
+        (b"<!doctype html>", "a web page, not a JPEG"),
+        (b"\xff\xd8" + b"\xff" * 100_000, "a JPEG without a frame header"),
         (encode("RGB")[:-400], "the JPEG is cut: no end marker"),
         (b"\xff\xd8\xff\xd9", "a JPEG without a frame header"),
         (b"\xff\xd8" + bytes(40) + b"\xff\xd9", "a JPEG without a frame header"),
