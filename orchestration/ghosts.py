@@ -4,7 +4,12 @@ import dagster as dg
 from dagster._core.definitions.materialize import EPHEMERAL_JOB_NAME
 
 OURS = EPHEMERAL_JOB_NAME  # of the runs of `arrcoc run`, which holds the workspace as long as it lives
-IN_PROGRESS = [dg.DagsterRunStatus.STARTING, dg.DagsterRunStatus.STARTED, dg.DagsterRunStatus.CANCELING]
+IN_PROGRESS = [
+    dg.DagsterRunStatus.NOT_STARTED,
+    dg.DagsterRunStatus.STARTING,
+    dg.DagsterRunStatus.STARTED,
+    dg.DagsterRunStatus.CANCELING,
+]
 
 
 def bury(instance: dg.DagsterInstance, job: str | None = None) -> None:

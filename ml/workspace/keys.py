@@ -13,13 +13,14 @@ import threading
 from collections.abc import Sequence
 from functools import lru_cache
 from pathlib import Path
+from typing import Any
 
 from ml.workspace import Workspace
 from ml.workspace.atomic import write_json
 
 WAIT_SECONDS = 60.0  # for another process that is writing
-TABLE = "CREATE TABLE IF NOT EXISTS md5 (path TEXT PRIMARY KEY, size, mtime_ns, inode, md5)"
-FIND = "SELECT md5 FROM md5 WHERE path = ? AND size = ? AND mtime_ns = ? AND inode = ?"
+TABLE = "CREATE TABLE IF NOT EXISTS md5s (path TEXT PRIMARY KEY, size, mtime_ns, inode, ctime_ns, md5)"
+FIND = "SELECT size, mtime_ns, inode, ctime_ns, md5 FROM md5s WHERE path = ?"
 
 
 def file_md5(path: Path) -> str:
@@ -29,24 +30,35 @@ def file_md5(path: Path) -> str:
 
 
 def cached_md5(ws: Workspace, path: Path) -> str:
-    """`file_md5`, remembered for as long as the file's size, modification time and inode stay, as DVC does."""
-    stat = path.stat()
-    row = (str(path).removeprefix(f"{ws.root}/"), stat.st_size, stat.st_mtime_ns, stat.st_ino)
+    """`file_md5`, remembered for as long as the file's size, times of modification and of change, and inode stay."""
+    name = str(path).removeprefix(f"{ws.root}/")
     try:
-        return _remembered(_store(ws), path, row)
+        return _remembered(_store(ws), name, path)
     except sqlite3.OperationalError:  # locked, or a full disk
         raise
     except sqlite3.DatabaseError:  # no database any more: what it knew is computed again
         _remove(_file(ws))
-        return _remembered(_store(ws), path, row)
+        return _remembered(_store(ws), name, path)
 
 
-def _remembered(store: sqlite3.Connection, path: Path, row: tuple[str, int, int, int]) -> str:
-    if found := store.execute(FIND, row).fetchone():
-        return str(found[0])
+def _remembered(store: sqlite3.Connection, name: str, path: Path) -> str:
+    known: tuple[Any, ...] = store.execute(FIND, (name,)).fetchone() or ()
+    now = _identity(path)
+    if known[:4] == now:
+        return str(known[4])
     md5 = file_md5(path)
-    store.execute("INSERT OR REPLACE INTO md5 VALUES (?, ?, ?, ?, ?)", (*row, md5))
+    if known[:3] == now[:3] and known[4] != md5:
+        # Other bytes with the time of modification kept: DVC, which knows nothing of the time of change, is to see it.
+        os.utime(path)
+        now = _identity(path)
+    store.execute("INSERT OR REPLACE INTO md5s VALUES (?, ?, ?, ?, ?, ?)", (name, *now, md5))
     return md5
+
+
+def _identity(path: Path) -> tuple[int, int, int, int]:
+    """Size, time of modification, inode, and the time of change, which no program can set back."""
+    stat = path.stat()
+    return stat.st_size, stat.st_mtime_ns, stat.st_ino, stat.st_ctime_ns
 
 
 def key(ws: Workspace, code: str, params: object, inputs: Sequence[Path]) -> str:

@@ -6,6 +6,8 @@ from collections.abc import Iterator, Sequence
 from functools import lru_cache
 from pathlib import Path
 
+import psutil
+
 from ml.errors import UserError
 from ml.workspace import Workspace, lineage, stages
 
@@ -21,6 +23,7 @@ def commit(ws: Workspace, names: Sequence[str]) -> None:
     Raises:
         UserError: DVC refuses, for example since another `dvc` is at work here, or a copy does not arrive.
     """
+    _tidy(ws)
     for _ in range(ATTEMPTS):
         if names:
             _commit(ws, names)
@@ -51,6 +54,35 @@ def uncached(ws: Workspace, name: str) -> Iterator[Path]:
 def cache_folder(ws: Workspace) -> Path:
     """Where DVC's cache keeps files by their md5: two letters of it a folder, the rest a file."""
     return _cache_folder(ws.root)
+
+
+def _tidy(ws: Workspace) -> None:
+    """Drop what killed processes left in DVC's folders: entries of its lock, and halves of copies in the cache.
+
+    DVC believes an entry whose process id lives again, and refuses for good where its file of locks was cut.
+    """
+    path = ws.root / ".dvc" / "tmp" / "rwlock"
+    try:
+        written, entries = path.stat().st_mtime, json.loads(path.read_text(encoding="utf-8"))
+        holders = list(entries.get("write", {}).values())
+        holders += [entry for found in entries.get("read", {}).values() for entry in found]
+        if any(_lives(entry["pid"], written) for entry in holders):
+            return
+    except FileNotFoundError:
+        pass
+    except (OSError, ValueError, AttributeError, KeyError, TypeError):  # cut by a kill
+        pass
+    path.unlink(missing_ok=True)
+    for scrap in (*cache_folder(ws).glob("*.tmp"), *cache_folder(ws).glob("*/*.tmp")):
+        scrap.unlink(missing_ok=True)
+
+
+def _lives(pid: int, written: float) -> bool:
+    """Whether the process that wrote an entry is still there, and not another that got its id later."""
+    try:
+        return psutil.Process(pid).create_time() <= written
+    except psutil.Error:
+        return False
 
 
 def _commit(ws: Workspace, names: Sequence[str]) -> None:

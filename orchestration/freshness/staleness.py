@@ -61,9 +61,12 @@ def state_of(name: str, ws: Workspace, params: Params) -> State:
     lacking, leftover = _files(stage, ws, shards)
     result = State(name, "fresh", shards=dict.fromkeys(shards, "fresh"), seconds=made.get("seconds"))
     restored = _fits(lineage.locked(ws, name), now)
-    result.locked = restored and next(uncached(ws, name), None) is None
+    gap = next(uncached(ws, name), None) if restored else None
+    result.locked = restored and gap is None
     result.version = f"{code_version(stage, ws, params)} {now['out']}"
     if now["out"] and not lacking and not leftover:
+        if gap is not None:
+            result.reasons = [f"DVC's cache lacks {gap.relative_to(ws.root)}, which arrcoc run copies"]
         if _fits(made, now):
             return result
         if restored:

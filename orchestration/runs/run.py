@@ -5,10 +5,12 @@ import re
 import time
 from collections.abc import Iterator, Sequence
 from contextlib import closing, contextmanager
+from pathlib import Path
 from typing import Protocol
 
 import dagster as dg
 from dagster._core.storage.tags import ASSET_PARTITION_RANGE_END_TAG, ASSET_PARTITION_RANGE_START_TAG
+from sqlalchemy.exc import DatabaseError
 
 from ml.compute.pool import Pool, open_pool
 from ml.errors import NO_SPACE, UserError, disk_is_full
@@ -44,14 +46,27 @@ def instance(ws: Workspace) -> Iterator[dg.DagsterInstance]:
     """The workspace's Dagster instance.
 
     Raises:
-        UserError: its configuration is missing, without which Dagster would send statistics.
+        UserError: its configuration is missing, without which Dagster would send statistics; or its store is broken.
     """
     home = ws.root / ".dagster"
     if not (home / "dagster.yaml").is_file():
         raise UserError(f"{home / 'dagster.yaml'} is missing; get it back with git checkout .dagster/dagster.yaml")
     os.environ["DAGSTER_HOME"] = str(home)
-    with dg.DagsterInstance.from_config(str(home)) as found:
+    with _opened(home) as found:
         yield found
+
+
+def _opened(home: Path) -> dg.DagsterInstance:
+    try:
+        found = dg.DagsterInstance.from_config(str(home))
+        found.get_runs(limit=1)
+    except (DatabaseError, dg.DagsterError, OSError) as error:
+        reason = " ".join(str(getattr(error, "orig", error)).split())[:160]
+        raise UserError(
+            f"{home}: Dagster's store can't be used ({reason}); what it knows is told to it again: "
+            f"rm -r {home}/history {home}/schedules {home}/storage, then run again"
+        ) from error
+    return found
 
 
 def run(ws: Workspace, params: Params, select: str | None, watcher: Watcher) -> Outcome:

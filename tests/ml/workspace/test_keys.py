@@ -90,7 +90,7 @@ def test_a_store_that_opens_but_has_broken_pages_is_made_anew(made):
         file.write(b"\xff" * (len(pages) - 4096))
     for _ in range(2):
         assert keys.cached_md5(ws, source) == keys.file_md5(source)
-    assert keys._store(ws).execute("SELECT count(*) FROM md5").fetchone() == (1,)
+    assert keys._store(ws).execute("SELECT count(*) FROM md5s").fetchone() == (1,)
 
 
 def test_every_machine_has_a_store_of_its_own(made, monkeypatch):

@@ -15,6 +15,7 @@ from dvc.repo import Repo
 from ml.errors import UserError
 from orchestration.definitions import build
 from orchestration.freshness.lock import exclusive
+from orchestration.provenance import tell
 from orchestration.runs.run import instance, ranges, run
 
 FIRST = ["sa1b_shards", "mask_index", "filtered_masks"]
@@ -110,28 +111,29 @@ def test_a_new_shard_is_made_alone_and_a_removed_one_leaves_nothing(town):
     assert town.stale() == stale_in_dagster(town) == changed_in_dvc(town) == set()
 
 
-@pytest.mark.parametrize("lost", ["**/*", "**/*.dir", "**/*[!r]"], ids=["all", "lists", "members"])
-def test_what_dvcs_cache_lacks_is_copied_although_the_lock_names_it(town, lost):
-    """As in a clone of a repository that holds a `dvc.lock`: the output comes out the same, the cache is empty."""
-    cached = [path for path in (town.ws.root / ".dvc" / "cache").glob(lost) if path.is_file()]
-    for path in cached:
-        path.unlink()
-    assert cached and not all(state.locked for state in town.states().values())
-    assert town.stale() == set()
-    assert (town.run().materialized, changed_in_dvc(town)) == ([], set())
-    assert all(path.is_file() for path in cached)
-    assert all(state.locked for state in town.states().values())
+def test_other_bytes_with_the_time_of_modification_kept_are_noticed_by_all_three(town):
+    path = town.ws.shard_file("mask_index", "sa_000000", ".parquet")
+    before, data = path.stat(), path.read_bytes()
+    path.write_bytes(data[:-20] + bytes([data[-20] ^ 1]) + data[-19:])
+    os.utime(path, ns=(before.st_atime_ns, before.st_mtime_ns))
+    assert town.stale() == {"mask_index", "filtered_masks"}
+    assert changed_in_dvc(town) == {"mask_index", "filtered_masks"}
+    with instance(town.ws) as found:
+        tell(found, town.ws, town.params)
+    assert "mask_index" in stale_in_dagster(town)
+    assert town.run().materialized == ["mask_index"]
+    assert path.read_bytes() == data
 
 
-def test_a_file_that_cannot_be_copied_into_dvcs_cache_is_named(town):
-    cached = next(path for path in (town.ws.root / ".dvc" / "cache").glob("**/*.dir"))
-    shutil.rmtree(cached.parent)
-    cached.parent.write_text("no folder")
-    with pytest.raises(UserError, match=r"\.dir: Not a directory.*DVC's cache"):
+@pytest.mark.parametrize("store", ["history/runs.db", "schedules/schedules.db"])
+def test_a_store_of_dagster_that_is_none_is_one_line_that_mends_it(town, store):
+    (town.ws.root / ".dagster" / store).write_bytes(b"rubbish" * 1000)
+    with pytest.raises(UserError, match=r"Dagster's store can't be used .* rm -r ") as error:
         town.run()
-    cached.parent.unlink()
-    town.run()
-    assert changed_in_dvc(town) == set()
+    assert "\n" not in str(error.value)
+    for folder in ("history", "schedules", "storage"):
+        shutil.rmtree(town.ws.root / ".dagster" / folder, ignore_errors=True)
+    assert town.run().materialized == []
 
 
 @pytest.mark.slow

@@ -1,0 +1,67 @@
+"""`dvc.lock` and DVC's cache after a run, also where killed processes left their traces in DVC's folders."""
+
+import json
+import os
+import shutil
+
+import pytest
+from dvc.repo import Repo
+
+from ml.errors import UserError
+
+
+def changed_in_dvc(town) -> set[str]:
+    with Repo(str(town.ws.root)) as repo:
+        found = repo.status(targets=[f"{town.ws.root / 'dvc.yaml'}:{name}" for name in town.states()])
+    return {name.rpartition(":")[2] for name in found}
+
+
+def entry(pid: int) -> str:
+    return json.dumps({"write": {"/somewhere": {"pid": pid, "cmd": "dvc commit"}}, "read": {}})
+
+
+@pytest.mark.parametrize("lost", ["**/*", "**/*.dir", "**/*[!r]"], ids=["all", "lists", "members"])
+def test_what_the_cache_lacks_is_told_and_copied_although_the_lock_names_it(town, lost):
+    """As in a clone of a repository that holds a `dvc.lock`: the output comes out the same, the cache is empty."""
+    cached = [path for path in (town.ws.root / ".dvc" / "cache").glob(lost) if path.is_file()]
+    for path in cached:
+        path.unlink()
+    assert cached and not all(state.locked for state in town.states().values())
+    assert town.stale() == set()
+    assert any("DVC's cache lacks data/" in reason for state in town.states().values() for reason in state.reasons)
+    assert (town.run().materialized, changed_in_dvc(town)) == ([], set())
+    assert all(path.is_file() for path in cached)
+    assert all(state.locked and not state.reasons for state in town.states().values())
+
+
+def test_a_file_that_cannot_be_copied_into_the_cache_is_named(town):
+    cached = next(path for path in (town.ws.root / ".dvc" / "cache").glob("**/*.dir"))
+    shutil.rmtree(cached.parent)
+    cached.parent.write_text("no folder")
+    with pytest.raises(UserError, match=r"\.dir: Not a directory.*DVC's cache"):
+        town.run()
+    cached.parent.unlink()
+    town.run()
+    assert changed_in_dvc(town) == set()
+
+
+@pytest.mark.parametrize(
+    "left", ["", "{", "[]", entry(1), entry(os.getpid())], ids=["cut", "half", "odd", "init", "us"]
+)
+def test_locks_of_killed_processes_are_dropped(town, left):
+    """Process ids live again: those here are of processes that are older than what they are said to have written."""
+    path = town.ws.root / ".dvc" / "tmp" / "rwlock"
+    path.parent.mkdir(parents=True, exist_ok=True)
+    path.write_text(left)
+    os.utime(path, (0, 0))
+    town.edit(filter__predicted_iou=0.9)
+    assert town.run().materialized == ["filtered_masks"]
+    assert changed_in_dvc(town) == set()
+
+
+def test_halves_of_copies_are_swept(town):
+    scrap = next((town.ws.root / ".dvc" / "cache" / "files" / "md5").iterdir()) / ".x8Jd.tmp"
+    scrap.write_bytes(bytes(1000))
+    town.edit(filter__predicted_iou=0.9)
+    town.run()
+    assert not scrap.exists()
