@@ -1,17 +1,17 @@
-from collections.abc import Callable
+from pathlib import Path
 
 import pytest
 import torch
 
+import ml.toytown
 from ml.models.frozen import texts
 from ml.models.frozen.clip import Clip, load_clip
 from ml.models.frozen.texts import TextBank
-from ml.workspace import Workspace
 
 
 @pytest.fixture
-def clip(workspace: Callable[..., Workspace]) -> Clip:
-    return load_clip(workspace().stage("backbones"))
+def clip() -> Clip:
+    return load_clip(Path(ml.toytown.__file__).parent / "weights")
 
 
 def test_features_are_those_of_the_tower(clip: Clip) -> None:
