@@ -54,8 +54,8 @@ def test_memory_is_bounded(clip: Clip, monkeypatch: pytest.MonkeyPatch) -> None:
 
 def test_ids_are_cut_to_the_longest(clip: Clip) -> None:
     bank = TextBank(clip, torch.device("cpu"))
-    ids = bank.ids(["red", "a red box", ""])
+    ids = bank.ids(["red", "a red car", ""])
     assert ids.shape == (3, 5)
-    assert clip.detokenize(ids[1]) == "a red box"
+    assert clip.detokenize(ids[1]) == "a red car"
     assert ids[2].tolist() == [clip.pad_id] * 5
     assert bank.ids(["", ""]).shape == (2, 2)
