@@ -7,7 +7,7 @@ STAMP := $(VENV)/.installed
 # The reference that our LVIS AP is tested against; alone, since it would put opencv-python over opencv-python-headless.
 REFERENCE := lvis==0.5.3
 
-.PHONY: run test slow ui lint env clean
+.PHONY: run test slow faults ui lint env clean
 
 run: env  ## run every stale stage, then print the scores
 	$(BIN)/arrcoc run
@@ -17,6 +17,9 @@ test: env  ## the quick tests, the smoke preset end to end included
 
 slow: env  ## the longer tests
 	$(BIN)/python -m pytest -m slow
+
+faults: env  ## kill a run at random moments, 56 times over 8 rounds (half an hour), and print the counts
+	ARRCOC_FAULT_ROUNDS=8 $(BIN)/python -m pytest -m slow tests/faults
 
 ui: env  ## the Dagster and MLflow pages on 127.0.0.1
 	$(BIN)/arrcoc ui

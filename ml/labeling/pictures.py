@@ -54,7 +54,8 @@ def _phrases(image: Pixels, shapes: Sequence[Pixels], row: dict[str, Any]) -> Pi
     panel, pen = _titled(drawn, row["caption"])
     for i in (i for i in described if row["levels"][i] != "part"):
         x, y, w, h = np.array(row["boxes"][i]) * WIDTH / row["width"]
-        place = (x + w / 2, y + h / 2 + TITLE)
+        half = pen.textlength(row["phrases"][i], FONT) / 2 + 1  # a name that is wider than its thing stays inside
+        place = (min(max(x + w / 2, half), WIDTH - half), y + h / 2 + TITLE)
         pen.rectangle(pen.textbbox(place, row["phrases"][i], FONT, anchor="mm"), fill=(20, 20, 20))
         pen.text(place, row["phrases"][i], COLORS[row["levels"][i]], FONT, anchor="mm")
     return np.asarray(panel)

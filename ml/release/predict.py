@@ -19,6 +19,8 @@ from ml.workspace.atomic import atomic_path
 COLOURS = {"part": (255, 196, 0), "object": (0, 200, 120), "group": (60, 140, 255), "scene": (200, 90, 255)}
 PANEL = 640  # pixels, the longest side of each of the two panels
 SHOWN = 5  # masks in the legend
+TITLE, LINE = 28, 18  # pixels above the panels, and of a line below them
+NUMBER = ImageFont.load_default(13)
 PNG = b"\x89PNG"  # how every one begins
 
 
@@ -75,14 +77,18 @@ def overlay(image: NDArray[np.uint8], found: dict[str, Any]) -> Image.Image:
     scale = PANEL / max(image.shape[:2])
     size = (round(image.shape[1] * scale), round(image.shape[0] * scale))
     left, right = _heat(image, found).resize(size), _outlines(image, found, size, scale)
-    sheet = Image.new("RGB", (2 * size[0] + 8, size[1] + 28 + 18 * SHOWN), "white")
-    sheet.paste(left, (0, 28))
-    sheet.paste(right, (size[0] + 8, 28))
+    lines = [
+        (f"{rank}. {mask['level']}  relevance {mask['relevance']:.2f}  area {mask['area']} px", COLOURS[mask["level"]])
+        for rank, mask in enumerate(found["masks"][:SHOWN], 1)
+    ]
+    legend = [("masks by relevance, their numbers in the picture; red: the box that answers", "black"), *lines]
+    sheet = Image.new("RGB", (2 * size[0] + 8, TITLE + size[1] + LINE * len(legend) + 8), "white")
+    sheet.paste(left, (0, TITLE))
+    sheet.paste(right, (size[0] + 8, TITLE))
     draw = ImageDraw.Draw(sheet)
     draw.text((6, 5), f"“{found['query']}”   score {found['score']:.2f}", "black", ImageFont.load_default(15))
-    for rank, mask in enumerate(found["masks"][:SHOWN]):
-        line = f"{rank + 1}. {mask['level']}  relevance {mask['relevance']:.2f}  area {mask['area']} px"
-        draw.text((6, size[1] + 32 + 18 * rank), line, COLOURS[mask["level"]], ImageFont.load_default(14))
+    for number, (line, colour) in enumerate(legend):
+        draw.text((6, TITLE + size[1] + 4 + LINE * number), line, colour, ImageFont.load_default(14))
     return sheet
 
 
@@ -107,7 +113,12 @@ def _outlines(image: NDArray[np.uint8], found: dict[str, Any], size: tuple[int, 
         contours, _ = cv2.findContours(small, cv2.RETR_EXTERNAL, cv2.CHAIN_APPROX_SIMPLE)
         cv2.drawContours(canvas, contours, -1, COLOURS[mask["level"]], 2)
     panel = Image.fromarray(canvas)
+    pen = ImageDraw.Draw(panel)
     if found["box"]:
         x, y, w, h = (value * scale for value in found["box"])
-        ImageDraw.Draw(panel).rectangle((x, y, x + w, y + h), outline=(255, 40, 40), width=3)
+        pen.rectangle((x, y, x + w, y + h), outline=(255, 40, 40), width=3)
+    for rank, mask in reversed([*enumerate(found["masks"][:SHOWN], 1)]):
+        x, y = (value * scale + 4 for value in mask["box"][:2])
+        pen.rectangle(pen.textbbox((x, y), str(rank), NUMBER), fill=(20, 20, 20))
+        pen.text((x, y), str(rank), COLOURS[mask["level"]], NUMBER)
     return panel

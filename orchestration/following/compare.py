@@ -25,6 +25,8 @@ def compare(ws: Workspace, params: Params, a: str, b: str) -> dict[str, Any]:
         UserError: a run is not there, did not finish, or is of another stage than the other.
     """
     first, second = runs.find(ws, params, a), runs.find(ws, params, b)
+    if unknown := next((name for name, found in ((a, first), (b, second)) if not found.run), None):
+        raise UserError(f"{unknown}: no run of this store made it; give the ids of two runs (arrcoc report lists them)")
     if first.stage != second.stage:
         raise UserError(f"{a} is a run of {first.stage}, {b} of {second.stage}; give two runs of one stage")
     one, other = first.line, second.line

@@ -10,7 +10,7 @@ from typing import Any
 
 from ml.errors import UserError
 from ml.params import Params
-from ml.training.tracking import store
+from ml.training.tracking import sending, store
 from ml.workspace import Workspace, lineage, stages
 from ml.workspace.lineage import Made
 
@@ -20,22 +20,27 @@ SCORES = "benchmark_scores"
 
 @dataclass(frozen=True)
 class Traced:
-    """A run, and the workspace whose stages it belongs to."""
+    """A run, and the workspace whose stages it belongs to.
+
+    Without a run (of data that DVC brought, where the store has none of theirs) the line is that of the records beside
+    the data and of `dvc.lock`, as far as they go.
+    """
 
     ws: Workspace
     params: Params
     client: Any
     run: Any
+    made: str = ""  # the stage whose output is followed, where there is no run
 
     @property
     def id(self) -> str:
-        """MLflow's id of the run."""
-        return str(self.run.info.run_id)
+        """MLflow's id of the run; "" without one."""
+        return str(self.run.info.run_id) if self.run else ""
 
     @property
     def stage(self) -> str:
-        """The stage that ran, "" where the run does not tell."""
-        return str(self.run.data.tags.get("stage", ""))
+        """The stage that the run, or the data, is of."""
+        return str(self.run.data.tags.get("stage", "")) if self.run else self.made
 
     @cached_property
     def line(self) -> dict[str, Made]:
@@ -44,6 +49,8 @@ class Traced:
         Raises:
             UserError: the run did not end, or its record is gone.
         """
+        if not self.run:
+            return lineage.above(self.ws, [self.made])
         with tempfile.TemporaryDirectory() as folder:
             try:
                 path = self.client.download_artifacts(self.id, "lineage.json", folder)
@@ -58,7 +65,7 @@ class Traced:
     @cached_property
     def makers(self) -> dict[str, str]:
         """The run ids of its stage and of the tracked stages above it."""
-        found, todo = {}, [self.run]
+        found, todo = {}, [self.run] if self.run else []
         while todo:
             run = todo.pop()
             found[run.data.tags["stage"]] = run.info.run_id
@@ -75,12 +82,18 @@ def find(ws: Workspace, params: Params, subject: str) -> Traced:
     Raises:
         UserError: it names no run, or the tracking store cannot be used.
     """
-    client = store.connect(ws, params)
+    place = sending.Place.open(ws, params)
+    sending.send_pending(place)
     store.bury(ws, params)
-    run_id = _released(client, params) if subject == MODEL else None
-    if run_id is None and metric(ws, subject) is not None:
-        run_id = store.run_id(ws, params, SCORES)
-    return Traced(ws, params, client, client.get_run(run_id or _by_prefix(client, params, subject)))
+    client = place.client
+    made = {MODEL: "released_model"}.get(subject) or (SCORES if metric(ws, subject) is not None else "")
+    run_id = store.run_id(ws, params, made) if made == SCORES else None
+    if made != SCORES:
+        run_id = _released(client, params) if subject == MODEL else _by_prefix(client, params, subject)
+    if run_id is None and not ws.stage(made).is_dir():
+        name, alias = params.release.model_name, params.release.alias
+        raise UserError(f"no model {name!r} with alias {alias!r} is registered; arrcoc run releases one")
+    return Traced(ws, params, client, client.get_run(run_id) if run_id else None, made)
 
 
 def metric(ws: Workspace, name: str) -> dict[str, Any] | None:
@@ -131,14 +144,13 @@ def _cached(ws: Workspace, md5: str) -> Path:
         return Path(repo.cache.local.oid_to_path(md5))
 
 
-def _released(client: Any, params: Params) -> str:
+def _released(client: Any, params: Params) -> str | None:
     from mlflow.exceptions import MlflowException
 
-    name, alias = params.release.model_name, params.release.alias
     try:
-        return str(client.get_model_version_by_alias(name, alias).run_id)
-    except MlflowException as error:
-        raise UserError(f"no model {name!r} with alias {alias!r} is registered; arrcoc run releases one") from error
+        return str(client.get_model_version_by_alias(params.release.model_name, params.release.alias).run_id)
+    except MlflowException:  # not registered in this store
+        return None
 
 
 def _all_ids(client: Any, experiment: str) -> Iterator[str]:

@@ -1,10 +1,12 @@
 """`arrcoc trace`: from a score, a run or the model down to the shards, the params and the code it was made from."""
 
 from collections import Counter
-from typing import Any
+from collections.abc import Callable
+from typing import Any, TypeVar
 
 import pyarrow.parquet as pq
 
+from ml.errors import UserError
 from ml.params import Params
 from ml.workspace import Workspace, lineage, stages
 from ml.workspace.keys import file_md5
@@ -13,9 +15,12 @@ from ml.workspace.stages import Stage
 from orchestration.following import runs
 from orchestration.terminal import console
 
+Found = TypeVar("Found")
+
 SHARDS, INDEX = "data/shards", "data/mask_index"
 SHORT = 10  # digits of an md5 or id in a table
 SHARDS_SHOWN = 8
+NO_RUN = "no run of this store made it (data from DVC?): walked by the records beside the data and dvc.lock"
 TAGS = ("git_commit", "git_dirty", "dagster_run_id", "dvc_lock_md5")
 
 
@@ -26,15 +31,17 @@ def trace(ws: Workspace, params: Params, subject: str, verify: bool) -> dict[str
         UserError: the subject names no run, or what it was made from is nowhere any more.
     """
     found = runs.find(ws, params, subject)
-    tags = found.run.data.tags
-    run = {"id": found.id, "stage": found.stage, "status": found.run.info.status}
+    tags = found.run.data.tags if found.run else {}
+    run = {"id": found.id or None, "stage": found.stage, "status": found.run.info.status if found.run else None}
+    missing = [] if found.run else [NO_RUN, *_without_record(found)]
     result: dict[str, Any] = {
         "subject": subject,
         "score": runs.metric(ws, subject),
         "run": run | {name: tags.get(name) for name in TAGS},
         "stages": [_stage(name, made, found) for name, made in found.line.items()],
-        "shards": _shards(found),
-        "rejects": _rejects(found),
+        "shards": _there(lambda: _shards(found), missing) or [],
+        "rejects": _there(lambda: _rejects(found), missing) or {},
+        "missing": missing,
     }
     return result | ({"verified": verified(ws, found.line)} if verify else {})
 
@@ -66,8 +73,11 @@ def show(found: dict[str, Any]) -> None:
     if found["score"]:
         interval = f" {found['score']['interval']}" if found["score"]["interval"] else ""
         screen.print(f"[bold]{found['score']['name']}[/] {found['score']['value']}{interval}")
+    for line in found["missing"]:
+        screen.print(f"[yellow]{line}[/]")
     dirty = ", with changes (its artifact dirty.diff)" if run["git_dirty"] == "true" else ""
-    screen.print(f"MLflow run {run['id']} of {run['stage']}, commit {run['git_commit']}{dirty}\n")
+    if run["id"]:
+        screen.print(f"MLflow run {run['id']} of {run['stage']}, commit {run['git_commit']}{dirty}\n")
     rows = [
         [
             stage["name"],
@@ -89,6 +99,23 @@ def show(found: dict[str, Any]) -> None:
     if "verified" in found:
         same = sum(row["state"] == "same" for row in found["verified"])
         screen.print(f"{same} of {len(found['verified'])} outputs and files of code are byte for byte what was used")
+
+
+def _there(look: Callable[[], Found], missing: list[str]) -> Found | None:
+    """What can be looked up here; where its bytes are not, why goes to `missing`."""
+    try:
+        return look()
+    except UserError as error:
+        missing.append(str(error))
+        return None
+
+
+def _without_record(found: runs.Traced) -> list[str]:
+    """The stages above of which neither a record nor `dvc.lock` tells what they were made from."""
+    names = stages.above(stages.load(found.ws), [found.stage])
+    return [
+        f"{name}: neither a record nor dvc.lock tells what it was made from" for name in names if name not in found.line
+    ]
 
 
 def _stage(name: str, made: Made, found: runs.Traced) -> dict[str, Any]:

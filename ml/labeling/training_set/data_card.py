@@ -14,6 +14,7 @@ import numpy as np
 import pyarrow.parquet as pq
 from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
+from matplotlib.ticker import MaxNLocator
 from PIL import Image
 
 from ml.labeling.pictures import sample_sheet
@@ -91,6 +92,10 @@ def histograms(found: Statistics) -> bytes:
             axes.set_xscale("log")
         if name in LOPSIDED:
             axes.set_yscale("log")
+        if name in LOGARITHMIC or name in LOPSIDED:
+            axes.minorticks_off()  # over less than a decade their labels would lie on one another
+        else:
+            axes.xaxis.set_major_locator(MaxNLocator(5))
         if filled := np.flatnonzero(counts).tolist():
             axes.set_xlim(edges[max(filled[0] - 1, 0)], edges[min(filled[-1] + 2, len(edges) - 1)])
         axes.set_title(name, fontsize=9, color=INK)

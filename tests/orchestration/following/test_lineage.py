@@ -26,6 +26,21 @@ def test_the_model_and_the_beginning_of_a_run_id_are_known(finished):
     assert again["stages"] == found["stages"]
 
 
+def test_in_a_pulled_clone_it_is_walked_by_the_lock_as_far_as_that_goes(finished, make_checkout):
+    """No MLflow store, no records, no shards: the scores and `dvc.lock` came alone."""
+    clone = make_checkout("smoke")
+    shutil.copy2(finished.root / "dvc.lock", clone.root / "dvc.lock")
+    shutil.copytree(finished.root / "data" / "benchmark_scores", clone.root / "data" / "benchmark_scores")
+    found = clone.json("arrcoc", "trace", "refcoco/val/acc@0.5", "--json")
+    whole = finished.json("arrcoc", "trace", "refcoco/val/acc@0.5", "--json")
+    assert found["run"]["id"] is None
+    assert [(stage["name"], stage["out"]) for stage in found["stages"]] == [
+        (stage["name"], stage["out"]) for stage in whole["stages"]
+    ]
+    assert found["shards"] == [] and any("dvc pull may have it" in line for line in found["missing"])
+    assert "no run of this store made it" in clone.run("arrcoc", "trace", "refcoco/val/acc@0.5").stdout
+
+
 def test_what_names_no_run_is_one_line(finished):
     done = finished.run("arrcoc", "trace", "refcoco/val/acc@0.6", check=False)
     assert done.returncode == 2

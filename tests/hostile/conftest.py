@@ -1,0 +1,48 @@
+"""Every input ends in a full read, in counted rejects, or in one `UserError`, soon and without much memory.
+
+The folders of helpers are on the path, so that they can be imported by their names.
+"""
+
+import resource
+import sys
+import time
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from ml.errors import UserError
+
+sys.path[:0] = [str(Path(__file__).parent), str(Path(__file__).parents[1] / "ml" / "sa1b")]
+
+MOST_SECONDS = 10.0  # for a file of less than 10 MB
+MOST_KILOBYTES = 1 << 20
+MOST_LETTERS = 1000  # of an error, whatever the input: paths and a few values
+
+
+@pytest.fixture(autouse=True)
+def room() -> Iterator[None]:
+    """No input of a test takes more than a gigabyte."""
+    before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+    yield
+    assert resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - before < MOST_KILOBYTES
+
+
+@pytest.fixture(scope="session")
+def taken() -> Callable[[Callable[[], Any]], Any]:
+    """Call a reader: what it gives, or None where it refused in one line."""
+
+    def take(read: Callable[[], Any]) -> Any:
+        begun = time.monotonic()
+        try:
+            return read()
+        except UserError as error:
+            text = str(error)
+            assert text and len(text) < MOST_LETTERS, len(text)
+            assert "Traceback" not in text
+            return None
+        finally:
+            assert time.monotonic() - begun < MOST_SECONDS
+
+    return take
