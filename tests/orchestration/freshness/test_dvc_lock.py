@@ -3,11 +3,15 @@
 import json
 import os
 import shutil
+import subprocess
+from pathlib import Path
 
 import pytest
 from dvc.repo import Repo
 
 from ml.errors import UserError
+from ml.workspace import Workspace
+from orchestration.freshness.dvc_lock import cache_folder
 
 
 def changed_in_dvc(town) -> set[str]:
@@ -65,3 +69,17 @@ def test_halves_of_copies_are_swept(town):
     town.edit(filter__predicted_iou=0.9)
     town.run()
     assert not scrap.exists()
+
+
+@pytest.mark.parametrize("level", ["config", "config.local", "global"])
+@pytest.mark.parametrize("named", ["elsewhere", "/cache/dvc"])
+def test_the_cache_is_where_dvc_has_it(tmp_path, monkeypatch, level, named):
+    monkeypatch.setenv("DVC_GLOBAL_CONFIG_DIR", str(tmp_path / "global"))
+    root = tmp_path / "town"
+    for folder in (root / ".dvc", tmp_path / "global"):
+        folder.mkdir(parents=True)
+    subprocess.run(["git", "init", "-q"], cwd=root, check=True)
+    file = tmp_path / "global" / "config" if level == "global" else root / ".dvc" / level
+    file.write_text(f"[cache]\n    dir = {named}\n")
+    with Repo(str(root)) as repo:
+        assert cache_folder(Workspace(root)).resolve() == Path(repo.cache.local.path).resolve()
