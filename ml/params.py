@@ -1,20 +1,53 @@
 """The typed model of `params.yaml`: every knob. `ml.workspace.settings` reads files into it."""
 
+import re
 from typing import Annotated, Literal
 
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import AfterValidator, BaseModel, ConfigDict, Field
+
+MOST = 2**31 - 1  # what every library below takes for a count
+
+
+def _like(pattern: str, wanted: str) -> AfterValidator:
+    """Texts that match as a whole; of others it is said what is wanted."""
+
+    def check(text: str) -> str:
+        if not re.fullmatch(pattern, text):
+            raise ValueError(wanted)
+        return text
+
+    return AfterValidator(check)
+
 
 Fraction = Annotated[float, Field(ge=0, le=1)]
-Positive = Annotated[int, Field(gt=0)]
+Count = Annotated[int, Field(ge=0, le=MOST)]
+Positive = Annotated[int, Field(gt=0, le=MOST)]
 PositiveFloat = Annotated[float, Field(gt=0)]
-Steps = Annotated[int, Field(ge=0)]  # of a training stage; 0: it hands on the model it got
+Steps = Count  # of a training stage; 0: it hands on the model it got
 NonNegative = Annotated[float, Field(ge=0)]
+# What MLflow itself refuses, and `?` and control characters, which are lost in `models:/NAME@ALIAS`.
+ModelName = Annotated[
+    str, _like(r"(?=.*\S)[^/:.%\"'?\0-\x1f\x7f]{1,256}", "1 to 256 characters are wanted, none of / : . % ? \" '")
+]
+Alias = Annotated[
+    str,
+    _like(r"(?!(?i:latest|v\d+)$)[\w-]{1,255}", "letters, digits, _ and - are wanted, but not latest or v1, v2 ..."),
+]
+Experiment = Annotated[str, _like(r"(?=.*\S)[^\0-\x1f\x7f]{1,500}", "a name of 1 to 500 characters is wanted")]
+StoreUri = Annotated[
+    str,
+    _like(
+        r"https?://[^/\s]\S*|(postgresql|mysql|mssql)(\+\w+)?://\S+|sqlite(\+\w+)?:////.*[^/]|databricks(://\S+)?",
+        "an address with http(s), postgresql, mysql, mssql or databricks is wanted, or of a file: "
+        "give an absolute path: sqlite:////path/to/mlflow.db",
+    ),
+]
 
 
 class Section(BaseModel):
     """A section of `params.yaml`: unknown keys are refused, values are never coerced from text."""
 
-    model_config = ConfigDict(extra="forbid", frozen=True, strict=True)
+    model_config = ConfigDict(extra="forbid", frozen=True, strict=True, allow_inf_nan=False)
 
 
 class Shards(Section):
@@ -25,7 +58,7 @@ class Shards(Section):
     checksums: str | None  # a file of `md5  name` lines to verify against
     group_size: Annotated[int, Field(ge=1, le=99)]  # Dagster compares data versions of at most 99 upstream partitions
     workers: Positive
-    retries: Annotated[int, Field(ge=0)]
+    retries: Count
     pool: Literal["local", "ray"]  # `local`: processes of this machine; where RAY_ADDRESS is set, Ray in any case
 
 
@@ -88,8 +121,8 @@ class Labels(Section):
     """Pseudo-labels: captions, phrases, spatial queries, and relevance from CLIP similarity."""
 
     max_regions: Positive  # phrases an image
-    spatial_queries: Annotated[int, Field(ge=0)]  # relation and superlative queries an image
-    questions: Annotated[int, Field(ge=0)]  # an image
+    spatial_queries: Count  # relation and superlative queries an image
+    questions: Count  # an image
     crop_margin: NonNegative  # context around a mask's box, in box sizes
     relation_margin: Fraction  # least distance of two centres, in image sides, for left of, right of, above, below
     similarity_midpoint: Annotated[float, Field(ge=-1, le=1)]  # the cosine that maps to relevance 0.5
@@ -137,9 +170,8 @@ class Augment(Section):
 
     flip: Fraction  # probability
     crop_scale: Annotated[list[Fraction], Field(min_length=2, max_length=2)]  # area range of a random crop
-    color_jitter: Annotated[
-        list[NonNegative], Field(min_length=4, max_length=4)
-    ]  # brightness, contrast, saturation, hue
+    # brightness, contrast, saturation, hue
+    color_jitter: Annotated[list[NonNegative], Field(min_length=4, max_length=4)]
 
 
 class Training(Section):
@@ -159,7 +191,7 @@ class Training(Section):
     grad_clip: PositiveFloat
     warmup_fraction: Fraction
     schedule: Literal["cosine", "plateau"]
-    loader_workers: Annotated[int, Field(ge=0)]
+    loader_workers: Count
     log_interval: Positive
     validations: Positive  # a stage; each may become the best checkpoint and is a point to resume from
 
@@ -249,22 +281,22 @@ class Compression(Section):
 class Release(Section):
     """The name and alias that a model is registered under, and the gate before it."""
 
-    model_name: str
-    alias: str
+    model_name: ModelName
+    alias: Alias
     max_drop: NonNegative  # points between fp32 and int8
 
 
 class Tracking(Section):
     """`uri` None: the embedded store under `mlflow/`."""
 
-    uri: str | None
-    experiment: str
+    uri: StoreUri | None
+    experiment: Experiment
 
 
 class Params(Section):
     """All of `params.yaml`."""
 
-    seed: Annotated[int, Field(ge=0)]
+    seed: Annotated[int, Field(ge=0, lt=2**32)]  # NumPy takes no more
     shards: Shards
     toytown: Toytown
     quality: Quality

@@ -13,6 +13,7 @@ from ml.errors import NO_SPACE, UserError, disk_is_full
 from orchestration.commands.ablate import ablate
 from orchestration.commands.bench import bench
 from orchestration.commands.compare import compare
+from orchestration.commands.doctor import doctor
 from orchestration.commands.params import params
 from orchestration.commands.predict import predict
 from orchestration.commands.pretrain_backbones import pretrain_backbones
@@ -22,12 +23,15 @@ from orchestration.commands.scale import scale
 from orchestration.commands.score import score
 from orchestration.commands.stage import stage
 from orchestration.commands.status import status
+from orchestration.commands.sync import sync
 from orchestration.commands.trace import trace
 from orchestration.commands.ui import ui
 
 COMMANDS = (
     *(run, status, stage, report, trace, compare, ui, score, bench, scale, ablate, params, pretrain_backbones),
     predict,
+    sync,
+    doctor,
 )
 
 # Nothing leaves the machine unless asked to; each is read when its library is imported.

@@ -1,6 +1,7 @@
 """The scores of the last evaluation, and the runs they come from."""
 
 import json
+import sys
 from typing import Any
 
 from ml.errors import UserError
@@ -41,9 +42,18 @@ def gate_failed(ws: Workspace) -> bool:
 
 def report(ws: Workspace, params: Params) -> dict[str, Any]:
     """The object that `arrcoc report --json` prints."""
-    from ml.training.tracking.store import run_id
-
     found = scores(ws)
     known = [name for name in stages.load(ws) if name in TRACKED]
-    run_ids = {name: run for name in known if (run := run_id(ws, params, name))}
-    return {"scores": found["scores"], "milestones": found["milestones"], "run_ids": run_ids}
+    return {"scores": found["scores"], "milestones": found["milestones"], "run_ids": _run_ids(ws, params, known)}
+
+
+def _run_ids(ws: Workspace, params: Params, names: list[str]) -> dict[str, str]:
+    """The run that made each stage's output; where the store is away, as noted here when the run ended."""
+    from ml.training.tracking import store
+
+    try:
+        found = {name: store.run_id(ws, params, name) for name in names}
+    except UserError as error:
+        print(f"arrcoc: {error}; the runs below are those noted in data/.keys/runs", file=sys.stderr)
+        found = {name: store.maker(ws, name).get("run_id") for name in names}
+    return {name: run for name, run in found.items() if run}

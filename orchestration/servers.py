@@ -11,6 +11,7 @@ from pathlib import Path
 
 from ml.errors import UserError
 from ml.params import Params
+from ml.training.tracking import embedded
 from ml.training.tracking.store import tracking_uri
 from ml.workspace import Workspace
 from orchestration.terminal.console import stderr
@@ -79,6 +80,7 @@ def dagster_command(host: str, port: int) -> list[str]:
 def mlflow_command(ws: Workspace, params: Params, host: str, port: int) -> list[str]:
     """MLflow's server on the embedded store."""
     (ws.root / "mlflow").mkdir(exist_ok=True)
+    embedded.follow(ws)
     store = ["--backend-store-uri", tracking_uri(ws, params)]
     artifacts = ["--default-artifact-root", (ws.root / "mlflow" / "artifacts").as_uri()]
     where = ["--host", host, "--port", str(port), "--workers", "1"]

@@ -5,6 +5,8 @@ A pool outlives a stage, so that heavy imports are paid once.
 
 import multiprocessing
 import os
+import signal
+import threading
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from concurrent.futures import FIRST_COMPLETED, Future, ProcessPoolExecutor, wait
 from concurrent.futures.process import BrokenProcessPool
@@ -74,8 +76,9 @@ def meanwhile(function: Callable[..., object], *arguments: object) -> Iterator[N
 class ShardPool:
     """`workers` processes, each computing on one thread; one worker runs in the calling process."""
 
-    def __init__(self, workers: int) -> None:
-        self.workers = workers
+    def __init__(self, workers: int, knob: str = "shards.workers") -> None:
+        """`knob`: the param that says how many."""
+        self.workers, self.knob = workers, knob
         self._executor: ProcessPoolExecutor | None = None
 
     def map(
@@ -100,8 +103,8 @@ class ShardPool:
         except BrokenProcessPool as error:
             self.close()
             raise UserError(
-                f"shards.workers: one of {self.workers} processes was killed, most likely out of memory; "
-                "lower shards.workers and run again: finished shards are kept"
+                f"{self.knob}: one of {self.workers} processes was killed, most likely out of memory; "
+                f"lower {self.knob} and run again: what is finished is kept"
             ) from error
         finally:
             for future in running:
@@ -131,5 +134,14 @@ class ShardPool:
 
 
 def _prepare() -> None:
+    signal.signal(signal.SIGINT, signal.SIG_DFL)  # no trace: the process that was interrupted tells of it
+    threading.Thread(target=_end_with_main, daemon=True).start()
     os.environ["OMP_NUM_THREADS"] = "1"  # read by torch when it is first imported
     keep_memory()
+
+
+def _end_with_main() -> None:
+    """End this process when the main one is gone, killed alone for example: work for nobody would hold its memory."""
+    if (main := multiprocessing.parent_process()) is not None:
+        main.join()
+        os._exit(1)

@@ -21,7 +21,7 @@ from ml.labeling.queries.questions import ask
 from ml.labeling.queries.summary import image_caption
 from ml.labeling.relevance import RELEVANT, Expression, Floats, Scores, Sizes, Vocabulary, lift
 from ml.labeling.table import image_columns, write
-from ml.labeling.tensors import tensor_file
+from ml.labeling.tensors import reserve, tensor_file
 from ml.params import Labels
 from ml.workspace.report import Report
 
@@ -76,8 +76,10 @@ def label_shard(
 
 
 def _scratch(folder: Path, rows: int, width: int) -> Array:
-    """Embeddings on disk until it is known how many images can be read."""
-    return np.memmap(folder / "embeddings", np.float16, "w+", shape=(max(rows, 1), width))
+    """Embeddings float16 [rows, width] on disk until it is known how many images can be read."""
+    path, shape = folder / "embeddings", (max(rows, 1), width)
+    reserve(path, shape[0] * width * np.dtype(np.float16).itemsize)
+    return np.memmap(path, np.float16, "r+", shape=shape)
 
 
 def _keep(embeddings: Array, out: Path) -> None:

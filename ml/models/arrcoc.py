@@ -204,7 +204,7 @@ class ARRCOC(nn.Module):
         """Read what `save` wrote.
 
         Raises:
-            UserError: a file is missing or broken, or the weights are of another model.
+            UserError: a file is missing or broken, or the weights are of another model or not finite.
         """
         model = cls(ModelConfig.read(folder / CONFIG))
         read_weights(folder / WEIGHTS, model)

@@ -2,13 +2,14 @@
 
 import hashlib
 import json
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
 import torch
 from safetensors import SafetensorError
 from safetensors.torch import load_file, save_file
-from torch import nn
+from torch import Tensor, nn
 
 from ml.errors import UserError
 
@@ -53,7 +54,7 @@ def read_weights(path: Path, model: nn.Module) -> None:
     """Load safetensors into `model`, cast to its dtype.
 
     Raises:
-        UserError: the file is missing, broken, or of another model.
+        UserError: the file is missing, broken, of another model, or holds numbers that are not finite.
     """
     try:
         model.load_state_dict(load_file(path))
@@ -63,13 +64,30 @@ def read_weights(path: Path, model: nn.Module) -> None:
         raise UserError(f"{path}: not readable as safetensors ({error}); materialize `backbones` again") from error
     except RuntimeError as error:
         raise UserError(f"{path}: weights of another model: {_first_line(error)}") from error
+    if fault := not_finite(model.state_dict()):
+        raise UserError(f"{path}: {fault}; run the stage that wrote it again, from a sound checkpoint")
 
 
 def write_weights(path: Path, model: nn.Module, dtype: torch.dtype = torch.float32) -> str:
-    """Save a model's state as safetensors in `dtype` and return the file's sha256."""
+    """Save a model's state as safetensors in `dtype` and return the file's sha256.
+
+    Raises:
+        UserError: it holds numbers that are not finite.
+    """
     state = {name: tensor.detach().to(dtype).contiguous().clone() for name, tensor in model.state_dict().items()}
+    if fault := not_finite(state):
+        raise UserError(f"{path.name}: {fault}; get the checkpoint that these weights come from again")
     save_file(state, path)
     return sha256_of(path)
+
+
+def not_finite(state: Mapping[str, Tensor]) -> str:
+    """What is wrong with the first tensor that holds nan or inf ("": none does)."""
+    for name, tensor in state.items():
+        if tensor.is_floating_point() and not torch.isfinite(tensor).all():
+            bad = int((~torch.isfinite(tensor)).sum())
+            return f"{name}: {bad} of {tensor.numel()} numbers are not finite (nan or inf)"
+    return ""
 
 
 def _first_line(error: Exception) -> str:

@@ -77,17 +77,17 @@ def overlay(image: NDArray[np.uint8], found: dict[str, Any]) -> Image.Image:
     scale = PANEL / max(image.shape[:2])
     size = (round(image.shape[1] * scale), round(image.shape[0] * scale))
     left, right = _heat(image, found).resize(size), _outlines(image, found, size, scale)
-    lines = [
+    lines: list[tuple[str, str | tuple[int, int, int]]] = [
         (f"{rank}. {mask['level']}  relevance {mask['relevance']:.2f}  area {mask['area']} px", COLOURS[mask["level"]])
         for rank, mask in enumerate(found["masks"][:SHOWN], 1)
     ]
-    legend = [("masks by relevance, their numbers in the picture; red: the box that answers", "black"), *lines]
-    sheet = Image.new("RGB", (2 * size[0] + 8, TITLE + size[1] + LINE * len(legend) + 8), "white")
+    lines.insert(0, ("masks by relevance, their numbers in the picture; red: the box that answers", "black"))
+    sheet = Image.new("RGB", (2 * size[0] + 8, TITLE + size[1] + LINE * len(lines) + 8), "white")
     sheet.paste(left, (0, TITLE))
     sheet.paste(right, (size[0] + 8, TITLE))
     draw = ImageDraw.Draw(sheet)
     draw.text((6, 5), f"“{found['query']}”   score {found['score']:.2f}", "black", ImageFont.load_default(15))
-    for number, (line, colour) in enumerate(legend):
+    for number, (line, colour) in enumerate(lines):
         draw.text((6, TITLE + size[1] + 4 + LINE * number), line, colour, ImageFont.load_default(14))
     return sheet
 

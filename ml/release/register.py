@@ -7,12 +7,13 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
+from ml.errors import UserError
 from ml.params import Params
 from ml.release.card import card, lineage_rows
 from ml.release.lineage_picture import svg
 from ml.release.package import write_package
 from ml.release.questions import questions
-from ml.training.tracking import store, tracking
+from ml.training.tracking import reach, store, tracking
 from ml.workspace import Workspace, lineage, stages
 from ml.workspace.atomic import atomic_dir, write_json
 from ml.workspace.keys import file_md5
@@ -21,6 +22,7 @@ from ml.workspace.report import Report
 from ml.workspace.stages import Stage
 
 MADE_FROM = ("backbones", "training_set", "multimodal_finetuning", "benchmark_data", "compressed_model")
+RELEASE = "release_md5"  # tag of a model version: the bytes that it is
 PICTURE = "![The stages the model was made from; a way that a longer one implies is left out](lineage.svg)"
 PYFUNC = Path(__file__).with_name("pyfunc.py")
 
@@ -36,6 +38,8 @@ def register(ws: Workspace, params: Params) -> Report:
     scores = _json(ws.stage("benchmark_scores") / "scores.json")
     drop = points_lost(compression)
     held = drop <= params.release.max_drop
+    if held:  # the registry is what all of this is for: it is asked before the work
+        store.connect(ws, params)
     text = card(params, compression, scores, inputs(ws), lineage_rows(*_line(ws)), drop, held)
     with tracking.start(ws, params, "released_model") as run, atomic_dir(ws.stage("released_model")) as out:
         (out / "card.md").write_text(f"{text}\n{PICTURE}\n", encoding="utf-8")
@@ -44,7 +48,7 @@ def register(ws: Workspace, params: Params) -> Report:
         run.metrics({"points_lost": drop, "released": float(held)})
         if held:
             write_package(ws.stage("backbones"), ws.stage("compressed_model") / "int8", params, out / "package")
-            _register(ws, params, run.id, out / "package", text, example)
+            _release(ws, params, run.id, out, text, example)
     return Report(numbers={"released": str(held), "points_lost": drop, "max_drop": params.release.max_drop})
 
 
@@ -72,29 +76,59 @@ def _line(ws: Workspace) -> tuple[dict[str, Made], dict[str, Stage]]:
     return lineage.above(ws, declared["released_model"].upstream), declared
 
 
-def _register(ws: Workspace, params: Params, run_id: str, package: Path, text: str, example: Any) -> None:
-    """Log the package as a pyfunc of the run, register it, and move the alias to the new version."""
+def _release(ws: Workspace, params: Params, run_id: str | None, out: Path, text: str, example: Any) -> None:
+    """Move the alias to the version that is this very release, which is registered where a run before did not do so.
+
+    Raises:
+        UserError: the tracking store went away, or refuses.
+    """
+    from mlflow.exceptions import MlflowException
+
+    client = store.connect(ws, params)
+    name, release = params.release.model_name, _release_md5(out)
+    try:
+        if run_id is None:
+            raise MlflowException("it does not take the run")
+        version = _registered(client, name, release) or _register(ws, params, run_id, out / "package", text, example)
+        client.set_model_version_tag(name, version, store.RELEASED_BY, run_id)
+        client.update_model_version(name, version, description=text)
+        client.set_registered_model_alias(name, params.release.alias, version)
+    except (MlflowException, OSError) as error:
+        raise UserError(reach.unusable(store.tracking_uri(ws, params), error)) from error
+
+
+def _release_md5(out: Path) -> str:
+    """The md5 of the package and its card."""
+    files = [out / "card.md", *sorted((out / "package").iterdir())]
+    return lineage.folder_md5({path.relative_to(out).as_posix(): file_md5(path) for path in files})
+
+
+def _registered(client: Any, name: str, release: str) -> str | None:
+    """The version that a run registered before it was killed, or that released the same bytes before."""
+    found = client.search_model_versions(f"name = '{name}' and tags.{RELEASE} = '{release}'", max_results=1)
+    return str(found[0].version) if found else None
+
+
+def _register(ws: Workspace, params: Params, run_id: str, package: Path, text: str, example: Any) -> str:
+    """Log the package as a pyfunc of the run and register it, by its md5; the new version."""
     import mlflow
 
     logging.getLogger("mlflow").setLevel(logging.ERROR)  # progress of its own, and advice that does not apply
     mlflow.set_tracking_uri(store.tracking_uri(ws, params))
-    name, alias = params.release.model_name, params.release.alias
     with mlflow.start_run(run_id=run_id):
         logged = mlflow.pyfunc.log_model(
-            name=name,
+            name=params.release.model_name,
             python_model=str(PYFUNC),
             artifacts={"package": str(package)},
             signature=_signature(),
             input_example=example,
-            registered_model_name=name,
+            registered_model_name=params.release.model_name,
             pip_requirements=["arrcoc"],
             code_paths=[str(PYFUNC.parents[1])],
             metadata={"card": text},
+            tags={RELEASE: _release_md5(package.parent)},
         )
-    client = mlflow.MlflowClient()
-    version = logged.registered_model_version
-    client.set_registered_model_alias(name, alias, version)
-    client.update_model_version(name, version, description=text)
+    return str(logged.registered_model_version)
 
 
 def _signature() -> Any:

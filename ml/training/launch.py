@@ -18,7 +18,7 @@ from pathlib import Path
 import ml
 from ml.errors import UserError
 from ml.params import Params
-from ml.training.tracking import store
+from ml.training.tracking import journal, sending, store
 from ml.workspace import Workspace
 from ml.workspace.atomic import atomic_path
 from ml.workspace.report import Report
@@ -35,15 +35,17 @@ def launch(stage: str, ws: Workspace, params: Params, env: Mapping[str, str] | N
         env: added to the environment; Dagster Pipes hands its bootstrap variables over here.
 
     Raises:
-        UserError: a process failed; the text is what it said.
+        UserError: a process failed, and the text is what it said; or its run has no place to go to.
     """
+    store.require_active(ws, params)
     variables = {**environment(params), **(env or {})}
     if params.training.hostfile is not None:
         variables["DS_ENV_FILE"] = str(_write_exports(ws.resume / "environment", variables))
     code, tail = _run(command(stage, ws, params), variables)
     if code:
+        journal.bury(ws, tail)
         with suppress(UserError):  # of the store: why the launch failed matters more
-            store.bury(ws, params, tail)
+            sending.send_pending(sending.Place.open(ws, params))
         raise UserError(failure(stage, code, tail))
     return report(stage, ws)
 

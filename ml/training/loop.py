@@ -75,7 +75,26 @@ def training_batches(run: Run, start: int) -> Iterator[Batch]:
     blocks = run.data.blocks[images]
     sampler = Sampler(images, blocks, run.params.seed, params.batch_size, run.world.rank, run.world.size)
     positions = sampler.batches(start * params.accumulation, run.steps * params.accumulation)
-    return iter(loader(run, positions, train=True))
+    return explained(iter(loader(run, positions, train=True)), params.loader_workers)
+
+
+def explained(batches: Iterator[Batch], workers: int) -> Iterator[Batch]:
+    """The batches; what ends a loader process is told in one line.
+
+    Raises:
+        UserError: a loader process met one, or was killed.
+    """
+    try:
+        yield from batches
+    except UserError as error:  # around one of a loader process torch puts its trace
+        raise UserError(str(error).strip().rpartition("UserError: ")[2]) from error
+    except RuntimeError as error:
+        if "DataLoader worker" not in str(error):
+            raise
+        raise UserError(
+            f"training.loader_workers: one of the {workers} processes that load was killed, most likely out of memory; "
+            "lower training.loader_workers or training.batch_size"
+        ) from error
 
 
 def loader(run: Run, positions: Iterable[list[tuple[int, int]]], train: bool) -> DataLoader:
@@ -146,7 +165,11 @@ def record(run: Run, progress: Progress, window: Window) -> None:
 
 @torch.no_grad()
 def validate(run: Run) -> dict[str, float]:
-    """Mean loss and measures over the validation images of all processes."""
+    """Mean loss and measures over the validation images of all processes.
+
+    Raises:
+        UserError: they have nothing that the stage is judged by.
+    """
     images = run.data.validation.nonzero()[0][:VALIDATION_IMAGES]
     dealt = validation_batches(images, run.params.training.batch_size, run.world.rank, run.world.size)
     # A process without a batch of its own still takes part: ZeRO-3 gathers weights in every forward pass.
@@ -160,11 +183,24 @@ def validate(run: Run) -> dict[str, float]:
             totals[name] = totals[name] + counted if name in totals else counted
     run.engine.train()
     sums = summed(torch.stack(list(totals.values())), run.world)
-    return {name: float(total / max(count, 1)) for name, (total, count) in zip(totals, sums.tolist(), strict=True)}
+    found = dict(zip(totals, sums.tolist(), strict=True))
+    if not found[run.task.judged_by][1]:
+        raise UserError(
+            f"{run.stage}: none of {len(images)} validation images has anything to measure {run.task.judged_by} on; "
+            "raise training_set.validation_fraction or shards.count, or see why `pseudo_labels` asks nothing"
+        )
+    return {name: float(total / max(count, 1)) for name, (total, count) in found.items()}
 
 
 def judge(run: Run, progress: Progress, measured: dict[str, float]) -> None:
-    """Record a validation, and keep the model where it is the best yet by the task's measure."""
+    """Record a validation, and keep the model where it is the best yet by the task's measure.
+
+    Raises:
+        UserError: the loss is not finite.
+    """
+    if not math.isfinite(measured["loss"]):
+        loss = f"the validation loss is {measured['loss']} at step {progress.step}"
+        raise UserError(f"{run.stage}: {loss}; lower {run.stage}.lr")
     progress.validation.append({"step": progress.step, **measured})
     value = measured[run.task.judged_by]
     run.schedule.observe(value)

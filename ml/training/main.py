@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from ml.compute.memory import keep_memory
+from ml.compute.parent import end_with_parent
 from ml.errors import UserError
 from ml.params import Params
 from ml.training.launch import ERROR
@@ -40,6 +41,9 @@ def main(arguments: list[str] | None = None) -> int:
     except UserError as error:
         print(f"{ERROR}{error}", file=sys.stderr, flush=True)
         return 2
+    except KeyboardInterrupt:
+        print(f"{ERROR}{options.stage}: interrupted; run again to go on", file=sys.stderr, flush=True)
+        return 130
     return 0
 
 
@@ -158,4 +162,5 @@ def origin(stage: str, ws: Workspace, params: Params, data: "TrainingData") -> d
 
 
 if __name__ == "__main__":
+    end_with_parent()
     sys.exit(main())

@@ -15,8 +15,9 @@ from functools import lru_cache
 from pathlib import Path
 from typing import Any
 
+from ml.errors import UserError, disk_is_full
 from ml.workspace import Workspace
-from ml.workspace.atomic import write_json
+from ml.workspace.atomic import told, write_json
 
 WAIT_SECONDS = 60.0  # for another process that is writing
 TABLE = "CREATE TABLE IF NOT EXISTS md5s (path TEXT PRIMARY KEY, size, mtime_ns, inode, ctime_ns, md5)"
@@ -30,12 +31,23 @@ def file_md5(path: Path) -> str:
 
 
 def cached_md5(ws: Workspace, path: Path) -> str:
-    """`file_md5`, remembered for as long as the file's size, times of modification and of change, and inode stay."""
+    """`file_md5`, remembered for as long as the file's size, times of modification and of change, and inode stay.
+
+    Raises:
+        UserError: the file may not be read, or what is known of it not be written.
+    """
     name = str(path).removeprefix(f"{ws.root}/")
+    with told(path):
+        return _known(ws, name, path)
+
+
+def _known(ws: Workspace, name: str, path: Path) -> str:
     try:
         return _remembered(_store(ws), name, path)
-    except sqlite3.OperationalError:  # locked, or a full disk
-        raise
+    except sqlite3.OperationalError as error:  # locked, a full disk, or no permission
+        if disk_is_full(str(error)):
+            raise
+        raise UserError(f"{_file(ws)}: {error}; let this user write there, then run again") from error
     except sqlite3.DatabaseError:  # no database any more: what it knew is computed again
         _remove(_file(ws))
         return _remembered(_store(ws), name, path)

@@ -1,10 +1,13 @@
 """Where things lie: a checkout with `params.yaml` and `dvc.yaml`, and its `data/` and `mlflow/` folders."""
 
+import re
 from dataclasses import dataclass
 from pathlib import Path
 
 from ml.errors import UserError
 
+# Characters of a path that DVC (@ { } \ and line breaks), MLflow and SQLAlchemy (% ? #) take for something else.
+TAKEN = re.compile(r"[@%?#{}\\\x00-\x1f\x7f]")
 DIRECTORIES = {"sa1b_shards": "shards"}  # stages whose folder under data/ has another name
 
 
@@ -19,12 +22,12 @@ class Workspace:
         """The nearest folder at or above `start` (default: the current one) that holds `params.yaml`.
 
         Raises:
-            UserError: there is none.
+            UserError: there is none, or DVC and MLflow can't work where it lies.
         """
         here = (start or Path.cwd()).resolve()
         for folder in (here, *here.parents):
             if (folder / "params.yaml").is_file() and (folder / "dvc.yaml").is_file():
-                return cls(folder)
+                return cls(_usable(folder))
         raise UserError(f"{here}: no params.yaml and dvc.yaml here or above; run arrcoc inside a checkout")
 
     @property
@@ -49,3 +52,24 @@ class Workspace:
     def shard_file(self, stage: str, shard: str, suffix: str) -> Path:
         """One shard's output, for example `shard_file("mask_index", "sa_000000", ".parquet")`."""
         return self.stage(stage) / f"{shard}{suffix}"
+
+
+def _usable(root: Path) -> Path:
+    """The root itself, if DVC and MLflow can work there: told before the first stage, not after it.
+
+    Raises:
+        UserError: they can't.
+    """
+    if taken := TAKEN.search(str(root)):
+        found = str(root).encode("unicode_escape").decode()
+        raise UserError(
+            f"{found}: DVC and MLflow can't work below a path with {taken.group()!r}; "
+            "move the checkout to a path without it"
+        )
+    data = root / "data"
+    if data.is_symlink() and not data.resolve().is_relative_to(root):
+        raise UserError(
+            f"{data}: a link to {data.resolve()}, where DVC keeps nothing; make it a folder whose stages are links "
+            "(data/shards -> ...), or move the checkout there"
+        )
+    return root

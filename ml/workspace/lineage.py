@@ -8,15 +8,56 @@ import json
 from collections.abc import Iterable
 from functools import lru_cache
 from pathlib import Path
-from typing import Any
+from typing import Annotated, Any, Literal
 
-import yaml
+from pydantic import BaseModel, ConfigDict, Field
 
 from ml.errors import UserError
-from ml.workspace import Workspace, keys, stages
+from ml.workspace import Workspace, keys, stages, yamlfile
 from ml.workspace.stages import files_below
 
+WAY_OUT = "a merge conflict? take one side (git checkout --ours dvc.lock), or remove the file and run again"
 Made = dict[str, Any]  # {"deps": {path: md5}, "params": {dotted key: value}, "out": md5, "files": {code file: md5}}
+
+
+class _File(BaseModel):
+    """What DVC has of a file or folder; what it has only of files elsewhere than here is taken as it is."""
+
+    model_config = ConfigDict(extra="forbid", strict=True)
+
+    path: str
+    md5: Annotated[str, Field(min_length=3)]
+    hash: str = "md5"
+    size: int = 0
+    nfiles: int = 0
+    isexec: bool = False
+    checksum: Any = None
+    etag: Any = None
+    version_id: Any = None
+    cloud: Any = None
+    files: Any = None
+    dataset: Any = None
+
+
+class _Entry(BaseModel):
+    """A stage as `dvc.lock` has it."""
+
+    model_config = ConfigDict(extra="forbid", strict=True)
+
+    cmd: str
+    deps: list[_File] = []
+    params: dict[str, dict[str, Any]] = {}
+    outs: Annotated[list[_File], Field(min_length=1)]
+
+
+class _Lock(BaseModel):
+    """The whole of `dvc.lock`."""
+
+    model_config = ConfigDict(extra="forbid", strict=True)
+
+    datasets: Any = None
+    version: Annotated[Literal["2.0"], Field(alias="schema")]
+    stages: dict[str, _Entry] = {}
 
 
 def data_version(ws: Workspace, path: Path) -> str | None:
@@ -61,13 +102,13 @@ def locked(ws: Workspace, name: str) -> Made:
         UserError: the file is no lock file, for example with the marks of a merge conflict.
     """
     path = ws.root / "dvc.lock"
-    entry = _lock_entries(path, path.stat().st_mtime_ns).get(name) if path.is_file() else None
+    entry = _lock_entries(path, path.stat().st_mtime_ns).get(name) if path.exists() else None
     if entry is None:
         return {}
     return {
-        "deps": {dep["path"]: dep.get("md5") for dep in entry.get("deps", [])},
-        "params": entry.get("params", {}).get("params.yaml", {}),
-        "out": entry["outs"][0].get("md5"),
+        "deps": {dep.path: dep.md5 for dep in entry.deps},
+        "params": entry.params.get("params.yaml", {}),
+        "out": entry.outs[0].md5,
     }
 
 
@@ -83,12 +124,10 @@ def above(ws: Workspace, names: Iterable[str]) -> dict[str, Made]:
 
 
 @lru_cache(maxsize=4)
-def _lock_entries(path: Path, _mtime_ns: int) -> dict[str, Any]:
+def _lock_entries(path: Path, _mtime_ns: int) -> dict[str, _Entry]:
     try:
-        return dict((yaml.load(path.read_text(encoding="utf-8"), yaml.CSafeLoader) or {}).get("stages", {}))
-    except (yaml.YAMLError, AttributeError) as error:  # AttributeError: a list or a text
-        reason = " ".join(str(error).split())[:160]
-        raise UserError(
-            f"{path}: not readable as DVC's lock file ({reason}); a merge conflict? "
-            "take one side (git checkout --ours dvc.lock), or remove the file and run again"
-        ) from error
+        raw = yamlfile.read(path, WAY_OUT)
+        return yamlfile.typed(_Lock, raw, str(path), "cut short?").stages if raw else {}
+    except UserError as error:
+        reason = str(error).splitlines()[0].removeprefix(f"{path}: ").removesuffix(f"; {WAY_OUT}")
+        raise UserError(f"{path}: not readable as DVC's lock file ({yamlfile.cut(reason, 120)}); {WAY_OUT}") from error

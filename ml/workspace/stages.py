@@ -11,13 +11,55 @@ from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 from functools import lru_cache
 from pathlib import Path
-from typing import Any, Literal
+from typing import Annotated, Any, Literal
 
-import yaml
+from pydantic import BaseModel, BeforeValidator, ConfigDict, Field
 
 from ml.errors import UserError
 from ml.params import Params
-from ml.workspace import Workspace
+from ml.workspace import Workspace, yamlfile
+
+WAY_OUT = "get it back with git checkout dvc.yaml"
+
+
+def _path(out: Any) -> Any:
+    """The path of an output, which DVC writes alone or as a table with one key."""
+    return next(iter(out)) if isinstance(out, dict) and len(out) == 1 else out
+
+
+class _Meta(BaseModel):
+    """The part of an entry that is ours: see the head of `dvc.yaml`."""
+
+    model_config = ConfigDict(extra="forbid", strict=True)
+
+    group: str = ""
+    kinds: list[str] = []
+    per: Literal["shard", "group"] | None = None
+    listing: list[str] = []
+    files: list[str] = []
+    reads: dict[str, str] = {}
+    gpu: bool = False
+
+
+class _Entry(BaseModel):
+    """A stage as `dvc.yaml` has it; what else DVC allows there is left to DVC."""
+
+    model_config = ConfigDict(strict=True)
+
+    cmd: str
+    desc: str = ""
+    deps: list[str] = []
+    params: list[str] = []
+    outs: Annotated[list[Annotated[str, BeforeValidator(_path)]], Field(min_length=1)]
+    meta: _Meta = _Meta()
+
+
+class _Line(BaseModel):
+    """The whole of `dvc.yaml`."""
+
+    model_config = ConfigDict(strict=True)
+
+    stages: Annotated[dict[str, _Entry], Field(min_length=1)]
 
 
 @dataclass(frozen=True)
@@ -62,13 +104,10 @@ def load(ws: Workspace) -> dict[str, Stage]:
     """All stages of the workspace, each after those that it reads from.
 
     Raises:
-        UserError: `dvc.yaml` cannot be read.
+        UserError: `dvc.yaml` cannot be read, or an entry lacks what a stage needs.
     """
     path = ws.root / "dvc.yaml"
-    try:
-        return _parse(path, path.stat().st_mtime_ns)
-    except (OSError, yaml.YAMLError) as error:
-        raise UserError(f"{path}: not readable as YAML: {' '.join(str(error).split())}") from error
+    return _parse(path, path.stat().st_mtime_ns if path.exists() else 0)
 
 
 def stage(ws: Workspace, name: str) -> Stage:
@@ -79,7 +118,7 @@ def stage(ws: Workspace, name: str) -> Stage:
     """
     known = load(ws)
     if name not in known:
-        raise UserError(f"stage {name!r} is unknown; choose from {', '.join(known)}")
+        raise UserError(f"stage {yamlfile.shown(name)} is unknown; choose from {', '.join(known)}")
     return known[name]
 
 
@@ -115,6 +154,8 @@ def files_below(path: Path) -> Iterator[Path]:
 def _value(params: Params, key: str) -> Any:
     value: Any = params.model_dump(mode="json")
     for part in key.split("."):
+        if not isinstance(value, dict) or part not in value:
+            raise UserError(f"dvc.yaml: a stage declares the param {yamlfile.shown(key)}, which is none; {WAY_OUT}")
         value = value[part]
     return value
 
@@ -131,9 +172,10 @@ def _file_md5(file: Path, _size: int, _mtime_ns: int) -> str:
 
 @lru_cache(maxsize=8)
 def _parse(path: Path, _mtime_ns: int) -> dict[str, Stage]:
-    raw = yaml.safe_load(path.read_text(encoding="utf-8"))["stages"]
-    maker = {_out(entry): name for name, entry in raw.items()}
-    stages = {name: _stage(name, entry, maker) for name, entry in raw.items()}
+    raw = yamlfile.read(path, WAY_OUT)
+    entries = yamlfile.typed(_Line, raw, str(path), WAY_OUT).stages
+    maker = {entry.outs[0]: name for name, entry in entries.items()}
+    stages = {name: _stage(name, entry, maker) for name, entry in entries.items()}
     order: dict[str, Stage] = {}
     while len(order) < len(stages):
         ready = [name for name, stage in stages.items() if name not in order and set(stage.upstream) <= set(order)]
@@ -143,27 +185,22 @@ def _parse(path: Path, _mtime_ns: int) -> dict[str, Stage]:
     return order
 
 
-def _stage(name: str, entry: dict[str, Any], maker: dict[str, str]) -> Stage:
-    deps, meta = entry.get("deps", []), entry.get("meta", {})
+def _stage(name: str, entry: _Entry, maker: dict[str, str]) -> Stage:
+    meta = entry.meta
     return Stage(
         name=name,
-        description=entry.get("desc", ""),
-        cmd=entry["cmd"],
-        code=tuple(path for path in deps if path not in maker),
-        data=tuple(path for path in deps if path in maker),
-        params=tuple(entry.get("params", [])),
-        out=_out(entry),
-        per=meta.get("per"),
-        listing=tuple(meta.get("listing", [])),
-        upstream=tuple(maker[path] for path in deps if path in maker),
-        group=meta.get("group", ""),
-        kinds=tuple(meta.get("kinds", [])),
-        files=tuple(meta.get("files", [])),
-        reads=meta.get("reads", {}),
-        gpu=meta.get("gpu", False),
+        description=entry.desc,
+        cmd=entry.cmd,
+        code=tuple(path for path in entry.deps if path not in maker),
+        data=tuple(path for path in entry.deps if path in maker),
+        params=tuple(entry.params),
+        out=entry.outs[0],
+        per=meta.per,
+        listing=tuple(meta.listing),
+        upstream=tuple(maker[path] for path in entry.deps if path in maker),
+        group=meta.group,
+        kinds=tuple(meta.kinds),
+        files=tuple(meta.files),
+        reads=meta.reads,
+        gpu=meta.gpu,
     )
-
-
-def _out(entry: dict[str, Any]) -> str:
-    out = entry["outs"][0]
-    return out if isinstance(out, str) else next(iter(out))

@@ -148,9 +148,10 @@ def _released(client: Any, params: Params) -> str | None:
     from mlflow.exceptions import MlflowException
 
     try:
-        return str(client.get_model_version_by_alias(params.release.model_name, params.release.alias).run_id)
+        version = client.get_model_version_by_alias(params.release.model_name, params.release.alias)
     except MlflowException:  # not registered in this store
         return None
+    return str(version.tags.get(store.RELEASED_BY, version.run_id))
 
 
 def _all_ids(client: Any, experiment: str) -> Iterator[str]:

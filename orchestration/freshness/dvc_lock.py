@@ -62,6 +62,8 @@ def _tidy(ws: Workspace) -> None:
 
     DVC believes an entry whose process id lives again, and refuses for good where its file of locks was cut.
     """
+    if (lock := ws.root / "dvc.lock").is_file() and not lock.stat().st_size:
+        lock.unlink()  # cut by a full disk: DVC refuses an empty one for good
     path = ws.root / ".dvc" / "tmp" / "rwlock"
     try:
         written, entries = path.stat().st_mtime, json.loads(path.read_text(encoding="utf-8"))

@@ -18,7 +18,7 @@ sys.path[:0] = [str(Path(__file__).parent), str(Path(__file__).parents[1] / "ml"
 
 MOST_SECONDS = 10.0  # for a file of less than 10 MB
 MOST_KILOBYTES = 1 << 20
-MOST_LETTERS = 1000  # of an error, whatever the input: paths and a few values
+MOST_LETTERS, MOST_LINES = 400, 11  # of a line of an error, whatever the input; of params a line a key
 
 
 @pytest.fixture(autouse=True)
@@ -38,9 +38,10 @@ def taken() -> Callable[[Callable[[], Any]], Any]:
         try:
             return read()
         except UserError as error:
-            text = str(error)
-            assert text and len(text) < MOST_LETTERS, len(text)
-            assert "Traceback" not in text
+            lines = str(error).splitlines()
+            assert 0 < len(lines) <= MOST_LINES
+            assert max(map(len, lines)) < MOST_LETTERS
+            assert "Traceback" not in str(error)
             return None
         finally:
             assert time.monotonic() - begun < MOST_SECONDS

@@ -1,6 +1,7 @@
 """Damaged tars, JSONs and masks: nothing is lost in silence, nothing wrong is taken."""
 
 import json
+import tarfile
 from pathlib import Path
 
 import numpy as np
@@ -27,19 +28,26 @@ COUNTS = annotation(rectangle(2, 3, 20, 20), 1)["segmentation"]["counts"].encode
 pytestmark = pytest.mark.slow
 
 
+class Shard(bytes):
+    """Bytes that a failing test does not print."""
+
+    def __repr__(self) -> str:
+        return f"<a shard of {len(self)} bytes>"
+
+
 @pytest.fixture(scope="module")
-def shard(tmp_path_factory: pytest.TempPathFactory) -> bytes:
+def shard(tmp_path_factory: pytest.TempPathFactory) -> Shard:
     members = [member for number in range(1, IMAGES + 1) for member in pair(number)]
-    return write_tar(tmp_path_factory.mktemp("hostile") / "a.tar", members).read_bytes()
+    return Shard(write_tar(tmp_path_factory.mktemp("hostile") / "a.tar", members).read_bytes())
 
 
 @QUICK
 @given(edits=EDITS)
-def test_tars(tmp_path_factory: pytest.TempPathFactory, taken, shard: bytes, edits: list) -> None:
+def test_tars(tmp_path_factory: pytest.TempPathFactory, taken, shard: Shard, edits: list) -> None:
     folder = tmp_path_factory.getbasetemp() / "hostile_tars"
     folder.mkdir(exist_ok=True)
     tar = folder / "a.tar"
-    tar.write_bytes(data := mutated(shard, edits))
+    tar.write_bytes(mutated(shard, edits))
     taken(lambda: build_index(tar, folder / "a.parquet", folder / "a.rejects.parquet", Quality(max_reject_fraction=1)))
     tally = Tally()
     try:
@@ -48,9 +56,14 @@ def test_tars(tmp_path_factory: pytest.TempPathFactory, taken, shard: bytes, edi
         return
     images, masks = tally.fractions()["images"], tally.fractions()["masks"]
     assert len(rows) == tally.masks == masks[1] - masks[0]
-    if data != shard:
-        lost = IMAGES - tally.images
-        assert images[0] >= lost or shard_fault(tar), (images, tally.rejects)
+    if not shard_fault(tar):  # else it would never have come this far
+        assert images[1] >= len(stems(tar)), (images, tally.rejects)
+
+
+def stems(tar: Path) -> set[str]:
+    """The images of which the standard library finds a member: all that there are, where the end was not lost clean."""
+    with tarfile.open(tar) as archive:
+        return {info.name.rpartition(".")[0] for info in archive if info.name.endswith((".jpg", ".json"))}
 
 
 @QUICK

@@ -19,6 +19,7 @@ from ml.evaluation.benchmarks.plain_pickle import load_plain_pickle
 from ml.evaluation.benchmarks.refcoco import read_refcoco
 from ml.evaluation.benchmarks.relevance import read_relevance
 from ml.evaluation.benchmarks.vqa import read_vqa
+from ml.masks import Masks
 from ml.sa1b.sources.remote import read_links
 from ml.workspace.settings import PRESETS, load
 
@@ -101,7 +102,9 @@ def vqa(part: str) -> Callable[[Path], Path]:
 
 
 def relevance(folder: Path) -> Path:
-    mask = {"counts": "PR1", "size": list(SIZE), "level": "object", "parent": -1}
+    dense = np.zeros((1, *SIZE), bool)
+    dense[0, 10:50, 10:40] = True
+    mask = {"counts": Masks.from_dense(dense).to_strings()[0], "size": list(SIZE), "level": "object", "parent": -1}
     row = {"file_name": "1.jpg", "image_id": 1, "masks": [mask]}
     row["queries"] = [{"text": "a cat", "kind": "attribute", "relevance": [1.0]}]
     picture(folder / "images" / "1.jpg")

@@ -64,6 +64,19 @@ def test_a_dry_run_says_what_it_would_run(arrcoc):
     assert (code, json.loads(out)) == (0, {"would_run": ["sa1b_shards", "mask_index"]})
 
 
+def test_the_checkup_is_one_object_and_its_code_says_whether_anything_is_wrong(arrcoc, checkout, tmp_path):
+    code, out, err = arrcoc("doctor", "--json")
+    findings = json.loads(out)["checks"]
+    assert (code, err) == (0, "")
+    assert all(set(finding) == {"name", "state", "found", "wanted", "mend"} for finding in findings)
+    (tmp_path / "dvc.yaml").write_bytes((checkout / "dvc.yaml").read_bytes())
+    (tmp_path / "params.yaml").write_text("seed: [")
+    code, out, _ = arrcoc("doctor", cwd=tmp_path)
+    assert code == 2
+    assert "wrong    params.yaml  " in out
+    assert "Traceback" not in out
+
+
 @pytest.mark.parametrize(
     ("command", "words"),
     [

@@ -1,25 +1,25 @@
 """What a benchmark reader returns: examples, regions that belong to the input, and what was refused."""
 
+import re
 from collections import Counter
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field
-from pathlib import Path
+from pathlib import Path, PurePosixPath
 from typing import Any
 
-import numpy as np
-from pycocotools import mask as coco_mask
-
-from ml.masks import MaskError, Masks
+from ml.evaluation.benchmarks.values import cut, identity, shown
 
 IMAGE_FOLDERS = ("images/train2014", "images/mscoco/images/train2014", "train2014", "images", ".")  # of RefCOCO
+TWICE, REPEATED = "comes twice; the first stays", "the same row twice"
+LEAVES = re.compile(r"^/|^[A-Za-z]:|\\|\0|(^|/)\.\.(/|$)")  # also as Windows writes paths
 
 
 class RefusedError(Exception):
     """A row is not taken: which of its fields, the value found, and why."""
 
     def __init__(self, field: str, value: object, reason: str) -> None:
-        super().__init__(f"{field}: {reason}")
-        self.field, self.value, self.reason = field, value, reason
+        self.field, self.value, self.reason = field, value, cut(reason)
+        super().__init__(f"{field}: {self.reason}")
 
 
 @dataclass(frozen=True)
@@ -63,6 +63,8 @@ class Benchmark:
         regions: rows of {"image", "counts"}: masks that belong to the input.
         region_truth: rows of {"image", ...}: what is known of those masks.
         lost: how many questions the refused rows take along; where all are asked of every image, see `worth`.
+        reasons: of how many of the rows that took questions along, by field and reason.
+        files: split -> the file its boxes come from, where that does not say how large the pictures are.
     """
 
     name: str
@@ -74,11 +76,26 @@ class Benchmark:
     rejected: list[Reject] = field(default_factory=list)
     left_out: dict[str, int] = field(default_factory=dict)  # sound rows that the protocol does not score, by reason
     lost: int = 0
+    reasons: Counter[str] = field(default_factory=Counter)
+    files: dict[str, Path] = field(default_factory=dict)
+    _taken: dict[str, Example] = field(default_factory=dict, repr=False)
+
+    def add(self, example: Example) -> None:
+        """Take a question; a second one of the same id is refused."""
+        first = self._taken.setdefault(example.query_id, example)
+        if first is example:
+            self.examples.append(example)
+        elif first == example:
+            self.refuse(example.query_id, "id", example.query_id, REPEATED, lost=0)
+        else:
+            self.refuse(example.query_id, "id", example.query_id, TWICE)
 
     def refuse(self, item: object, name: str, value: object, reason: str, lost: int = 1) -> None:
         """Note a row that is left out, and how many questions are lost with it."""
-        self.rejected.append(Reject(str(item), name, str(value)[:80], reason))
+        self.rejected.append(Reject(shown(item), name, shown(value), cut(reason)))
         self.lost += lost
+        if lost:
+            self.reasons[f"{name}: {cut(reason)}"] += 1
 
     @property
     def asks_all(self) -> bool:
@@ -99,59 +116,67 @@ class Benchmark:
         self.left_out[reason] = self.left_out.get(reason, 0) + 1
 
 
-def find_image(folder: Path, candidates: Iterable[str]) -> str | None:
-    """The first of the relative paths that is a file in `folder`."""
-    return next((name for name in candidates if (folder / name).is_file()), None)
-
-
-def check_box(box: Any, size: tuple[int, int] | None) -> str | None:
-    """Why `box` is no xywh box in an image of (height, width); None where it is one. A pixel of slack for rounding."""
-    if not (isinstance(box, list | tuple) and len(box) == 4 and all(_is_number(v) for v in box)):
-        return "not four numbers"
-    x, y, w, h = box
-    if w <= 0 or h <= 0:
-        return "empty box"
-    if x < -1 or y < -1 or (size and (x + w > size[1] + 1 or y + h > size[0] + 1)):
-        return "box outside the image"
-    return None
-
-
-def to_counts(segmentation: Any, size: tuple[int, int]) -> str:
-    """COCO polygons or RLE as one compressed RLE string.
+def take(row: dict[str, Any], name: str, taker: Callable[[Any], Any]) -> Any:
+    """A field of a row, as one of the takers of `values` gives it.
 
     Raises:
-        ValueError: empty or malformed polygons, or an RLE that does not fit `size` (height, width).
+        RefusedError: it is missing, or not what the taker takes.
     """
-    height, width = size
-    if isinstance(segmentation, dict):
-        return _from_rle(segmentation, size)
-    if not isinstance(segmentation, list) or not segmentation:
-        raise ValueError("empty segmentation")
-    for polygon in segmentation:
-        good = isinstance(polygon, list) and len(polygon) >= 6 and len(polygon) % 2 == 0
-        if not good or not all(_is_number(v) and abs(v) < 1e6 for v in polygon):
-            raise ValueError("a polygon is not 3 or more x, y pairs")
-    merged = coco_mask.merge(coco_mask.frPyObjects(segmentation, height, width))
-    return merged["counts"].decode()
-
-
-def _from_rle(segmentation: dict[str, Any], size: tuple[int, int]) -> str:
-    counts = segmentation.get("counts")
-    if list(segmentation.get("size", [])) != list(size):
-        raise ValueError(f"RLE size {segmentation.get('size')} is not the image's {list(size)}")
-    if isinstance(counts, list):
-        good = all(isinstance(v, int) and v >= 0 for v in counts) and sum(counts) == size[0] * size[1]
-        if not good:
-            raise ValueError("run lengths do not add up to the image")
-        return coco_mask.frPyObjects({"counts": counts, "size": list(size)}, *size)["counts"].decode()
-    if not isinstance(counts, str):
-        raise ValueError("RLE without counts")
+    if name not in row:
+        raise RefusedError(name, row, "missing")
     try:
-        Masks.parse([counts], size)
-    except MaskError as error:
-        raise ValueError(str(error)) from error
-    return counts
+        return taker(row[name])
+    except ValueError as error:
+        raise RefusedError(name, row[name], str(error)) from error
 
 
-def _is_number(value: Any) -> bool:
-    return isinstance(value, int | float) and not isinstance(value, bool) and bool(np.isfinite(value))
+def keyed(benchmark: Benchmark, rows: list[Any], what: str, key: str = "id", lost: int = 1) -> dict[int, Any]:
+    """Rows by their id. One that is no object or has no id is refused, and one whose id came before: the first stays.
+
+    Args:
+        lost: how many questions are lost with a refused row.
+    """
+    found: dict[int, Any] = {}
+    for index, row in enumerate(rows):
+        if not isinstance(row, dict):
+            benchmark.refuse(f"{what} at {index}", what, row, "no object", lost)
+            continue
+        try:
+            number = take(row, key, identity)
+        except RefusedError as error:
+            benchmark.refuse(f"{what} at {index}", error.field, error.value, error.reason, lost)
+            continue
+        if number not in found:
+            found[number] = row
+        elif _equal(found[number], row):
+            benchmark.refuse(f"{what} {number}", key, number, REPEATED, 0)
+        else:
+            benchmark.refuse(f"{what} {number}", key, number, TWICE, lost)
+    return found
+
+
+def find_image(folder: Path, candidates: Iterable[str]) -> str | None:
+    """The first of the relative paths that is a file in `folder`; a link there may lead elsewhere, a path may not.
+
+    Raises:
+        RefusedError: one of the paths is absolute or leads out of the folder.
+    """
+    paths = list(candidates)
+    for path in paths:
+        if LEAVES.search(path):
+            raise RefusedError("file_name", path, "a path that leaves the benchmark's folder")
+    return next((str(PurePosixPath(path)) for path in paths if _is_file(folder / path)), None)
+
+
+def _is_file(path: Path) -> bool:
+    try:
+        return path.is_file()
+    except (OSError, ValueError):  # a name longer than names can be, or of letters that none has
+        return False
+
+
+def _equal(one: Any, other: Any) -> bool:
+    try:
+        return bool(one == other)
+    except RecursionError:
+        return False

@@ -12,9 +12,12 @@ from pathlib import Path
 from xml.etree import ElementTree
 
 from ml.errors import UserError
-from ml.evaluation.benchmarks.benchmark import Benchmark, Example, check_box, find_image
+from ml.evaluation.benchmarks.benchmark import LEAVES, Benchmark, Example, RefusedError, find_image
+from ml.evaluation.benchmarks.regions import check_box
+from ml.evaluation.benchmarks.values import cut, read_lines, read_text, text
 
-PHRASE = re.compile(r"\[/EN#(\d+)((?:/[^\s/\]]+)+) ([^\]]+)\]")
+PHRASE = re.compile(r"\[/EN#([0-9]+)((?:/[^\s/\]]+)+) ((?:(?!\[?/?EN#)[^\]])+)\]")
+MARK = re.compile(r"\[?/?EN#")  # what a phrase begins with, a letter of it lost or not
 SPLITS = ("val", "test")
 
 
@@ -38,7 +41,19 @@ class Entities:
 
 def parse_sentence(line: str) -> list[Phrase]:
     """The phrases marked in a sentence, in order."""
-    return [Phrase(e, tuple(types.split("/")[1:]), text.strip()) for e, types, text in PHRASE.findall(line)]
+    return [phrase for phrase in _marks(line) if phrase]
+
+
+def _marks(line: str) -> list[Phrase | None]:
+    """What is marked in a sentence, in order; None for a mark that lacks its type, its words or its end."""
+    return [_phrase(PHRASE.match(line, mark.start())) for mark in MARK.finditer(line)]
+
+
+def _phrase(found: re.Match[str] | None) -> Phrase | None:
+    if found is None or not found[3].strip():
+        return None
+    entity, types, words = found.groups()
+    return Phrase(entity, tuple(types.split("/")[1:]), words.strip())
 
 
 def read_entities(path: Path) -> Entities:
@@ -48,12 +63,14 @@ def read_entities(path: Path) -> Entities:
         UserError: missing, no XML, or a field is missing.
     """
     try:
-        root = ElementTree.fromstring(path.read_text(encoding="utf-8"))
+        root = ElementTree.fromstring(read_text(path))
         size = (int(root.findtext("size/height", "")), int(root.findtext("size/width", "")))
         boxes: dict[str, list[list[float]]] = defaultdict(list)
         unboxed: dict[str, str] = {}
         for node in root.iterfind("object"):
-            entities = [name.text or "" for name in node.iterfind("name")]
+            entities = [(name.text or "").strip() for name in node.iterfind("name")]
+            if not all(entities) or not entities:
+                raise ValueError("an object without the name of its entity")
             corners = [float(node.findtext(f"bndbox/{edge}", "nan")) for edge in ("xmin", "ymin", "xmax", "ymax")]
             for entity in entities:
                 if node.find("bndbox") is None:
@@ -61,10 +78,9 @@ def read_entities(path: Path) -> Entities:
                 else:
                     x0, y0, x1, y1 = corners
                     boxes[entity].append([x0, y0, x1 - x0, y1 - y0])
-    except OSError as error:
-        raise UserError(f"{path}: not readable: {error.strerror}") from error
-    except (ElementTree.ParseError, ValueError, UnicodeDecodeError) as error:
-        raise UserError(f"{path}: not an annotation of Flickr30k Entities ({error})") from error
+    except (ElementTree.ParseError, ValueError) as error:
+        found = cut(str(error))
+        raise UserError(f"{path}: not an annotation of Flickr30k Entities ({found}); fetch it again") from error
     return Entities(size, dict(boxes), unboxed)
 
 
@@ -85,7 +101,12 @@ def read_flickr30k(folder: Path) -> list[Benchmark]:
         if not (folder / part).is_dir():
             raise UserError(f"{folder / part}: no such folder; point params.benchmarks.flickr30k at its parent")
     phrases, captions = Benchmark("flickr30k"), Benchmark("flickr30k_captions")
+    seen: dict[str, str] = {}
     for split, name in _members(folder):
+        if name in seen:
+            _refuse_again(phrases, captions, folder, name, split, seen[name])
+            continue
+        seen[name] = split
         _add_image(phrases, captions, folder, split, name)
     return [phrases, captions]
 
@@ -100,46 +121,86 @@ def _members(folder: Path) -> list[tuple[str, str]]:
 
 def _names(path: Path) -> list[str]:
     try:
-        return path.read_text(encoding="utf-8").split()
-    except (OSError, UnicodeDecodeError) as error:
-        raise UserError(f"{path}: not readable ({error}); expected an image id a line") from error
+        return [name for line in read_lines(path) if (name := line.strip())]
+    except UserError as error:
+        raise UserError(f"{error}; expected an image id a line") from error
+
+
+def _refuse_again(phrases: Benchmark, captions: Benchmark, folder: Path, name: str, split: str, first: str) -> None:
+    """Note an image that is listed again: its questions are asked once, in the first of the splits."""
+    elsewhere = split != first
+    reason = f"listed for {first}, too, where it stays" if elsewhere else "listed twice"
+    phrases.refuse(name, f"{split}.txt", name, reason, lost=_visible(folder, name) if elsewhere else 0)
+    captions.refuse(name, f"{split}.txt", name, reason, lost=int(elsewhere))
 
 
 def _add_image(benchmark: Benchmark, captions: Benchmark, folder: Path, split: str, name: str) -> None:
-    def lose(part: str, value: str, reason: str) -> None:
-        benchmark.refuse(name, part, value, reason, lost=_visible(folder, name))
-        captions.refuse(name, part, value, reason)
+    try:
+        path, entities, sentences = _read_image(folder, name)
+    except RefusedError as error:
+        benchmark.refuse(name, error.field, error.value, error.reason, lost=_visible(folder, name))
+        captions.refuse(name, error.field, error.value, error.reason)
+        return
+    benchmark.images[path] = captions.images[path] = entities.size
+    _add_captions(captions, sentences, name, entities, split, path)
+    for s, line in enumerate(sentences):
+        for p, phrase in enumerate(_marks(line)):
+            query_id = f"{name}_{s}_{p}"
+            if phrase is None:
+                benchmark.refuse(query_id, "Sentences", line, "a mark that is not [/EN#entity/type words]")
+            else:
+                _add_phrase(benchmark, entities, phrase, query_id, split, path)
 
+
+def _read_image(folder: Path, name: str) -> tuple[str, Entities, list[str]]:
+    """Where an image lies, its boxes and its sentences."""
     path = find_image(folder, [f"{place}/{name}.jpg" for place in ("flickr30k-images", "images")])
     if path is None:
-        return lose("image", f"{name}.jpg", "image is missing")
+        raise RefusedError("image", f"{name}.jpg", "image is missing")
     try:
         entities = read_entities(folder / "Annotations" / f"{name}.xml")
         sentences = _sentences(folder, name)
     except UserError as error:
-        return lose("image", name, str(error))
-    except (OSError, UnicodeDecodeError) as error:
-        return lose("Sentences", f"{name}.txt", f"not readable ({error})")
-    benchmark.images[path] = captions.images[path] = entities.size
-    told = {"references": [plain_sentence(line) for line in sentences]}
-    captions.examples.append(Example(name, split, path, entities.size, "", "caption", told))
+        raise RefusedError("image", name, str(error).replace(f"{folder}/", "")) from error
+    if not any(line.strip() for line in sentences):
+        raise RefusedError("Sentences", f"{name}.txt", "no sentence")
+    return path, entities, sentences
+
+
+def _add_captions(
+    captions: Benchmark, sentences: list[str], name: str, entities: Entities, split: str, path: str
+) -> None:
+    """Ask for an image's caption; a sentence that is empty or whose marks are broken is no reference."""
+    references = []
     for s, line in enumerate(sentences):
-        for p, phrase in enumerate(parse_sentence(line)):
-            _add_phrase(benchmark, entities, phrase, f"{name}_{s}_{p}", split, path)
-    return None
+        try:
+            plain = plain_sentence(text(line))
+            if MARK.search(plain):
+                raise ValueError("a mark that is not [/EN#entity/type words]")
+            references.append(plain)
+        except ValueError as error:
+            captions.refuse(f"{name}_{s}", "Sentences", line, str(error), lost=0)
+    if not references:
+        captions.refuse(name, "Sentences", f"{name}.txt", "no sound sentence")
+        return
+    captions.add(Example(name, split, path, entities.size, "", "caption", {"references": references}))
 
 
 def _sentences(folder: Path, name: str) -> list[str]:
-    return (folder / "Sentences" / f"{name}.txt").read_text(encoding="utf-8").splitlines()
+    return read_lines(folder / "Sentences" / f"{name}.txt")
 
 
 def _visible(folder: Path, name: str) -> int:
-    """How many phrases an image's sentences mark in the picture: those lost with it, 1 where they are not readable."""
-    try:
-        marked = [phrase for line in _sentences(folder, name) for phrase in parse_sentence(line)]
-    except (OSError, UnicodeDecodeError):
+    """How many phrases an image's sentences mark in the picture: those lost with it, 1 where there is no telling."""
+    if LEAVES.search(name):
         return 1
-    return sum(not _is_invisible(phrase) for phrase in marked)
+    try:
+        sentences = _sentences(folder, name)
+    except UserError:
+        return 1
+    if not any(line.strip() for line in sentences):
+        return 1
+    return sum(phrase is None or not _is_invisible(phrase) for line in sentences for phrase in _marks(line))
 
 
 def _is_invisible(phrase: Phrase) -> bool:
@@ -156,7 +217,9 @@ def _add_phrase(benchmark: Benchmark, entities: Entities, phrase: Phrase, query_
         if problem := check_box(box, entities.size):
             return benchmark.refuse(query_id, "bndbox", box, problem)
     truth = {"boxes": boxes, "counts": []}
-    kind = phrase.types[0]
-    example = Example(query_id, split, path, entities.size, phrase.text, kind, truth)
-    benchmark.examples.append(example)
+    try:
+        words, kind = text(phrase.text), text(phrase.types[0])
+    except ValueError as error:
+        return benchmark.refuse(query_id, "Sentences", phrase.text, str(error))
+    benchmark.add(Example(query_id, split, path, entities.size, words, kind, truth))
     return None

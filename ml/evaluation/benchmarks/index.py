@@ -30,7 +30,9 @@ from ml.evaluation.benchmarks.flickr30k import read_flickr30k
 from ml.evaluation.benchmarks.lvis import read_lvis
 from ml.evaluation.benchmarks.published import lacking, splits
 from ml.evaluation.benchmarks.refcoco import read_refcoco
+from ml.evaluation.benchmarks.regions import hold_to_pictures
 from ml.evaluation.benchmarks.relevance import read_relevance
+from ml.evaluation.benchmarks.values import cut
 from ml.evaluation.benchmarks.vqa import read_vqa
 from ml.params import Params
 from ml.sa1b.reading.phash import BYTES, mirrored_phash, phash
@@ -47,6 +49,7 @@ READERS: dict[str, Callable[[Path], list[Benchmark]]] = {
     "vqa": read_vqa,
 }
 TOYTOWN = "toytown"
+MOST_WORDS, LEAST_WORDS = 290, 90  # letters of an error, and of what it says of the rows
 QUERIES = pa.schema([(name, pa.string()) for name in ("query_id", "split", "image", "text", "kind")])
 IMAGES = pa.schema([("image", pa.string()), ("width", pa.int32()), ("height", pa.int32()), ("md5", pa.string())])
 HASHES = pa.schema([("image", pa.string()), ("mirrored", pa.bool_()), ("phash", pa.binary(BYTES))])
@@ -71,6 +74,7 @@ def build(folders: dict[str, Path], out: Path, params: Params) -> Report:
         images += known
         for benchmark in benchmarks:
             _keep_sound(benchmark, unsound)
+            hold_to_pictures(benchmark, {row["path"]: (row["height"], row["width"]) for row in known})
             _limit_rejects(benchmark, folder, params.quality.max_reject_fraction)
             _write(benchmark, name, out)
             rejects += [{"benchmark": benchmark.name, **vars(reject)} for reject in benchmark.rejected]
@@ -103,7 +107,7 @@ def _check_images(name: str, folder: Path, benchmarks: list[Benchmark]) -> tuple
     for path, size in sorted(claimed.items()):
         try:
             pixels = decode((folder / path).read_bytes())
-        except (OSError, UserError) as error:
+        except (OSError, UserError, MemoryError) as error:
             unsound[path] = f"not readable as an image ({type(error).__name__})"
             continue
         height, width = pixels.shape[:2]
@@ -112,7 +116,8 @@ def _check_images(name: str, folder: Path, benchmarks: list[Benchmark]) -> tuple
             continue
         hashes = [{"mirrored": False, "phash": phash(pixels)}, {"mirrored": True, "phash": mirrored_phash(pixels)}]
         md5 = file_md5(folder / path)
-        rows.append({"image": f"{name}/{path}", "width": width, "height": height, "md5": md5, "hashes": hashes})
+        told = {"path": path, "image": f"{name}/{path}", "width": width, "height": height, "md5": md5}
+        rows.append({**told, "hashes": hashes})
     return rows, unsound
 
 
@@ -129,19 +134,16 @@ def _keep_sound(benchmark: Benchmark, unsound: dict[str, str]) -> None:
 def _limit_rejects(benchmark: Benchmark, folder: Path, limit: float) -> None:
     kept, lost = benchmark.worth().total(), benchmark.lost
     if kept == 0 or lost > limit * (kept + lost):
-        reasons = Counter(f"{reject.field}: {reject.reason}" for reject in benchmark.rejected)
-        worst = "; ".join(f"{count} x {reason}" for reason, count in reasons.most_common(3)) or "nothing to read"
+        most = [f"{count} x {reason}" for reason, count in benchmark.reasons.most_common(3)]
+        worst = "; ".join(most) or "nothing to read"
         unit = "images and annotations" if benchmark.asks_all else "questions"
-        raise UserError(
-            f"{folder}: {benchmark.name}: {lost} of {kept + lost} {unit} are lost to broken rows ({worst}); "
-            "complete the folder, or raise params.quality.max_reject_fraction"
-        )
+        found = f"{folder}: {benchmark.name}: {lost} of {kept + lost} {unit} are lost to broken rows"
+        way = "complete the folder, or raise params.quality.max_reject_fraction"
+        raise UserError(f"{found} ({cut(worst, max(LEAST_WORDS, MOST_WORDS - len(found + way)))}); {way}")
 
 
 def _write(benchmark: Benchmark, source: str, out: Path) -> None:
     examples = sorted(benchmark.examples, key=lambda example: example.query_id)
-    if len({example.query_id for example in examples}) != len(examples):
-        raise UserError(f"{source}: {benchmark.name}: two rows have the same id; the annotation file is no release")
     queries = [
         {
             "query_id": example.query_id,

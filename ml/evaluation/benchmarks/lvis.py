@@ -5,14 +5,15 @@ absent (`neg_category_ids`), and those not labelled to the last instance (`not_e
 category is asked of every image, since naming the annotated ones would give the answer away.
 """
 
-import json
 import re
 from collections import defaultdict
 from pathlib import Path
 from typing import Any
 
 from ml.errors import UserError
-from ml.evaluation.benchmarks.benchmark import Benchmark, Example, check_box, find_image, to_counts
+from ml.evaluation.benchmarks.benchmark import Benchmark, Example, RefusedError, find_image, keyed, take
+from ml.evaluation.benchmarks.regions import image_side, region
+from ml.evaluation.benchmarks.values import identity, items, number, read_lists, text
 
 SPLIT = "val"
 
@@ -33,88 +34,140 @@ def read_lvis(folder: Path) -> list[Benchmark]:
     Raises:
         UserError: no or several annotation files, or it is no LVIS file.
     """
-    path, raw = _load(folder)
+    names = ("categories", "images", "annotations")
+    raw = read_lists(_only_file(folder), names, "not an LVIS annotation file")
     benchmark = Benchmark("lvis")
-    try:
-        categories = {int(c["id"]): c for c in raw["categories"]}
-        images = {int(i["id"]): i for i in raw["images"]}
-        for category_id, category in sorted(categories.items()):
-            text = category_text(category["name"])
-            kind = str(category["frequency"])
-            benchmark.examples.append(Example(str(category_id), SPLIT, "", None, text, kind, {}))
-        by_image: dict[int, list[Any]] = defaultdict(list)
-        for item in raw["annotations"]:
-            _sort_annotation(benchmark, item, images, categories, by_image)
-        for image_id, image in sorted(images.items()):
-            _add_image(benchmark, folder, image, by_image[image_id], categories)
-    except (KeyError, TypeError, ValueError, AttributeError) as error:
-        raise UserError(f"{path}: not an LVIS annotation file ({type(error).__name__}: {error})") from error
+    categories, images, annotations = (
+        keyed(benchmark, rows, name) for rows, name in zip(raw, ("category", "image", "annotation"), strict=True)
+    )
+    frequencies = _ask(benchmark, categories)
+    by_image = _by_image(benchmark, annotations, images, frequencies)
+    for image_id, image in sorted(images.items()):
+        try:
+            _add_image(benchmark, folder, image_id, image, by_image[image_id], frequencies)
+        except RefusedError as error:
+            lost = 1 + len(by_image[image_id])
+            benchmark.refuse(f"image {image_id}", error.field, error.value, error.reason, lost)
     return [benchmark]
 
 
-def _load(folder: Path) -> tuple[Path, Any]:
+def _only_file(folder: Path) -> Path:
     paths = sorted(folder.glob("lvis*val*.json"))
     if len(paths) != 1:
-        found = ", ".join(path.name for path in paths) or "none"
+        found = ", ".join(path.name for path in paths[:3]) or "none"
         raise UserError(f"{folder}: expected one lvis_v1_val.json (or lvis_v0.5_val.json), found {found}")
-    try:
-        return paths[0], json.loads(paths[0].read_text(encoding="utf-8"))
-    except (OSError, ValueError) as error:
-        raise UserError(f"{paths[0]}: not readable as JSON ({error})") from error
+    return paths[0]
 
 
-def _sort_annotation(
-    benchmark: Benchmark, item: Any, images: dict[int, Any], categories: dict[int, Any], by_image: dict[int, Any]
-) -> None:
-    for name, known in (("image_id", images), ("category_id", categories)):
-        if item[name] not in known:
-            return benchmark.refuse(f"annotation {item['id']}", name, item[name], f"unknown {name}")
-    by_image[item["image_id"]].append(item)
-    return None
+def _ask(benchmark: Benchmark, categories: dict[int, Any]) -> dict[int, str]:
+    """Ask every category of every image; category id -> frequency (f, c, r)."""
+    frequencies = {}
+    for category_id, category in sorted(categories.items()):
+        try:
+            words, frequency = take(category, "name", _words), take(category, "frequency", text)
+        except RefusedError as error:
+            benchmark.refuse(f"category {category_id}", error.field, error.value, error.reason)
+            continue
+        frequencies[category_id] = frequency
+        benchmark.add(Example(str(category_id), SPLIT, "", None, words, frequency, {}))
+    return frequencies
+
+
+def _words(value: Any) -> str:
+    return text(category_text(text(value)))
+
+
+def _by_image(
+    benchmark: Benchmark, annotations: dict[int, Any], images: dict[int, Any], categories: dict[int, str]
+) -> dict[int, list[tuple[int, int, Any]]]:
+    """Image id -> its annotations as (annotation id, category id, row), where both ids are known."""
+    found = defaultdict(list)
+    for number_, row in annotations.items():
+        try:
+            image_id, category_id = (
+                _known(row, name, ids) for name, ids in (("image_id", images), ("category_id", categories))
+            )
+            found[image_id].append((number_, category_id, row))
+        except RefusedError as error:
+            benchmark.refuse(f"annotation {number_}", error.field, error.value, error.reason)
+    return found
+
+
+def _known(row: dict[str, Any], name: str, ids: dict[int, Any]) -> int:
+    if (value := take(row, name, identity)) not in ids:
+        raise RefusedError(name, value, f"unknown {name}")
+    return int(value)
 
 
 def _add_image(
-    benchmark: Benchmark, folder: Path, image: Any, annotations: list[Any], categories: dict[int, Any]
+    benchmark: Benchmark,
+    folder: Path,
+    image_id: int,
+    image: dict[str, Any],
+    annotations: list[tuple[int, int, Any]],
+    categories: dict[int, str],
 ) -> None:
-    url = Path(str(image.get("coco_url", "")))
-    named = str(image.get("file_name") or url.name)
+    size = (take(image, "height", image_side), take(image, "width", image_side))
+    path = _find(folder, image)
+    if path in benchmark.images:
+        raise RefusedError("file_name", path, "the picture of another image, too")
+    absent, loose = (
+        _categories(benchmark, image_id, image, name, categories)
+        for name in ("neg_category_ids", "not_exhaustive_category_ids")
+    )
+    benchmark.images[path] = size
+    for category in sorted(absent & {category for _, category, _ in annotations}):
+        benchmark.refuse(f"image {image_id}", "neg_category_ids", category, "annotated there, and said to be absent", 0)
+    answers = {c: _answer(path, c, categories[c], c not in loose) for c in absent}
+    for number_, category, row in annotations:
+        try:
+            (box, counts), area = region(row, size), take(row, "area", _area)
+        except RefusedError as error:
+            benchmark.refuse(f"annotation {number_}", error.field, error.value, error.reason)
+            continue
+        answer = answers.setdefault(category, _answer(path, category, categories[category], category not in loose))
+        for name, value in (("boxes", box), ("counts", counts), ("areas", area)):
+            answer[name].append(value)
+    benchmark.answers += [answers[category] for category in sorted(answers)]
+
+
+def _find(folder: Path, image: dict[str, Any]) -> str:
+    """Where an image lies: v1 names its folder by `coco_url` alone."""
+    url = Path(take(image, "coco_url", text) if image.get("coco_url") else "")
+    named = take(image, "file_name", text) if image.get("file_name") else url.name
     candidates = [f"{url.parent.name}/{url.name}"] if url.name else []
     candidates += [f"{place}{name}" for name in (named, url.name) if name for place in ("images/", "")]
     path = find_image(folder, candidates)
     if path is None:
-        lost = 1 + len(annotations)
-        return benchmark.refuse(f"image {image['id']}", "file_name", named, "image is missing", lost)
-    size = (int(image["height"]), int(image["width"]))
-    benchmark.images[path] = size
-    loose = set(image.get("not_exhaustive_category_ids", []))
-    absent = image.get("neg_category_ids", [])
-    for category in sorted(set(absent) - set(categories)):
-        benchmark.refuse(f"image {image['id']}", "neg_category_ids", category, "unknown category_id")
-    answers = {c: _answer(path, c, categories[c], c not in loose) for c in absent if c in categories}
-    for item in annotations:
-        category = item["category_id"]
-        if problem := check_box(item.get("bbox"), size):
-            benchmark.refuse(f"annotation {item['id']}", "bbox", item.get("bbox"), problem)
-            continue
+        raise RefusedError("file_name", named, "image is missing")
+    return path
+
+
+def _categories(
+    benchmark: Benchmark, image_id: int, image: dict[str, Any], name: str, known: dict[int, str]
+) -> set[int]:
+    """The categories that an image names; those that are unknown are refused, each by itself."""
+    found = set()
+    for value in take(image, name, items):
         try:
-            counts = to_counts(item.get("segmentation"), size)
-        except ValueError as error:
-            benchmark.refuse(f"annotation {item['id']}", "segmentation", item.get("segmentation"), str(error))
-            continue
-        row = answers.setdefault(category, _answer(path, category, categories[category], category not in loose))
-        row["boxes"].append([float(v) for v in item["bbox"]])
-        row["counts"].append(counts)
-        row["areas"].append(float(item["area"]))
-    benchmark.answers += [answers[category] for category in sorted(answers)]
-    return None
+            found.add(_known({"category_id": value}, "category_id", known))
+        except RefusedError as error:
+            benchmark.refuse(f"image {image_id}", name, value, error.reason)
+    return found
 
 
-def _answer(path: str, category_id: int, category: Any, exhaustive: bool) -> dict[str, Any]:
+def _area(value: Any) -> float:
+    if (area := number(value)) <= 0:
+        raise ValueError("no area")
+    return area
+
+
+def _answer(path: str, category_id: int, frequency: str, exhaustive: bool) -> dict[str, Any]:
     return {
         "query_id": pair_id(path, str(category_id)),
         "image": path,
         "category_id": category_id,
-        "frequency": str(category["frequency"]),
+        "frequency": frequency,
         "exhaustive": exhaustive,
         "boxes": [],
         "counts": [],

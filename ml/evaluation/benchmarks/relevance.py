@@ -4,16 +4,27 @@
 "queries": [{"text", "kind", "relevance": [a number in 0..1 a mask]}]}; `parent` is an index into masks, -1 for none.
 """
 
-import json
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 from ml.errors import UserError
-from ml.evaluation.benchmarks.benchmark import Benchmark, Example, find_image, to_counts
+from ml.evaluation.benchmarks.benchmark import TWICE, Benchmark, Example, RefusedError, find_image, take
+from ml.evaluation.benchmarks.regions import image_side, to_counts
+from ml.evaluation.benchmarks.values import identity, items, number, parse_json, read_lines, shown, text
 
 LEVELS = ("part", "object", "group", "scene")
 SPLIT = "val"
-MALFORMED = (ValueError, KeyError, IndexError, TypeError, AttributeError, OverflowError)
+
+
+@dataclass(frozen=True)
+class Regions:
+    """The masks of an image: its (height, width), and of each mask its compressed RLE, level and parent."""
+
+    size: tuple[int, int]
+    counts: list[str]
+    levels: list[str]
+    parents: list[int]
 
 
 def read_relevance(folder: Path) -> list[Benchmark]:
@@ -24,18 +35,30 @@ def read_relevance(folder: Path) -> list[Benchmark]:
     """
     path = folder / "relevance_val.jsonl"
     try:
-        lines = path.read_text(encoding="utf-8").splitlines()
-    except (OSError, UnicodeDecodeError) as error:
-        raise UserError(f"{path}: not readable ({error}); point params.benchmarks.relevance at its folder") from error
+        lines = read_lines(path)
+    except UserError as error:
+        raise UserError(f"{error}; point params.benchmarks.relevance at its folder") from error
     benchmark = Benchmark("relevance")
-    for number, line in enumerate(lines, 1):
+    for index, line in enumerate(lines, 1):
+        if not line.strip():
+            continue
         row: Any = None
         try:
-            row = json.loads(line)
+            row = _object(line)
             _add_image(benchmark, folder, row)
-        except MALFORMED as error:
-            benchmark.refuse(f"line {number}", "line", line, f"{type(error).__name__}: {error}", _asked(row))
+        except RefusedError as error:
+            benchmark.refuse(f"line {index}", error.field, error.value, error.reason, _asked(row))
     return [benchmark]
+
+
+def _object(line: str) -> dict[str, Any]:
+    try:
+        row = parse_json(line)
+    except ValueError as error:
+        raise RefusedError("line", line, f"not readable as JSON ({error})") from error
+    if not isinstance(row, dict):
+        raise RefusedError("line", line, "no object")
+    return row
 
 
 def _asked(row: Any) -> int:
@@ -44,38 +67,77 @@ def _asked(row: Any) -> int:
     return len(queries) if isinstance(queries, list) else 1
 
 
-def _add_image(benchmark: Benchmark, folder: Path, row: Any) -> None:
-    image = find_image(folder, [f"images/{row['file_name']}", row["file_name"]])
+def _add_image(benchmark: Benchmark, folder: Path, row: dict[str, Any]) -> None:
+    image_id, name = take(row, "image_id", _name), take(row, "file_name", text)
+    image = find_image(folder, [f"images/{name}", name])
     if image is None:
-        return benchmark.refuse(row["image_id"], "file_name", row["file_name"], "image is missing", _asked(row))
-    masks, queries = row["masks"], list(row["queries"])
-    if not masks:
+        raise RefusedError("file_name", name, "image is missing")
+    if image in benchmark.images:
+        raise RefusedError("file_name", name, TWICE)
+    masks, queries = take(row, "masks", _masks), take(row, "queries", items)
+    benchmark.images[image] = masks.size
+    benchmark.regions.append({"image": image, "counts": masks.counts})
+    benchmark.region_truth.append({"image": image, "levels": masks.levels, "parents": masks.parents})
+    for index, query in enumerate(queries):
+        _add_query(benchmark, f"{image_id}_{index}", image, masks, query)
+
+
+def _name(value: Any) -> str:
+    """An image's id, a number or text."""
+    return text(value) if isinstance(value, str) else str(identity(value))
+
+
+def _masks(value: Any) -> Regions:
+    rows = items(value)
+    if not rows:
         raise ValueError("no masks")
-    size = (int(masks[0]["size"][0]), int(masks[0]["size"][1]))
-    counts = [to_counts({"counts": mask["counts"], "size": mask["size"]}, size) for mask in masks]
-    levels, parents = [mask["level"] for mask in masks], [int(mask["parent"]) for mask in masks]
-    if unknown := sorted(set(levels) - set(LEVELS)):
-        raise ValueError(f"level {unknown[0]!r}; expected one of {', '.join(LEVELS)}")
-    if not all(-1 <= parent < len(masks) and parent != i for i, parent in enumerate(parents)):
+    if not all(isinstance(row, dict) for row in rows):
+        raise ValueError("a mask that is no object")
+    size = _shared_size(rows[0])
+    counts, levels, parents = [], [], []
+    for index, row in enumerate(rows):
+        try:
+            counts.append(to_counts(row, size))
+            levels.append(take(row, "level", _level))
+            parents.append(take(row, "parent", identity))
+        except (RefusedError, ValueError) as error:
+            raise ValueError(f"mask {index}: {error}") from error
+    if not all(-1 <= parent < len(rows) and parent != i for i, parent in enumerate(parents)):
         raise ValueError("a parent is no index of another mask")
-    benchmark.images[image] = size
-    benchmark.regions.append({"image": image, "counts": counts})
-    benchmark.region_truth.append({"image": image, "levels": levels, "parents": parents})
-    for number, query in enumerate(queries):
-        _add_query(benchmark, f"{row['image_id']}_{number}", image, size, query, len(masks))
-    return None
+    return Regions(size, counts, levels, parents)
 
 
-def _add_query(benchmark: Benchmark, query_id: str, image: str, size: tuple[int, int], query: Any, masks: int) -> None:
+def _shared_size(row: dict[str, Any]) -> tuple[int, int]:
     try:
-        relevance, text = [float(value) for value in query["relevance"]], str(query["text"]).strip()
-        kind = str(query["kind"])
-    except MALFORMED as error:
-        return benchmark.refuse(query_id, "query", query, f"{type(error).__name__}: {error}")
-    if len(relevance) != masks or not all(0 <= value <= 1 for value in relevance):
-        return benchmark.refuse(query_id, "relevance", relevance, f"not {masks} numbers in 0..1")
-    if not text:
-        return benchmark.refuse(query_id, "text", query["text"], "empty query")
-    truth = {"relevance": relevance}
-    benchmark.examples.append(Example(query_id, SPLIT, image, size, text, kind, truth))
-    return None
+        height, width = take(row, "size", _size)
+    except RefusedError as error:
+        raise ValueError(f"mask 0: {error}") from error
+    return height, width
+
+
+def _size(value: Any) -> tuple[int, int]:
+    height, width = items(value) if isinstance(value, list) and len(value) == 2 else (0, 0)
+    return image_side(height), image_side(width)
+
+
+def _level(value: Any) -> str:
+    if value not in LEVELS:
+        raise ValueError(f"level {shown(value)!r}; expected one of {', '.join(LEVELS)}")
+    return str(value)
+
+
+def _add_query(benchmark: Benchmark, query_id: str, image: str, masks: Regions, query: Any) -> None:
+    try:
+        if not isinstance(query, dict):
+            raise RefusedError("query", query, "no object")
+        words, kind = take(query, "text", text), take(query, "kind", text)
+        relevance = take(query, "relevance", _relevance)
+        if len(relevance) != len(masks.counts) or not all(0 <= value <= 1 for value in relevance):
+            raise RefusedError("relevance", relevance, f"not {len(masks.counts)} numbers in 0..1")
+    except RefusedError as error:
+        return benchmark.refuse(query_id, error.field, error.value, error.reason)
+    return benchmark.add(Example(query_id, SPLIT, image, masks.size, words, kind, {"relevance": relevance}))
+
+
+def _relevance(value: Any) -> list[float]:
+    return [number(share) for share in items(value)]

@@ -4,12 +4,12 @@ Goyal et al., "Making the V in VQA Matter", 2017. `v2_OpenEnded_mscoco_val2014_q
 `v2_mscoco_val2014_annotations.json` their answers, `val2014/COCO_val2014_000000000042.jpg` are the images.
 """
 
-import json
 from pathlib import Path
 from typing import Any
 
 from ml.errors import UserError
-from ml.evaluation.benchmarks.benchmark import Benchmark, Example, find_image
+from ml.evaluation.benchmarks.benchmark import Benchmark, Example, RefusedError, find_image, keyed, take
+from ml.evaluation.benchmarks.values import identity, items, read_lists, text
 
 SPLIT, IMAGES = "val", "val2014"
 
@@ -22,12 +22,12 @@ def read_vqa(folder: Path) -> list[Benchmark]:
     """
     asked, answered = (_rows(folder, part) for part in ("questions", "annotations"))
     benchmark = Benchmark("vqa")
-    try:
-        answers = {int(row["question_id"]): row for row in answered}
-        for row in asked:
-            _add_question(benchmark, folder, row, answers.get(int(row["question_id"])))
-    except (KeyError, TypeError, ValueError, AttributeError) as error:
-        raise UserError(f"{folder}: a row is not one of VQA v2 ({type(error).__name__}: {error})") from error
+    answers = keyed(benchmark, answered, "annotation", "question_id", lost=0)
+    for question_id, row in keyed(benchmark, asked, "question", "question_id").items():
+        try:
+            _add_question(benchmark, folder, question_id, row, answers.get(question_id))
+        except RefusedError as error:
+            benchmark.refuse(f"question {question_id}", error.field, error.value, error.reason)
     return [benchmark]
 
 
@@ -35,26 +35,34 @@ def _rows(folder: Path, part: str) -> list[Any]:
     """The rows of the one file of questions or annotations."""
     paths = sorted(folder.glob(f"*{IMAGES}_{part}.json"))
     if len(paths) != 1:
-        found = ", ".join(path.name for path in paths) or "none"
+        found = ", ".join(path.name for path in paths[:3]) or "none"
         raise UserError(f"{folder}: expected one *{IMAGES}_{part}.json of VQA v2, found {found}")
-    try:
-        return list(json.loads(paths[0].read_text(encoding="utf-8"))[part])
-    except (OSError, ValueError, KeyError, TypeError) as error:
-        raise UserError(f"{paths[0]}: no JSON of VQA v2 with {part!r} ({type(error).__name__}: {error})") from error
+    (rows,) = read_lists(paths[0], (part,), f"no JSON of VQA v2 with {part!r}")
+    return rows
 
 
-def _add_question(benchmark: Benchmark, folder: Path, row: Any, answered: Any) -> None:
-    item, name = f"question {row['question_id']}", f"COCO_{IMAGES}_{int(row['image_id']):012d}.jpg"
+def _add_question(benchmark: Benchmark, folder: Path, question_id: int, row: dict[str, Any], answered: Any) -> None:
     if answered is None:
-        return benchmark.refuse(item, "question_id", row["question_id"], "not in the annotations")
+        raise RefusedError("question_id", question_id, "not in the annotations")
+    name = f"COCO_{IMAGES}_{take(row, 'image_id', identity):012d}.jpg"
     path = find_image(folder, [f"{place}{name}" for place in (f"{IMAGES}/", f"images/{IMAGES}/", "images/", "")])
     if path is None:
-        return benchmark.refuse(item, "image_id", row["image_id"], "image is missing")
-    if not (text := str(row["question"]).strip()):
-        return benchmark.refuse(item, "question", row["question"], "empty question")
-    said = [str(answer["answer"]) for answer in answered["answers"]]
-    truth = {"answer": str(answered["multiple_choice_answer"]), "answers": said}
+        raise RefusedError("image_id", row["image_id"], "image is missing")
+    asked, kind = take(row, "question", text), take(answered, "answer_type", text)
+    truth = {"answer": take(answered, "multiple_choice_answer", _said), "answers": take(answered, "answers", _answers)}
     benchmark.images[path] = None
-    kind = str(answered["answer_type"])
-    benchmark.examples.append(Example(str(row["question_id"]), SPLIT, path, None, text, kind, truth))
-    return None
+    benchmark.add(Example(str(question_id), SPLIT, path, None, asked, kind, truth))
+
+
+def _said(value: Any) -> str:
+    """An answer as it was given: space around it is the scorer's to take away."""
+    text(value)
+    return str(value)
+
+
+def _answers(value: Any) -> list[str]:
+    if not (given := items(value)):
+        raise ValueError("no answers")
+    if not all(isinstance(answer, dict) and "answer" in answer for answer in given):
+        raise ValueError("an answer is missing")
+    return [_said(answer["answer"]) for answer in given]

@@ -46,7 +46,7 @@ def predict(data: Path, backbones: Path, checkpoint: Path, out: Path, params: Ev
     starts = [str(start) for start in range(0, len(works), CHUNK)]
     stamps = [_stamp(folder) for folder in (data, backbones, checkpoint)]
     answer = partial(_answer_chunk, data, backbones, checkpoint, params, hierarchy, stamps)
-    with ShardPool(params.workers) as pool, prediction_files(out) as append:
+    with ShardPool(params.workers, "evaluation.workers") as pool, prediction_files(out) as append:
         for tables in in_order(pool.map(answer, starts), starts):
             append(tables)
     return len(works)

@@ -1,4 +1,7 @@
-"""One file from the web or S3: resumed by byte range, retried with back-off and jitter, whole or not there at all."""
+"""One file from the web or S3: resumed by byte range, retried with back-off and jitter, whole or not there at all.
+
+Only attempts that bring nothing new use up the retries: a server that cuts a large file many times is borne with.
+"""
 
 import errno
 import json
@@ -9,11 +12,12 @@ import time
 from collections.abc import Callable
 from contextlib import AbstractContextManager
 from dataclasses import asdict
+from itertools import count
 from pathlib import Path
 
 from ml.errors import UserError
 from ml.sa1b.sources.source import Check, Progress
-from ml.sa1b.sources.transfer import Body, TransferError, Version, plain
+from ml.sa1b.sources.transfer import Body, TransferError, Version, plain, short
 from ml.sa1b.sources.web import open_web
 
 BACKOFF, LONGEST_WAIT = 1.0, 60.0  # seconds before the second attempt, doubled each time up to the longest
@@ -33,11 +37,13 @@ def download(
         check: says what is wrong with the whole file, "" for nothing; what is wrong is downloaded again.
 
     Raises:
-        UserError: it can't be had after `retries` more attempts, or the disk is full.
+        UserError: `retries` more attempts in a row have brought nothing new, or the disk is full.
     """
     out.parent.mkdir(parents=True, exist_ok=True)
     part = out.with_name(f".{out.name}.part")
-    for attempt in range(retries + 1):
+    idle = farthest = 0
+    for attempts in count(1):
+        before = _size(part)
         try:
             _attempt(address(), part, progress)
             if fault := check(part):
@@ -46,12 +52,15 @@ def download(
         except TransferError as error:
             if error.restart:
                 part.unlink(missing_ok=True)
-            if attempt == retries:
-                tried = f"gave up after {retries + 1} attempts, run again to go on"
-                raise UserError(f"{out.name}: {error}; {tried}") from error
-            time.sleep(max(min(error.wait, LONGEST_WAIT), _pause(attempt)))
+            # Farther than ever, not only than before: a server that begins anew each time would never be done.
+            idle = 0 if _size(part) > farthest and _size(part) != before else idle + 1
+            farthest = max(farthest, _size(part))
+            if idle > retries:
+                tried = f"gave up after {attempts} attempts, run again to go on"
+                raise UserError(f"{short(out.name, 40)}: {short(str(error), 200)}; {tried}") from error
+            time.sleep(max(min(error.wait, LONGEST_WAIT), _pause(idle)))
         except OSError as error:
-            if error.errno == errno.ENOSPC:
+            if error.errno in (errno.ENOSPC, errno.EDQUOT):
                 raise UserError(f"{part}: no space left on the disk; free some and run again to go on") from error
             raise
     part.replace(out)
@@ -100,13 +109,17 @@ def _open(address: str, start: int, known: Version | None) -> AbstractContextMan
 
 def _ensure_space(part: Path, body: Body) -> None:
     free = shutil.disk_usage(part.parent).free
-    held = part.stat().st_size if part.exists() else 0
+    held = _size(part)
     if body.version.total is not None and body.version.total - held > free:
         raise UserError(f"{part.parent}: {body.version.total - held} bytes are to come, {free} are free; make room")
 
 
-def _pause(attempt: int) -> float:
-    return min(BACKOFF * 2**attempt, LONGEST_WAIT) * random.uniform(0.5, 1.5)
+def _size(part: Path) -> int:
+    return part.stat().st_size if part.exists() else 0
+
+
+def _pause(idle: int) -> float:
+    return min(BACKOFF * 2 ** min(idle, 16), LONGEST_WAIT) * random.uniform(0.5, 1.5)
 
 
 def _state(part: Path) -> Path:

@@ -1,11 +1,13 @@
 """Shards in a local folder, used where they lie."""
 
-import os
 from dataclasses import dataclass
 from pathlib import Path
 
 from ml.errors import UserError
+from ml.sa1b.sources.lines import shown
 from ml.sa1b.sources.source import Check, Progress
+from ml.sa1b.sources.transfer import short
+from ml.workspace.atomic import atomic_path
 
 
 @dataclass(frozen=True)
@@ -26,15 +28,39 @@ class Folder:
         """
         source = self.path / f"{shard}.tar"
         if not source.is_file():
-            raise UserError(f"{source}: no such shard; shards.source names a folder of tars")
-        if wrong := check(source):
-            raise UserError(f"{source}: {wrong}; replace it, or correct shards.checksums")
-        out.parent.mkdir(parents=True, exist_ok=True)
-        tmp = out.with_name(f".{out.name}.{os.getpid()}.tmp")
-        tmp.unlink(missing_ok=True)
+            raise UserError(f"{shown(source)}: no such shard; shards.source names a folder of tars")
         try:
-            tmp.hardlink_to(source.resolve())
-        except OSError:  # another disk, or a file system without hard links
-            tmp.symlink_to(source.resolve())
-        tmp.replace(out)
-        tmp.unlink(missing_ok=True)  # renaming one hard link onto another of the same file leaves both
+            with atomic_path(out) as tmp:
+                _link(source, tmp)
+                _check(source, tmp, check)
+        except OSError as error:
+            raise UserError(
+                f"{shown(source)}: can't be used where it lies ({error.strerror}); see that it is there and may be read"
+            ) from error
+
+
+def _link(source: Path, tmp: Path) -> None:
+    tmp.unlink(missing_ok=True)
+    try:
+        tmp.hardlink_to(source.resolve())
+    except OSError:  # another disk, or a file system without hard links
+        tmp.symlink_to(source.resolve())
+
+
+def _check(source: Path, tmp: Path, check: Check) -> None:
+    """Check what was linked, and that it stayed what it was: a tar may be replaced or written to meanwhile.
+
+    Raises:
+        UserError: it is unsound, or did not stay.
+    """
+    before = _state(tmp)
+    wrong = check(tmp)
+    if _state(tmp) != before:
+        raise UserError(f"{shown(source)}: was changed while it was checked; run again when nobody writes to it")
+    if wrong:
+        raise UserError(f"{shown(source)}: {short(wrong)}; replace it, or correct shards.checksums")
+
+
+def _state(path: Path) -> tuple[int, int, int]:
+    found = path.stat()
+    return found.st_ino, found.st_size, found.st_mtime_ns

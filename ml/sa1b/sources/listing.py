@@ -8,15 +8,17 @@ from ml.errors import UserError
 from ml.params import Params
 from ml.sa1b.shards.whole import shard_fault
 from ml.sa1b.sources.folder import Folder
+from ml.sa1b.sources.lines import numbered, shown
 from ml.sa1b.sources.remote import WEB, Links, Prefix
 from ml.sa1b.sources.source import Progress, Source
+from ml.sa1b.sources.transfer import plain, short
 from ml.workspace import Workspace
 from ml.workspace.keys import file_md5
 from ml.workspace.report import Report
 
 TOYTOWN = "toytown"
-NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9_.-]*\.tar")
-MD5 = re.compile(r"([0-9a-f]{32})\s+\*?(\S+)")
+NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9_.-]{0,80}\.tar")
+MD5 = re.compile(r"([0-9a-fA-F]{32})[ \t]+\*?(.+)")
 
 
 def source_of(params: Params, ws: Workspace) -> Source:
@@ -34,14 +36,16 @@ def list_shards(params: Params, ws: Workspace) -> list[str]:
     Raises:
         UserError: the source can't be read, has no shards, or needs a count that is not given.
     """
-    source, count = params.shards.source, params.shards.count
-    files = None if source == TOYTOWN else source_of(params, ws).files()
+    source, count = short(plain(params.shards.source)), params.shards.count
+    files = None if params.shards.source == TOYTOWN else source_of(params, ws).files()
     if files is None and count is None:
         raise UserError(f"shards.count: null, but {source} can't be listed; say how many shards there are")
     if files is None:
         return [f"sa_{number:06d}" for number in range(count or 0)]
     if bad := next((file for file in files if not NAME.fullmatch(file)), None):
-        raise UserError(f"{source}: {bad!r} is not the name of a shard; names like sa_000000.tar are wanted")
+        raise UserError(
+            f"{source}: {short(plain(bad), 60)!r} is not the name of a shard; names like sa_000000.tar are wanted"
+        )
     if not files:
         raise UserError(f"{source}: no .tar in it; shards.source is to name SA-1B's tars")
     return [file.removesuffix(".tar") for file in sorted(files)][:count]
@@ -69,14 +73,24 @@ def expected_md5(shard: str, params: Params, ws: Workspace) -> str | None:
     if params.shards.checksums is None:
         return None
     path = ws.root / params.shards.checksums
-    try:
-        found = MD5.findall(path.read_text(encoding="utf-8"))
-    except (OSError, UnicodeDecodeError) as error:
-        raise UserError(f"shards.checksums: {path} is not readable ({error})") from error
-    sums = {Path(name).name: md5 for md5, name in found}
+    sums = _read_sums(path)
     if f"{shard}.tar" not in sums:
-        raise UserError(f"{path}: no line for {shard}.tar; add it, or set shards.checksums to null")
+        raise UserError(f"{shown(path)}: no line for {shard}.tar; add it, or set shards.checksums to null")
     return sums[f"{shard}.tar"]
+
+
+def _read_sums(path: Path) -> dict[str, str]:
+    """File name without its folders -> md5."""
+    sums: dict[str, str] = {}
+    for number, line in numbered(path, "shards.checksums", "null, or a text of lines `md5  name`"):
+        if not (found := MD5.fullmatch(line)):
+            raise UserError(f"{shown(path)}:{number}: {short(plain(line), 60)!r}; an md5, blanks and a name are wanted")
+        name, md5 = Path(found[2]).name, found[1].lower()
+        if sums.setdefault(name, md5) != md5:
+            raise UserError(
+                f"{shown(path)}:{number}: another md5 for {short(name, 60)} than before; leave the right one"
+            )
+    return sums
 
 
 def fault(path: Path, md5: str | None) -> str:

@@ -1,15 +1,20 @@
 """Shards that are downloaded: from a links file, below an http(s) address, below an S3 prefix."""
 
+import re
 from dataclasses import dataclass
 from functools import lru_cache
 from pathlib import Path
 
 from ml.errors import UserError
 from ml.sa1b.sources.download import download
+from ml.sa1b.sources.lines import numbered, shown
 from ml.sa1b.sources.source import Check, Progress
+from ml.sa1b.sources.transfer import plain, short
 
 HEADER = ("file_name", "cdn_link")  # first line of the links file Meta hands out
 WEB = ("http://", "https://")
+LINK = re.compile(r"https?://[^\s\x00-\x1f]+")
+ALLOWED = "toytown, a folder, a links file, http(s)://..., s3://bucket/prefix"
 
 
 @dataclass(frozen=True)
@@ -44,7 +49,7 @@ class Links:
     def _link(self, file: str) -> str:
         links = read_links(self.path)
         if file not in links:
-            raise UserError(f"{self.path}: no link for {file}; bring the links file up to date")
+            raise UserError(f"{shown(self.path)}: no link for {file}; bring the links file up to date")
         return links[file]
 
 
@@ -52,22 +57,19 @@ def read_links(path: Path) -> dict[str, str]:
     """File name -> address, from lines of `file_name<TAB>cdn_link`.
 
     Raises:
-        UserError: the file is missing or a line is not like that.
+        UserError: the file is missing or a line is not like that; a link's signature is never told.
     """
-    try:
-        lines = path.read_text(encoding="utf-8").splitlines()
-    except (OSError, UnicodeDecodeError) as error:
-        kinds = "toytown, a folder, a links file, http(s)://..., s3://bucket/prefix"
-        raise UserError(f"shards.source: {path} is not readable ({error}); allowed: {kinds}") from error
     links: dict[str, str] = {}
-    for number, line in enumerate(lines, 1):
-        fields = line.strip().split("\t")
-        if fields == [""] or (number == 1 and tuple(fields) == HEADER):
+    for number, line in numbered(path, "shards.source", ALLOWED):
+        fields = [field.strip() for field in line.split("\t")]
+        if number == 1 and tuple(fields) == HEADER:
             continue
-        if len(fields) != 2 or not fields[1].startswith(WEB):
-            raise UserError(f"{path}:{number}: {line[:60]!r}; file_name, a tab and an http(s) link are wanted")
+        where = f"{shown(path)}:{number}"
+        if len(fields) != 2 or not LINK.fullmatch(fields[1]):
+            raise UserError(f"{where}: {short(plain(line), 60)!r}; file_name, a tab and an http(s) link are wanted")
         if fields[0] in links:
-            raise UserError(f"{path}:{number}: {fields[0]} is there a second time; leave one of the two")
+            name = short(plain(fields[0]), 60)
+            raise UserError(f"{where}: {name} is there a second time; leave one of the two")
         links[fields[0]] = fields[1]
     return links
 

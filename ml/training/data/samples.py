@@ -25,6 +25,7 @@ OPEN_SHARDS = 8
 ROW_GROUPS = 8
 PARSED_IMAGES = 1024
 MASKS = "mask_ids.list.element"  # a number a mask
+QUERIES = "queries.list.element.target"  # a number a query
 COLUMNS = (
     *("image_id", "width", "height", "jpeg_offset", "jpeg_bytes", "counts", "boxes"),
     *("caption", "phrases", "queries", "relevance", "questions"),
@@ -100,7 +101,7 @@ class TrainingData:
         """Read the manifests and every shard's image ids.
 
         Raises:
-            UserError: a manifest, or a file that one names, is missing or broken.
+            UserError: a manifest, or a file that one names, is missing or broken; there is nothing to learn from.
         """
         self.ws = ws
         self.names, self.digests, split, left_out = _read_manifests(ws.stage("training_set"))
@@ -115,6 +116,7 @@ class TrainingData:
         self.validation = np.array([split(int(image_id)) for image_id in self.image_ids], bool) & ~self.left_out
         self.train = ~self.validation & ~self.left_out
         self._check_split()
+        self._check_queries()
         self._make_caches()
 
     def __len__(self) -> int:
@@ -210,6 +212,28 @@ class TrainingData:
                 f"training_set.validation_fraction: it leaves {n - held} images to train on and {held} to validate, "
                 "both must be at least 1; change it, or raise shards.count"
             )
+
+    def _check_queries(self) -> None:
+        """See that queries are asked both of images to train on and of those to validate with."""
+        lacking = {"to train on": self.train, "to validate with": self.validation}
+        for group, start in zip(self._groups, self._starts.tolist(), strict=True):
+            asked = self._asked(group)
+            rows = slice(start, start + len(asked))
+            lacking = {part: images for part, images in lacking.items() if not (images[rows] & asked).any()}
+            if not lacking:
+                return
+        part, images = next(iter(lacking.items()))
+        raise UserError(
+            f"{self.ws.stage('training_set')}: none of {int(images.sum())} images {part} has a query; see the data "
+            "card there for what was described, check backbones.clip and the section labels, or raise shards.count"
+            + ("" if images is self.train else " or training_set.validation_fraction")
+        )
+
+    def _asked(self, group: RowGroup) -> np.ndarray:
+        """Bool, a row group's images: whether there are queries of it."""
+        path = self.ws.shard_file("pseudo_labels", self.names[group.shard], ".parquet")
+        table = pq.ParquetFile(path, memory_map=True).read_row_group(group.number, columns=[QUERIES])
+        return table["queries"].combine_chunks().value_lengths().to_numpy() > 0
 
 
 def _read_manifests(folder: Path) -> tuple[list[str], dict[str, str], Callable[[int], bool], list[int]]:

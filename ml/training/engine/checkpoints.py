@@ -6,6 +6,7 @@ far and the state of the random generators beside it. Beside the points lies the
 
 import fcntl
 import json
+import pickle
 import shutil
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
@@ -18,11 +19,13 @@ from safetensors.torch import load_file, save_file
 from torch import Tensor
 
 from ml.errors import UserError
+from ml.models.weights import not_finite
 from ml.training.engine.engine import World
 from ml.workspace.atomic import atomic_path, write_json
 
 BEST = "best.safetensors"
 ORIGIN = "origin.json"
+UNREADABLE = (OSError, RuntimeError, ValueError, KeyError, EOFError, pickle.UnpicklingError)
 
 
 @dataclass
@@ -60,10 +63,23 @@ class Checkpoints:
         barrier(world)
 
     def restore(self, engine: Any) -> Progress:
-        """Load the newest point into `engine`; fresh progress where there is none."""
+        """Load the newest point into `engine`; fresh progress where there is none.
+
+        Raises:
+            UserError: it can't be read, or its weights are not finite.
+        """
         if not (self.folder / "latest").is_file():
             return Progress()
-        _, state = engine.load_checkpoint(str(self.folder))
+        anew = "delete that folder to start anew"
+        try:
+            _, state = engine.load_checkpoint(str(self.folder))
+        except UNREADABLE as error:
+            reason = " ".join(str(error).split())[:80]
+            raise UserError(f"{self.folder}: its checkpoint can't be read ({reason}); {anew}") from error
+        if state is None:  # DeepSpeed's word for files that are not there
+            raise UserError(f"{self.folder}: its checkpoint lacks files; {anew}")
+        if fault := not_finite(dict(engine.module.named_parameters())):
+            raise UserError(f"{self.folder}: {fault}; {anew}")
         generators = state["generators"][self.world.rank]
         torch.set_rng_state(generators["cpu"])
         if self.world.device.type == "cuda":

@@ -4,7 +4,7 @@ import json
 import os
 import subprocess
 from collections.abc import Mapping, Sequence
-from typing import Any
+from typing import Any, NamedTuple
 
 from ml.params import Params
 from ml.workspace import Workspace, lineage, stages
@@ -12,6 +12,7 @@ from ml.workspace.keys import file_md5
 
 DAGSTER_RUN = "ARRCOC_DAGSTER_RUN"  # names the Dagster run that a stage belongs to, to it and to its processes
 DAGSTER_PAGE = "http://127.0.0.1:3000"  # where `arrcoc ui` serves it
+GIT_SECONDS = 20
 UNTRACKED_CODE = ("*.py", "*.yaml")  # files that git does not know and that go into the diff of a dirty work tree
 
 
@@ -57,29 +58,58 @@ def _flatten(values: Mapping[str, Any], prefix: str = "") -> dict[str, str]:
 
 
 def commit(ws: Workspace) -> dict[str, str]:
-    """Git commit, whether the tree differs from it, and the md5 of dvc.lock, where there are such."""
-    tags = {}
-    if commit := _git(ws, "rev-parse", "HEAD"):
-        tags = {"git_commit": commit, "mlflow.source.git.commit": commit}
-        tags["git_dirty"] = str(bool(_git(ws, "status", "--porcelain", "--", ".", ":!dvc.lock"))).lower()
+    """Git commit, whether the tree differs from it, and the md5 of dvc.lock, where there are such.
+
+    `git_warning` says why there is no commit though git keeps this checkout, and the way out.
+    """
+    tags, head = {}, _git(ws, "rev-parse", "--verify", "HEAD")
+    if head.text:
+        tags = {"git_commit": head.text, "mlflow.source.git.commit": head.text}
+        changes = _git(ws, "status", "--porcelain", "--", ".", ":!dvc.lock")
+        if not changes.trouble:
+            tags["git_dirty"] = str(bool(changes.text)).lower()
+        head = changes
+    if head.trouble and any((folder / ".git").exists() for folder in (ws.root, *ws.root.parents)):
+        tags["git_warning"] = _warning(ws, head.trouble, "git_commit" not in tags)
     if (lock := ws.root / "dvc.lock").is_file():
         tags["dvc_lock_md5"] = file_md5(lock)
     return tags
 
 
+def _warning(ws: Workspace, trouble: str, unknown: bool) -> str:
+    """One line: what git said, what the run lacks, and the way out."""
+    lacks = "commit" if unknown else "word on changes"
+    way_out = f"git -C {ws.root} status shows it"
+    if "dubious ownership" in trouble or "safe.directory" in trouble:
+        trouble, way_out = "dubious ownership", f"git config --global --add safe.directory {ws.root}"
+    elif "HEAD" in trouble or "single revision" in trouble:
+        trouble, way_out = "no commit yet", "git commit"
+    return f"git: {trouble[:80]}; the run records no {lacks}: {way_out}"
+
+
 def diff(ws: Workspace) -> str:
     """How the work tree differs from the commit: a patch, code that git does not know yet included."""
-    added = _git(ws, "ls-files", "--others", "--exclude-standard", "--", *UNTRACKED_CODE).splitlines()
-    news = [_git(ws, "diff", "--no-index", "--", os.devnull, name, codes=(0, 1)) for name in added]
-    return "\n".join(filter(None, [_git(ws, "diff", "HEAD", "--", ".", ":!dvc.lock"), *news]))
+    added = _git(ws, "ls-files", "--others", "--exclude-standard", "--", *UNTRACKED_CODE).text.splitlines()
+    news = [_git(ws, "diff", "--no-index", "--", os.devnull, name, codes=(0, 1)).text for name in added]
+    return "\n".join(filter(None, [_git(ws, "diff", "HEAD", "--", ".", ":!dvc.lock").text, *news]))
 
 
-def _git(ws: Workspace, *arguments: str, codes: Sequence[int] = (0,)) -> str:
+class _Answer(NamedTuple):
+    """What git printed, or why it did not."""
+
+    text: str
+    trouble: str = ""
+
+
+def _git(ws: Workspace, *arguments: str, codes: Sequence[int] = (0,)) -> _Answer:
     try:
         # A diff may hold files of any encoding.
         done = subprocess.run(
-            ["git", *arguments], cwd=ws.root, capture_output=True, text=True, errors="replace", timeout=20
+            ["git", *arguments], cwd=ws.root, capture_output=True, text=True, errors="replace", timeout=GIT_SECONDS
         )
-    except (OSError, subprocess.TimeoutExpired):  # no git here: the run simply has no commit
-        return ""
-    return done.stdout.strip() if done.returncode in codes else ""
+    except (OSError, subprocess.TimeoutExpired) as error:
+        return _Answer("", " ".join(str(error).split()))
+    if done.returncode in codes:
+        return _Answer(done.stdout.strip())
+    said = done.stderr.strip().splitlines() or [f"exit code {done.returncode}"]
+    return _Answer("", said[0].removeprefix("fatal: "))

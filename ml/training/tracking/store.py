@@ -6,18 +6,30 @@ A run is found again by the bytes it made: its tag `data_version` is the md5 tha
 import json
 import logging
 import os
-import socket
+import sqlite3
 from collections.abc import Sequence
 from typing import Any
 
-import psutil
-
 from ml.errors import UserError
 from ml.params import Params
+from ml.training.tracking import embedded, journal, reach
 from ml.workspace import Workspace, lineage
 
-ERROR_LINES = 20
+RELEASED_BY = "released_by"  # tag of a model version: the run that released it last
 MLFLOW_PAGE = "http://127.0.0.1:5000"  # where `arrcoc ui` serves it
+# Read when MLflow is imported.
+QUIET = {"MLFLOW_ENABLE_ARTIFACTS_PROGRESS_BAR": "false", "MLFLOW_DISABLE_TELEMETRY": "true", "DO_NOT_TRACK": "true"}
+BRIEF = {  # MLflow's own seven retries of two minutes each would hold whoever asks for a quarter of an hour
+    "MLFLOW_HTTP_REQUEST_MAX_RETRIES": "1",
+    "MLFLOW_HTTP_REQUEST_BACKOFF_FACTOR": "1",
+    "MLFLOW_HTTP_REQUEST_TIMEOUT": "15",
+}
+LOGGERS = {
+    "alembic": "WARNING",
+    "mlflow.store.db.utils": "WARNING",
+    "mlflow.system_metrics": "CRITICAL",
+    "urllib3.connectionpool": "ERROR",  # warns of every retry; what comes of them is told
+}
 
 
 def run_id(ws: Workspace, params: Params, stage: str) -> str | None:
@@ -28,7 +40,8 @@ def run_id(ws: Workspace, params: Params, stage: str) -> str | None:
     """
     client = connect(ws, params)
     experiment = client.get_experiment_by_name(params.tracking.experiment)
-    return newest_maker(client, experiment.experiment_id, ws, stage) if experiment else None
+    version = lineage.data_version(ws, ws.stage(stage))
+    return newest_maker(client, experiment.experiment_id, stage, version) if experiment else None
 
 
 def bury(ws: Workspace, params: Params, last_lines: Sequence[str] = ()) -> None:
@@ -37,9 +50,10 @@ def bury(ws: Workspace, params: Params, last_lines: Sequence[str] = ()) -> None:
     Raises:
         UserError: the tracking store cannot be used.
     """
+    journal.bury(ws, last_lines)
     client = connect(ws, params)
     if experiment := client.get_experiment_by_name(params.tracking.experiment):
-        bury_in(client, experiment.experiment_id, last_lines)
+        bury_in(client, experiment.experiment_id, ws, last_lines)
 
 
 def maker(ws: Workspace, stage: str) -> dict[str, str]:
@@ -60,73 +74,74 @@ def page(ws: Workspace, params: Params, stage: str) -> str | None:
 
 def tracking_uri(ws: Workspace, params: Params) -> str:
     """The tracking server of the params, or the embedded store under `mlflow/`."""
-    return params.tracking.uri or f"sqlite:///{ws.root / 'mlflow' / 'mlflow.db'}"
+    path = str(ws.root / "mlflow" / "mlflow.db").replace("%", "%25").replace("?", "%3F")  # SQLAlchemy reads it as a URL
+    return params.tracking.uri or f"{reach.FILE}{path}"
 
 
 def connect(ws: Workspace, params: Params) -> Any:
-    """An `MlflowClient` on the store of the params.
+    """An `MlflowClient` on the store of the params; a server that is away is told in seconds.
 
     Raises:
         UserError: the tracking store cannot be used.
     """
-    quiet = {"MLFLOW_ENABLE_ARTIFACTS_PROGRESS_BAR": "false"}
-    os.environ.update(quiet, MLFLOW_DISABLE_TELEMETRY="true", DO_NOT_TRACK="true")  # read when MLflow is imported
+    uri = tracking_uri(ws, params)
+    if params.tracking.uri is None:
+        (ws.root / "mlflow").mkdir(exist_ok=True)
+    reach.probe(uri)
+    os.environ.update(QUIET)
+    os.environ.update({name: value for name, value in BRIEF.items() if name not in os.environ})
     from mlflow import MlflowClient
     from mlflow.exceptions import MlflowException
     from sqlalchemy.exc import SQLAlchemyError
 
-    for name in ("alembic", "mlflow.store.db.utils", "mlflow.system_metrics"):
-        logging.getLogger(name).setLevel(logging.WARNING)
-    uri = tracking_uri(ws, params)
-    if params.tracking.uri is None:
-        (ws.root / "mlflow").mkdir(exist_ok=True)
+    for name, level in LOGGERS.items():
+        logging.getLogger(name).setLevel(level)
     try:
+        if params.tracking.uri is None:
+            embedded.follow(ws)
         client = MlflowClient(uri)
         client.search_experiments(max_results=1)
-    except (MlflowException, SQLAlchemyError, OSError) as error:
-        raise UserError(_unusable(uri, error)) from error
+    except (MlflowException, SQLAlchemyError, sqlite3.Error, OSError) as error:
+        raise UserError(reach.unusable(uri, error)) from error
     return client
 
 
-def _unusable(uri: str, error: Exception) -> str:
-    way_out = "move the file away and run again" if uri.startswith("sqlite") else "start the server or set tracking.uri"
-    return f"{uri}: not usable as MLflow's store ({' '.join(str(error).split())[:200]}); {way_out}"
+def require_active(ws: Workspace, params: Params) -> None:
+    """Check before the work that its run has a place to go to; a store that is away is no reason not to begin.
+
+    Raises:
+        UserError: the experiment is deleted, or the embedded store is no database.
+    """
+    reach.require_active(tracking_uri(ws, params), params.tracking.experiment)
 
 
-def experiment(client: Any, ws: Workspace, params: Params) -> str:
-    """The id of the experiment of the params, which is made where there is none."""
-    name = params.tracking.experiment
+def experiment(client: Any, ws: Workspace, params: Params, name: str | None = None) -> str:
+    """The id of the experiment of a name, by default that of the params; it is made where there is none.
+
+    Raises:
+        UserError: it is deleted.
+    """
+    name = name or params.tracking.experiment
     if found := client.get_experiment_by_name(name):
+        if found.lifecycle_stage == "deleted":
+            raise UserError(reach.deleted(tracking_uri(ws, params), name, found.experiment_id))
         return str(found.experiment_id)
-    embedded = params.tracking.uri is None
-    return str(client.create_experiment(name, (ws.root / "mlflow" / "artifacts").as_uri() if embedded else None))
+    artifacts = (ws.root / embedded.ARTIFACTS).as_uri() if params.tracking.uri is None else None
+    return str(client.create_experiment(name, artifacts))
 
 
-def newest_maker(client: Any, experiment: str, ws: Workspace, stage: str) -> str | None:
-    """The newest finished run whose output is what lies in the stage's folder."""
-    version = lineage.data_version(ws, ws.stage(stage))
+def newest_maker(client: Any, experiment: str, stage: str, version: str | None) -> str | None:
+    """The newest finished run of a stage whose output has the md5 `version`."""
     wanted = f"tags.stage = '{stage}' and tags.data_version = '{version}' and attributes.status = 'FINISHED'"
     found = client.search_runs([experiment], wanted, max_results=1, order_by=["attributes.start_time DESC"])
     return str(found[0].info.run_id) if found else None
 
 
-def bury_in(client: Any, experiment: str, last_lines: Sequence[str]) -> None:
-    """`bury` in an experiment that is open already."""
+def bury_in(client: Any, experiment: str, ws: Workspace, last_lines: Sequence[str]) -> None:
+    """`bury` in an experiment that is open already; what a journal is yet to say of a run is left to it."""
+    told = {kept.sent.get("run_id") for kept in journal.journals(ws)}
     for run in client.search_runs([experiment], "attributes.status = 'RUNNING'"):
-        host, pid, began = run.data.tags.get("process", "::").split(":")
-        if host == socket.gethostname() and not _alive(int(pid), began):
-            last = "\n".join([*last_lines[-ERROR_LINES:], f"process {pid} ended without a word"])
-            client.set_tag(run.info.run_id, "error", last)
+        process = run.data.tags.get("process", "")
+        if run.info.run_id not in told and process and journal.is_gone(process):
+            client.set_tag(run.info.run_id, "error", journal.last_words(process, last_lines))
             client.set_terminated(run.info.run_id, "FAILED")
-
-
-def process() -> str:
-    """Host, id and start of this process: an id alone is given again."""
-    return f"{socket.gethostname()}:{os.getpid()}:{psutil.Process().create_time():.2f}"
-
-
-def _alive(pid: int, began: str) -> bool:
-    try:
-        return f"{psutil.Process(pid).create_time():.2f}" == began
-    except psutil.Error:
-        return False

@@ -2,6 +2,7 @@
 
 import base64
 import json
+import shutil
 import sys
 from pathlib import Path
 from xml.etree import ElementTree
@@ -9,10 +10,13 @@ from xml.etree import ElementTree
 import pytest
 
 from ml.errors import UserError
+from ml.release import register as register_module
 from ml.release.package import load_package
 from ml.release.register import points_lost, register
+from ml.training.tracking import store, tracking
 from ml.workspace import Workspace, lineage
 from ml.workspace.settings import load, preset
+from orchestration.following import runs
 
 LOADED = """
 import json, sys
@@ -39,6 +43,35 @@ def test_without_refcoco_it_says_which_param_to_set(tmp_path: Path) -> None:
     with pytest.raises(UserError, match=r"refcoco\.parquet: no questions of split val.*set benchmarks\.refcoco"):
         register(Workspace(tmp_path), preset("smoke"))
     assert not list(tmp_path.iterdir())
+
+
+def test_a_kill_before_the_alias_leaves_one_version_which_the_next_run_takes(tmp_path: Path, monkeypatch) -> None:
+    from mlflow import MlflowClient
+
+    shutil.copy2(Path(__file__).parents[3] / "dvc.yaml", tmp_path)
+    ws, params, out = Workspace(tmp_path), preset("smoke"), tmp_path / "data" / "released_model"
+    (out / "package").mkdir(parents=True)
+    (out / "package" / "package.json").write_text("{}")
+    (out / "card.md").write_text("card")
+
+    def release() -> str:
+        with tracking.start(ws, params, "released_model") as run:
+            register_module._release(ws, params, run.id, out, "card", None)
+        return run.id
+
+    with monkeypatch.context() as patch:
+        patch.setattr(MlflowClient, "set_model_version_tag", lambda *_: 1 / 0)
+        with pytest.raises(ZeroDivisionError):
+            release()
+    last = release()
+    client, name = store.connect(ws, params), params.release.model_name
+    (version,) = client.search_model_versions(f"name = '{name}'")
+    assert client.get_model_version_by_alias(name, params.release.alias).version == version.version
+    assert runs.find(ws, params, "model").id == last
+    (out / "package" / "package.json").write_text("[]")
+    release()
+    assert len(client.search_model_versions(f"name = '{name}'")) == 2
+    assert int(client.get_model_version_by_alias(name, params.release.alias).version) == 2
 
 
 def test_the_card_of_a_finished_line_names_every_stage_above_and_shows_them(finished) -> None:

@@ -1,32 +1,43 @@
-"""A real MLflow server: what two runs of a stage say that they were made with, asked for as its page asks."""
+"""A real MLflow server: what its runs say that they were made with, and what a run does when it is killed."""
 
 import json
+import os
 import subprocess
 import time
 import urllib.request
 from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
 import pytest
 
-from ml.training.launch import free_port
-from ml.training.tracking import tracking
+from ml.training.launch import PACKAGE_ROOT, command, environment, free_port, launch
+from ml.training.tracking import journal, sending, store, tracking
 from ml.workspace import Workspace
 from ml.workspace.settings import load
 from orchestration.servers import mlflow_command, stop
 
 
-@pytest.fixture
-def server(workspace: Callable[..., Workspace], tmp_path: Path) -> Iterator[str]:
-    ws, port = workspace(), free_port()
-    with (tmp_path / "mlflow.log").open("w") as log:
-        command = mlflow_command(ws, load(ws.params_file), "127.0.0.1", int(port))
-        process = subprocess.Popen(command, cwd=ws.root, stdout=log, stderr=log, start_new_session=True)
+@contextmanager
+def served(ws: Workspace, port: int) -> Iterator[subprocess.Popen[bytes]]:
+    """A server on a workspace's embedded store."""
+    env = {**os.environ, "MLFLOW_SERVER_ENABLE_JOB_EXECUTION": "false"}
+    with (ws.root / "mlflow.log").open("a") as log:
+        arguments = mlflow_command(ws, load(ws.params_file), "127.0.0.1", port)
+        process = subprocess.Popen(arguments, cwd=ws.root, env=env, stdout=log, stderr=log, start_new_session=True)
         try:
-            yield f"http://127.0.0.1:{port}"
+            ask(f"http://127.0.0.1:{port}", "experiments/search", max_results=1)
+            yield process
         finally:
             stop([process])
+
+
+@pytest.fixture
+def server(workspace: Callable[..., Workspace]) -> Iterator[str]:
+    port = free_port()
+    with served(workspace(), port):
+        yield f"http://127.0.0.1:{port}"
 
 
 def ask(server: str, path: str, **body: Any) -> Any:
@@ -45,10 +56,9 @@ def ask(server: str, path: str, **body: Any) -> Any:
 
 @pytest.mark.slow
 def test_the_servers_two_score_runs_differ_in_one_knob(server: str, workspace: Callable[..., Workspace]) -> None:
-    ask(server, "experiments/search", max_results=1)
-    store = {"uri": server, "experiment": "town"}
+    where = {"uri": server, "experiment": "town"}
     for threshold in (0.88, 0.9):
-        ws = workspace(tracking=store, filter={"predicted_iou": threshold})
+        ws = workspace(tracking=where, filter={"predicted_iou": threshold})
         for stage in ("multimodal_finetuning", "benchmark_scores"):
             ws.stage(stage).mkdir(parents=True, exist_ok=True)
             with tracking.start(ws, load(ws.params_file), stage):
@@ -63,3 +73,52 @@ def test_the_servers_two_score_runs_differ_in_one_knob(server: str, workspace: C
     for run in scores:
         parent = tags[run["info"]["run_id"]]["mlflow.parentRunId"]
         assert tags[parent]["stage"] == "multimodal_finetuning"
+
+
+@pytest.mark.slow
+def test_a_server_killed_in_the_middle_costs_no_training_and_no_metric(
+    workspace: Callable[..., Workspace], tmp_path: Path
+) -> None:
+    stage, home, port = "text_region_grounding", workspace(), free_port()
+    ws = workspace(
+        tracking={"uri": f"http://127.0.0.1:{port}", "experiment": "town"}, text_region_grounding={"steps": 40}
+    )
+    params = load(ws.params_file)
+    with served(home, port) as process, (tmp_path / "train.log").open("w+") as log:
+        trained = subprocess.Popen(
+            command(stage, ws, params),
+            env={**os.environ, **environment(params)},
+            cwd=PACKAGE_ROOT,
+            stderr=log,
+            stdout=log,
+        )
+        while f"{stage} 16/40" not in (tmp_path / "train.log").read_text():
+            assert trained.poll() is None
+            time.sleep(0.02)
+        stop([process])
+        begun = time.monotonic()
+        assert trained.wait(180) == 0
+        assert time.monotonic() - begun < 90
+    said = (tmp_path / "train.log").read_text()
+    assert len([line for line in said.splitlines() if "1 run is pending" in line and "arrcoc sync" in line]) == 1
+    assert "Traceback" not in said and "Retrying" not in said
+    assert json.loads((ws.stage(stage) / "history.json").read_text())["steps"] == 40
+    with served(home, port):
+        (sent,) = sending.send_pending(sending.Place.open(ws, params))
+        client = store.connect(ws, params)
+        steps = [metric.step for metric in client.get_metric_history(sent.run_id, "train/loss")]
+        assert sent.refused is None and steps == list(range(1, 41))
+        assert client.get_run(sent.run_id).info.status == "FINISHED"
+        assert store.run_id(ws, params, stage) == sent.run_id
+    assert journal.journals(ws) == []
+
+
+def test_a_training_whose_server_is_away_from_the_start_is_kept(
+    workspace: Callable[..., Workspace], capfd: pytest.CaptureFixture[str]
+) -> None:
+    ws = workspace(tracking={"uri": f"http://127.0.0.1:{free_port()}", "experiment": "town"})
+    report = launch("text_region_grounding", ws, load(ws.params_file))
+    said = capfd.readouterr().err
+    assert report.numbers["steps"] == 4 and "Traceback" not in said
+    assert len([line for line in said.splitlines() if "arrcoc sync" in line]) == 1
+    assert len(journal.pending(ws)) == 1

@@ -1,6 +1,7 @@
 """Nothing half-written is ever seen."""
 
 import errno
+import os
 import sqlite3
 import subprocess
 
@@ -36,6 +37,23 @@ def test_a_full_disk_is_one_line(tmp_path, kind):
     assert not list(tmp_path.iterdir())
 
 
+@pytest.mark.parametrize("kind", [atomic_path, atomic_dir])
+@pytest.mark.parametrize("code", [errno.EROFS, errno.EACCES, errno.EPERM])
+def test_a_folder_that_takes_no_writes_is_one_line(tmp_path, kind, code):
+    with (
+        pytest.raises(UserError, match=rf"{tmp_path}/out: .*; let this user write there") as error,
+        kind(tmp_path / "out"),
+    ):
+        raise OSError(code, os.strerror(code))
+    assert os.strerror(code) in str(error.value)
+    (tmp_path / "file").write_text("")
+    with (
+        pytest.raises(UserError, match=rf"{tmp_path}/file.*; make room for the folder"),
+        kind(tmp_path / "file" / "x"),
+    ):
+        pytest.fail("a file took the place of the folder")
+
+
 def test_equal_values_are_equal_bytes(tmp_path):
     write_json(tmp_path / "a.json", {"x": 1, "y": 2})
     write_json(tmp_path / "b.json", {"y": 2, "x": 1})
@@ -48,12 +66,17 @@ def test_a_full_disk_in_the_words_of_sqlite(tmp_path):
     assert not list(tmp_path.iterdir())
 
 
+def beside(path):
+    with _beside(path) as tmp:
+        return tmp
+
+
 def test_what_a_killed_process_left_is_swept_and_nothing_else(tmp_path, monkeypatch):
     with subprocess.Popen(["true"]) as gone:
         gone.wait()
-    whole, mine, elsewhere = tmp_path / "shards" / "out.tar", _beside(tmp_path / "out"), tmp_path / ".out.node7.1.tmp"
+    whole, mine, elsewhere = tmp_path / "shards" / "out.tar", beside(tmp_path / "out"), tmp_path / ".out.node7.1.tmp"
     monkeypatch.setattr("os.getpid", lambda: gone.pid)
-    scraps = [_beside(path) for path in (tmp_path / "folder", whole, tmp_path / ".keys" / "stage" / "sa.json")]
+    scraps = [beside(path) for path in (tmp_path / "folder", whole, tmp_path / ".keys" / "stage" / "sa.json")]
     for path in (whole, mine, elsewhere, scraps[0] / "part", *scraps[1:]):
         path.parent.mkdir(parents=True, exist_ok=True)
         path.write_text("half")

@@ -1,14 +1,18 @@
 """Finished work is recognised, and anything that it depends on makes it unfinished again."""
 
+import errno
 import os
 import shutil
 import socket
+import sqlite3
 import threading
 from concurrent.futures import ProcessPoolExecutor
 
 import pytest
 
+from ml.errors import UserError
 from ml.workspace import Workspace, keys
+from ml.workspace.atomic import write_json
 
 
 @pytest.fixture
@@ -113,3 +117,25 @@ def test_processes_and_threads_share_the_store(made, tmp_path):
     thread.start()
     thread.join()
     assert found == wanted
+
+
+@pytest.mark.parametrize("reason", ["attempt to write a readonly database", "unable to open database file"])
+def test_a_store_that_takes_no_writes_is_one_line(made, monkeypatch, reason):
+    def refuse(*_):
+        raise sqlite3.OperationalError(reason)
+
+    monkeypatch.setattr(keys, "_open", refuse)
+    with pytest.raises(UserError, match=rf"/\.keys/md5\..*\.db: {reason}; let this user write there, then run again$"):
+        keys.cached_md5(made[0], made[1])
+
+
+@pytest.mark.parametrize("code", [errno.EROFS, errno.EACCES])
+def test_a_data_folder_that_takes_no_writes_is_one_line(tmp_path, monkeypatch, code):
+    def refuse(self, *_, **__):
+        raise OSError(code, os.strerror(code), str(self))
+
+    (tmp_path / "in").write_text("in")
+    monkeypatch.setattr("pathlib.Path.mkdir", refuse)
+    for write in (keys.cached_md5, lambda ws, path: write_json(ws.data / ".keys" / "x.json", {})):
+        with pytest.raises(UserError, match=rf"{tmp_path}/data/\.keys: {os.strerror(code)}; let this user write there"):
+            write(Workspace(tmp_path), tmp_path / "in")

@@ -202,6 +202,48 @@ def test_a_circle_an_unknown_stage_and_broken_yaml_are_named(small: Workspace):
         stages.load(small)
 
 
+@pytest.mark.parametrize(
+    ("text", "words"),
+    [
+        ("", "stages: missing; get it back with git checkout dvc.yaml"),
+        ("[1]", "found a list of 1; a table"),
+        ("stages:", "stages: found None; input should be a valid dictionary"),
+        ("stages: {}", "stages: found a table of 0"),
+        ("stages: {a: 1}", "stages.a: found 1; input should be a valid dictionary"),
+        ("stages: {a: {}}", "stages.a.cmd: missing; get it back"),
+        ("stages: {a: {cmd: a}}", "stages.a.outs: missing"),
+        ("stages: {a: {cmd: a, outs: []}}", "stages.a.outs: found a list of 0"),
+        ("stages: {a: {cmd: a, outs: [1]}}", "stages.a.outs.0: found 1"),
+        ("stages: {a: {cmd: [a], outs: [b]}}", "stages.a.cmd: found a list of 1"),
+        ("stages: {a: {cmd: a, outs: [b], deps: [{}]}}", "stages.a.deps.0: found a table of 0"),
+        ("stages: {a: {cmd: a, outs: [b], meta: {per: day}}}", "stages.a.meta.per: found 'day'"),
+        ("stages: {a: {cmd: a, outs: [b], meta: {gpus: true}}}", "stages.a.meta.gpus: unknown key; is gpu meant?"),
+    ],
+)
+def test_an_entry_that_lacks_something_is_one_line_for_each(small: Workspace, text: str, words: str):
+    (small.root / "dvc.yaml").write_text(text)
+    with pytest.raises(UserError) as error:
+        stages.load(small)
+    assert f"dvc.yaml: {words}" in str(error.value)
+    assert all(len(line.removeprefix(str(small.root))) < 300 for line in str(error.value).splitlines())
+
+
+@pytest.mark.parametrize("length", range(0, 215, 5))
+def test_a_declaration_cut_anywhere_is_told_or_whole(small: Workspace, length: int):
+    path = small.root / "dvc.yaml"
+    path.write_text(path.read_text()[:length])
+    try:
+        stages.load(small)
+    except UserError as error:
+        assert "dvc.yaml: " in str(error)
+
+
+def test_a_param_that_is_none_is_named(small: Workspace):
+    (small.root / "dvc.yaml").write_text("stages: {a: {cmd: a, outs: [b], params: [seed.x]}}")
+    with pytest.raises(UserError, match=r"dvc\.yaml: a stage declares the param 'seed\.x', which is none"):
+        stages.load(small)["a"].param_values(preset("smoke"))
+
+
 if __name__ == "__main__":  # what to write into dvc.yaml
     for name in LINE:
         print(name, *sorted(needed(name)), sep="\n  ")

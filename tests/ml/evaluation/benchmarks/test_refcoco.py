@@ -93,7 +93,7 @@ def test_broken_refs_are_rejected_with_a_reason(folders: dict[str, Path]) -> Non
         "a polygon is not 3 or more x, y pairs",
         "not in instances.json",
     ]
-    assert reasons[5] == "empty expression" and reasons[6].startswith("malformed ref")
+    assert reasons[5] == "empty text" and reasons[6].startswith("malformed ref")
     assert reasons[7:] == ["image is missing"] * 3
     assert len(benchmark.examples) == 2
 
@@ -187,3 +187,49 @@ def test_another_releases_annotations_and_unknown_categories_are_refused(folders
         ("category_id", "unknown category_id"),
     ]
     assert len(benchmark.examples) == 10
+
+
+@pytest.mark.parametrize(
+    ("change", "lost", "reason"),
+    [
+        ({"ref_id": 1}, 1, "comes twice; the first stays"),
+        ({"ref_id": [1]}, 1, "malformed ref (ref_id: no integer id)"),
+        ({"ann_id": 0.5}, 1, "malformed ref (ann_id: no integer id)"),
+        ({"image_id": True}, 1, "malformed ref (image_id: no integer id)"),
+        ({"split": None}, 1, "malformed ref (split: no text)"),
+        ({"sentences": []}, 0, "no sentence"),
+        ({"sentences": [5]}, 1, "no dict"),
+        ({"sentences": [{"sent_id": 1}]}, 1, "missing"),
+        ({"sentences": [{"sent_id": 1, "sent": b"x"}]}, 1, "no text"),
+    ],
+)
+def test_a_broken_ref_costs_its_own_sentences(folders: dict[str, Path], change: dict, lost: int, reason: str) -> None:
+    path = folders["refcoco"] / "refcoco" / "refs(unc).p"
+    refs = load_plain_pickle(path)
+    path.write_bytes(pickle.dumps([*refs, refs[0] | {"ref_id": 1000} | change]))
+    (benchmark,) = read_refcoco(folders["refcoco"])
+    assert [reject.reason for reject in benchmark.rejected] == [reason]
+    assert len(benchmark.examples) == 12 and benchmark.lost == lost
+
+
+def test_rows_of_instances_are_looked_at_one_by_one(folders: dict[str, Path]) -> None:
+    path = folders["refcoco"] / "refcoco" / "instances.json"
+    instances = json.loads(path.read_text())
+    first = instances["annotations"][0]
+    instances["annotations"] += [5, first, first | {"bbox": [1, 2, 3, 4]}, {"id": 900}, {"id": 901, "image_id": [1]}]
+    instances["annotations"][1]["bbox"] = [60, 40, 100, 80]  # corners
+    instances["annotations"][2]["segmentation"] = [[0, 0, 0.1, 0, 0.1, 0.1]]
+    instances["images"][3]["file_name"] = "/etc/hostname"
+    path.write_text(json.dumps(instances))
+    (benchmark,) = read_refcoco(folders["refcoco"])
+    assert [reject.reason for reject in benchmark.rejected] == [
+        "no object",
+        "the same row twice",
+        "comes twice; the first stays",
+        "missing",
+        "no integer id",
+        "box outside the image",
+        "empty mask",
+        *["a path that leaves the benchmark's folder"] * 3,
+    ]
+    assert len(benchmark.examples) == 7 and benchmark.lost == 5

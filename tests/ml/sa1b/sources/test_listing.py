@@ -66,12 +66,32 @@ def test_links(ws: Workspace) -> None:
         (f"../a.tar\t{LINK}", "is not the name of a shard"),
         (f"a.zip\t{LINK}", "is not the name of a shard"),
         ("", "no .tar in it"),
+        (f"a.tar    {LINK}", "links.txt:1: .* a tab and an http"),
+        (f"{LINK}\ta.tar", "links.txt:1"),
+        (f"a.tar\t{LINK}\tmore", "links.txt:1"),
+        (f"a.tar\n\x0ca.tar\x0c\t{LINK}", "links.txt:1: 'a.tar'; file_name"),
+        (f"a\u2028.tar\t{LINK}", "is not the name of a shard"),
+        ("a.tar\thttps://x/a\u2028b?x=1", "links.txt:1"),
+        (f"{LINK}\t{LINK}\n{LINK}\t{LINK}", "links.txt:2: https://cdn.example/sa.tar is there a second time"),
+        (f"{LINK}\t{LINK}", "is not the name of a shard"),
+        (f"{'a' * 300}.tar\t{LINK}", "is not the name of a shard"),
+        ("a" * 10_000_000 + f"\t{LINK}", "is not the name of a shard"),
+        ("\n\n" + "a" * 10_000_000, "links.txt:3: 'aaaa"),
     ],
 )
 def test_links_that_are_none(ws: Workspace, text: str, message: str) -> None:
-    (ws.root / "links.txt").write_text(text)
-    with pytest.raises(UserError, match=message):
+    (ws.root / "links.txt").write_text(text, encoding="utf-8")
+    with pytest.raises(UserError, match=message) as error:
         list_shards(params("links.txt"), ws)
+    assert "x=1" not in str(error.value)
+    assert "\n" not in str(error.value)
+    assert len(str(error.value)) < 300
+
+
+def test_links_of_another_system(ws: Workspace) -> None:
+    text = f"\ufefffile_name\tcdn_link\r\nsa_000020.tar\t{LINK}\r\n\x0c\r\n sa_000003.tar \t {LINK} \r\n"
+    (ws.root / "links.txt").write_bytes(text.encode())
+    assert read_links(ws.root / "links.txt") == {"sa_000020.tar": LINK, "sa_000003.tar": LINK}
 
 
 def test_a_source_that_is_not_there(ws: Workspace) -> None:
@@ -88,6 +108,42 @@ def test_a_folder_is_used_in_place(ws: Workspace, shard: Path) -> None:
         assert out.samefile(source)
         assert [path.name for path in out.parent.iterdir()] == ["sa_000000.tar"]
     assert report.numbers["bytes"] == source.stat().st_size
+
+
+@pytest.mark.parametrize("across_disks", [False, True])
+def test_a_tar_that_is_replaced_while_it_is_checked(
+    ws: Workspace, shard: Path, across_disks: bool, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A hard link keeps the tar that was checked; a symbolic link would lead to the other one."""
+    (ws.root / "in").mkdir()
+    source = shard.rename(ws.root / "in" / "sa_000000.tar")
+    data = source.read_bytes()
+
+    def replaced(path: Path, md5: str | None) -> str:
+        (ws.root / "new").write_bytes(b"another")
+        (ws.root / "new").replace(source)
+        return ""
+
+    monkeypatch.setattr(sources, "fault", replaced)
+    if across_disks:
+        monkeypatch.setattr(Path, "hardlink_to", lambda *_: (_ for _ in ()).throw(OSError(18, "Cross-device link")))
+        with pytest.raises(UserError, match="was changed while it was checked"):
+            fetch("sa_000000", params("in"), ws)
+        assert not any(ws.stage("sa1b_shards").iterdir())
+    else:
+        fetch("sa_000000", params("in"), ws)
+        assert ws.shard_file("sa1b_shards", "sa_000000", ".tar").read_bytes() == data
+
+
+def test_a_tar_that_is_written_to_while_it_is_checked(
+    ws: Workspace, shard: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (ws.root / "in").mkdir()
+    source = shard.rename(ws.root / "in" / "sa_000000.tar")
+    monkeypatch.setattr(sources, "fault", lambda path, md5: source.write_bytes(b"more") and "")
+    with pytest.raises(UserError, match="was changed while it was checked"):
+        fetch("sa_000000", params("in"), ws)
+    assert not any(ws.stage("sa1b_shards").iterdir())
 
 
 def test_a_folder_without_the_shard(ws: Workspace) -> None:
@@ -138,6 +194,31 @@ def test_links_are_read_again_on_each_attempt(ws: Workspace, shard: Path, monkey
         fetch("sa_000000", params("links.txt"), ws)
         server.shutdown()
     assert ws.shard_file("sa1b_shards", "sa_000000", ".tar").read_bytes() == shard.read_bytes()
+
+
+@pytest.mark.parametrize(
+    "text",
+    ["{md5}  sa_000000.tar", "\ufeff{MD5} *tars/sa_000000.tar\r\n", "\n{md5}\tsa_000000.tar\n{md5}  ./sa_000000.tar"],
+)
+def test_checksums(ws: Workspace, text: str) -> None:
+    (ws.root / "sums.txt").write_text(text.format(md5="a" * 32, MD5="A" * 32), encoding="utf-8")
+    assert expected_md5("sa_000000", params("x", 1, "sums.txt"), ws) == "a" * 32
+
+
+@pytest.mark.parametrize(
+    ("text", "message"),
+    [
+        ("{md5}\nsa_000000.tar", "sums.txt:1: .*; an md5, blanks and a name are wanted"),
+        ("{md5}  a.tar\nsa_000000.tar {md5}", "sums.txt:2"),
+        ("{md5}  sa_000000.tar\n{other}  sa_000000.tar", "sums.txt:2: another md5 for sa_000000.tar"),
+        ("x" * 1_000_000, "sums.txt:1: 'xxx"),
+    ],
+)
+def test_checksums_that_are_none(ws: Workspace, text: str, message: str) -> None:
+    (ws.root / "sums.txt").write_text(text.format(md5="a" * 32, other="b" * 32))
+    with pytest.raises(UserError, match=message) as error:
+        expected_md5("sa_000000", params("x", 1, "sums.txt"), ws)
+    assert len(str(error.value)) < 300
 
 
 def test_checksums_that_lack_the_shard(ws: Workspace) -> None:

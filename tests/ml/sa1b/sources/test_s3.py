@@ -4,13 +4,22 @@ from collections.abc import Iterator
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 from threading import Thread
+from types import SimpleNamespace
 from typing import Any
 
 import boto3
 import pytest
+from botocore.exceptions import (
+    ClientError,
+    EndpointConnectionError,
+    NoCredentialsError,
+    ReadTimeoutError,
+    ResponseStreamingError,
+)
 
 from ml.errors import UserError
 from ml.params import Params
+from ml.sa1b.sources import download as download_module
 from ml.sa1b.sources import s3
 from ml.sa1b.sources.download import download
 from ml.sa1b.sources.listing import fetch, list_shards
@@ -62,6 +71,114 @@ def test_what_is_not_there(bucket: Any, tmp_path: Path) -> None:
     with pytest.raises(UserError, match=r"check shards\.source"):
         download(lambda: "s3://sa1b/none.tar", tmp_path / "a.tar", 0, lambda path: "")
     assert list(tmp_path.iterdir()) == []
+
+
+def refused(status: int, code: str) -> ClientError:
+    answer = {"Error": {"Code": code, "Message": code}, "ResponseMetadata": {"HTTPStatusCode": status}}
+    return ClientError(answer, "GetObject")  # type: ignore[arg-type]
+
+
+class Acting:
+    """boto3 with a `get_object` that fails, or does something first, in turn."""
+
+    def __init__(self, script: list[Any]) -> None:
+        self.script, self.made = script, boto3.client
+
+    def client(self, *arguments: Any, **keywords: Any) -> Any:
+        client = self.made(*arguments, **keywords)
+        get = client.get_object
+
+        def act(**request: Any) -> Any:
+            step = self.script.pop(0) if self.script else None
+            if isinstance(step, Exception):
+                raise step
+            return step(request, get) if step else get(**request)
+
+        client.get_object = act
+        return client
+
+
+@pytest.mark.parametrize(
+    "error",
+    [
+        refused(503, "SlowDown"),
+        refused(400, "RequestTimeout"),
+        refused(412, "PreconditionFailed"),
+        EndpointConnectionError(endpoint_url="http://x"),
+        ReadTimeoutError(endpoint_url="http://x"),
+        ResponseStreamingError(error="cut"),
+    ],
+)
+def test_what_passes(bucket: Any, tmp_path: Path, error: Exception, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(download_module, "BACKOFF", 0.001)
+    bucket.put_object(Key="a.tar", Body=b"0123456789")
+    monkeypatch.setattr(s3.boto3, "client", Acting([error, error]).client)
+    download(lambda: "s3://sa1b/a.tar", tmp_path / "a.tar", 2, lambda path: "")
+    assert (tmp_path / "a.tar").read_bytes() == b"0123456789"
+
+
+@pytest.mark.parametrize(
+    ("error", "said"),
+    [
+        (refused(400, "ExpiredToken"), "has the session token expired?"),
+        (refused(400, "400"), "has the session token expired?"),
+        (refused(403, "AccessDenied"), "AccessDenied"),
+        (refused(404, "NoSuchBucket"), "NoSuchBucket"),
+        (NoCredentialsError(), "Unable to locate credentials"),
+        (ValueError("Invalid endpoint:\n x" + "x" * 1000), "Invalid endpoint: x"),
+    ],
+)
+def test_what_does_not_pass_is_one_line(
+    bucket: Any, tmp_path: Path, error: Exception, said: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    bucket.put_object(Key="a.tar", Body=b"0123456789")
+    script = [error, error]
+    monkeypatch.setattr(s3.boto3, "client", Acting(script).client)
+    with pytest.raises(UserError, match=r"check shards\.source and the AWS variables") as caught:
+        download(lambda: "s3://sa1b/a.tar", tmp_path / "a.tar", 1, lambda path: "")
+    assert script == [error]
+    assert said in str(caught.value)
+    assert "\n" not in str(caught.value)
+    assert len(str(caught.value)) < 300
+
+
+def test_an_object_that_is_replaced_under_way(bucket: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Replaced between the look at it and the reading, and again behind a part of it."""
+    monkeypatch.setattr(download_module, "BACKOFF", 0.001)
+    old, new = bytes(3_000_000), b"\1" * 3_000_000
+
+    def replaced(request: Any, get: Any) -> Any:
+        bucket.put_object(Key="a.tar", Body=new)
+        return get(**request)
+
+    def cut(request: Any, get: Any) -> Any:
+        answer = get(**request)
+        body = answer["Body"]
+        answer["Body"] = SimpleNamespace(iter_chunks=lambda size: broken(body.read(size)))
+        return answer
+
+    def broken(first: bytes) -> Iterator[bytes]:
+        yield first
+        bucket.put_object(Key="a.tar", Body=new)
+        raise ResponseStreamingError(error="cut")
+
+    script: list[Any] = []
+    monkeypatch.setattr(s3.boto3, "client", Acting(script).client)
+    for step in (replaced, cut):
+        bucket.put_object(Key="a.tar", Body=old)
+        script.append(step)
+        download(lambda: "s3://sa1b/a.tar", tmp_path / "a.tar", 1, lambda path: "")
+        assert (tmp_path / "a.tar").read_bytes() == new
+
+
+def test_a_server_that_ignores_ranges(bucket: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+    bucket.put_object(Key="a.tar", Body=b"0123456789")
+    with open_object("s3://sa1b/a.tar", 0, None) as body:
+        version = body.version
+    whole = Acting([lambda request, get: get(Bucket=request["Bucket"], Key=request["Key"])])
+    monkeypatch.setattr(s3.boto3, "client", whole.client)
+    with open_object("s3://sa1b/a.tar", 4, version) as body:
+        assert (body.start, b"".join(body.chunks)) == (0, b"0123456789")
 
 
 def test_a_range_of_an_object(bucket: Any) -> None:

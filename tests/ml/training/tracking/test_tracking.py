@@ -203,7 +203,7 @@ def test_git_and_dvc_lock_are_recorded(opened: tuple[Workspace, Params]) -> None
     git = ["git", "-c", "user.name=a", "-c", "user.email=a@b"]
     for command in (["init", "-q"], ["add", "params.yaml"], ["commit", "-qm", "first"]):
         subprocess.run([*git, *command], cwd=ws.root, check=True)
-    (ws.root / "dvc.lock").write_text("stages: {}\n")
+    (ws.root / "dvc.lock").write_text("schema: '2.0'\nstages: {}\n")
     ws.params_file.write_text(ws.params_file.read_text().replace("seed: 0", "seed: 7"))
     (ws.root / "added.py").write_text("LATER = 1\n")
     with tracking.start(ws, params, "mask_region_alignment") as run:
@@ -215,6 +215,21 @@ def test_git_and_dvc_lock_are_recorded(opened: tuple[Workspace, Params]) -> None
     assert "-seed: 0" in diff and "+seed: 7" in diff
     assert "+LATER = 1" in diff
     assert len(tags["dvc_lock_md5"]) == 32
+
+
+def test_a_checkout_that_git_refuses_is_told_and_kept_with_the_run(
+    opened: tuple[Workspace, Params], monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    ws, params = opened
+    assert "git_warning" not in provenance.commit(ws)  # no checkout at all is no fault
+    subprocess.run(["git", "init", "-q"], cwd=ws.root, check=True)
+    assert provenance.commit(ws)["git_warning"] == "git: no commit yet; the run records no commit: git commit"
+    monkeypatch.setenv("GIT_TEST_ASSUME_DIFFERENT_OWNER", "1")
+    with tracking.start(ws, params, "mask_region_alignment") as run:
+        tags = stored(ws, run.id).data.tags
+    wanted = f"the run records no commit: git config --global --add safe.directory {ws.root}"
+    assert tags["git_warning"] == f"git: dubious ownership; {wanted}" and "git_commit" not in tags
+    assert capsys.readouterr().err.splitlines() == [f"arrcoc: mask_region_alignment: {tags['git_warning']}"]
 
 
 def test_a_diff_of_any_encoding_is_kept(tmp_path: Path) -> None:
