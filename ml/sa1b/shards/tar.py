@@ -111,7 +111,8 @@ def _walk(fd: int, end: int) -> Iterator[Member]:
             found = _next_header(fd, error.search or position + BLOCK, end)
             if str(error) and position + BLOCK <= end:
                 yield Member("", position, (found or end) - position, str(error))
-            if found is None and any(os.pread(fd, BLOCK, max(0, end - BLOCK)) or b"cut"):
+            inside = error.search is not None  # a member: zeros at the end are its own, and mark nothing
+            if found is None and (inside or any(os.pread(fd, BLOCK, max(0, end - BLOCK)) or b"cut")):
                 yield Member("", end, 0, f"the archive is cut: {end} bytes, no end marker")
             if found is None:
                 return

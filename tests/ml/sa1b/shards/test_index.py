@@ -173,13 +173,15 @@ def test_a_json_that_is_no_json_by_its_size(tmp_path: Path, size: int) -> None:
     with tar.open("r+b") as file:
         file.truncate(end + 512 + min(size, 2**27) + 1024)
     tracemalloc.start()
-    rows, rejects, _ = index(tar)
-    peak = tracemalloc.get_traced_memory()[1]
+    if size == 2**27:
+        rows, rejects, _ = index(tar)
+        assert len(rows) == 3
+        assert [reject["reason"] for reject in rejects][:1] == ["a JSON of more than 16777216 bytes"]
+    else:
+        with pytest.raises(UserError, match="the archive is cut"):
+            index(tar)
+    assert tracemalloc.get_traced_memory()[1] < 2**24
     tracemalloc.stop()
-    reasons = ["a JSON of more than 16777216 bytes"] if size == 2**27 else ["the archive ends inside this member"]
-    assert len(rows) == 3
-    assert [reject["reason"] for reject in rejects][:1] == reasons
-    assert peak < 2**24
 
 
 @pytest.mark.parametrize("options", [{"mode": "CMYK"}, {"mode": "L"}, {"mode": "RGB", "orientation": 6}])

@@ -94,7 +94,11 @@ def test_a_size_beyond_all_files(tmp_path: Path) -> None:
     info.size = 2**70
     path = tmp_path / "a.tar"
     path.write_bytes(info.tobuf(tarfile.GNU_FORMAT) + bytes(1024))
-    assert [member.fault for member in walk(path)] == ["the archive ends inside this member"]
+    assert [member.fault for member in walk(path)] == [
+        "the archive ends inside this member",
+        "the archive is cut: 1536 bytes, no end marker",
+    ]
+    assert "cut" in tar_fault(path)
 
 
 def test_a_name_of_a_gigabyte(tmp_path: Path) -> None:
