@@ -1,6 +1,7 @@
 """A run whose process was killed is not waited for: the next `arrcoc run`, or the page, marks it as failed."""
 
 import dagster as dg
+import pytest
 from dagster._core.test_utils import create_run_for_test
 
 from orchestration.ghosts import OURS, bury
@@ -24,9 +25,10 @@ def test_only_what_is_recorded_as_in_progress_is_buried():
     assert after == {"STARTED": "FAILURE", "STARTING": "FAILURE", "NOT_STARTED": "NOT_STARTED", "SUCCESS": "SUCCESS"}
 
 
-def test_the_next_run_buries_the_one_that_was_killed(town):
+@pytest.mark.parametrize("status", ["STARTED", "NOT_STARTED"])
+def test_the_next_run_buries_the_one_that_was_killed(town, status):
     with instance(town.ws) as found:
-        dead = recorded(found, OURS, dg.DagsterRunStatus.STARTED)
+        dead = recorded(found, OURS, dg.DagsterRunStatus[status])
     town.run()
     with instance(town.ws) as found:
         assert found.get_run_by_id(dead).status == dg.DagsterRunStatus.FAILURE
