@@ -1,4 +1,4 @@
-"""The typed model of `params.yaml`: every knob. `ml.workspace.settings` reads files into it."""
+"""The typed model of `params.yaml`: every knob, as there in one file. `ml.workspace.settings` reads it."""
 
 import re
 from typing import Annotated, Literal

@@ -45,9 +45,7 @@ def download(
     for attempts in count(1):
         before = _size(part)
         try:
-            _attempt(address(), part, progress)
-            if fault := check(part):
-                raise TransferError(fault, restart=True)
+            _whole(address(), part, check, progress)
             break
         except TransferError as error:
             if error.restart:
@@ -59,12 +57,20 @@ def download(
                 tried = f"gave up after {attempts} attempts, run again to go on"
                 raise UserError(f"{short(out.name, 40)}: {short(str(error), 200)}; {tried}") from error
             time.sleep(max(min(error.wait, LONGEST_WAIT), _pause(idle)))
-        except OSError as error:
-            if error.errno in (errno.ENOSPC, errno.EDQUOT):
-                raise UserError(f"{part}: no space left on the disk; free some and run again to go on") from error
-            raise
     part.replace(out)
     _state(part).unlink(missing_ok=True)
+
+
+def _whole(address: str, part: Path, check: Check, progress: Progress) -> None:
+    """One attempt, after which all of it is there and sound."""
+    try:
+        _attempt(address, part, progress)
+    except OSError as error:
+        if error.errno in (errno.ENOSPC, errno.EDQUOT):
+            raise UserError(f"{part}: no space left on the disk; free some and run again to go on") from error
+        raise
+    if fault := check(part):
+        raise TransferError(fault, restart=True)
 
 
 def _attempt(address: str, part: Path, progress: Progress) -> None:
