@@ -268,11 +268,13 @@ def _read_groups(shard: int, path: Path) -> tuple[list[RowGroup], np.ndarray]:
         raise UserError(
             f"{path}: its queries lack {', '.join(lacking)}, it is older; materialize `pseudo_labels` again"
         )
-    parts = [file.metadata.row_group(number) for number in range(file.num_row_groups)]
+    groups = [(number, file.metadata.row_group(number)) for number in range(file.num_row_groups)]
+    numbers = [number for number, part in groups if part.num_rows]  # an empty one has no statistics
+    parts = [part for _, part in groups if part.num_rows]
     names = [parts[0].column(i).path_in_schema for i in range(parts[0].num_columns)] if parts else []
     images = np.cumsum([0, *(part.num_rows for part in parts)]).tolist()
     masks = np.cumsum([0, *(part.column(names.index(MASKS)).statistics.num_values for part in parts)]).tolist()
-    return [RowGroup(shard, number, images[number], masks[number]) for number in range(len(parts))], ids
+    return [RowGroup(shard, number, images[i], masks[i]) for i, number in enumerate(numbers)], ids
 
 
 def _open(path: Path, stage: str) -> Any:

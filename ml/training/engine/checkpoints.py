@@ -25,7 +25,7 @@ from ml.workspace.atomic import atomic_path, write_json
 
 BEST = "best.safetensors"
 ORIGIN = "origin.json"
-UNREADABLE = (OSError, RuntimeError, ValueError, KeyError, EOFError, pickle.UnpicklingError)
+UNREADABLE = (OSError, RuntimeError, ValueError, KeyError, EOFError, AssertionError, pickle.UnpicklingError)
 
 
 @dataclass
@@ -74,7 +74,7 @@ class Checkpoints:
         try:
             _, state = engine.load_checkpoint(str(self.folder))
         except UNREADABLE as error:
-            reason = " ".join(str(error).split())[:80]
+            reason = " ".join(str(error).split())[:80] or type(error).__name__
             raise UserError(f"{self.folder}: its checkpoint can't be read ({reason}); {anew}") from error
         if state is None:  # DeepSpeed's word for files that are not there
             raise UserError(f"{self.folder}: its checkpoint lacks files; {anew}")

@@ -2,14 +2,19 @@
 
 import os.path
 import signal
+import subprocess
+import sys
 import time
 from functools import partial
+from pathlib import Path
 
+import psutil
 import pytest
 
 from ml.compute.pool import AHEAD, ShardPool, in_order, meanwhile
 from ml.errors import UserError
 
+ROOT = Path(__file__).parents[3]
 SHARDS = [f"sa_{number:06d}" for number in range(5)]
 
 
@@ -52,6 +57,63 @@ def test_a_killed_process_is_one_line_and_the_pool_works_again():
         with pytest.raises(UserError, match="one of 2 processes was killed, most likely out of memory; lower"):
             list(pool.map(signal.raise_signal, [signal.SIGKILL] * 2))
         assert len(dict(pool.map(os.path.basename, SHARDS))) == len(SHARDS)
+
+
+def test_whoever_opens_a_pool_names_the_knob():
+    with (
+        ShardPool(2, "evaluation.workers") as pool,
+        pytest.raises(UserError, match=r"^evaluation\.workers: .*lower eval"),
+    ):
+        list(pool.map(signal.raise_signal, [signal.SIGKILL] * 2))
+
+
+WORK = """
+import os, sys, time
+from ml.compute.pool import ShardPool
+
+def work(shard):
+    print(os.getpid(), flush=True)
+    time.sleep(60)
+
+if __name__ == "__main__":
+    try:
+        with ShardPool(2) as pool:
+            list(pool.map(work, ["a", "b"]))
+    except KeyboardInterrupt:
+        sys.exit(130)
+"""
+
+
+@pytest.fixture
+def working(tmp_path):
+    """A process with two workers at work, in a process group of its own, and the workers' ids."""
+    script = tmp_path / "script.py"
+    script.write_text(WORK)
+    options = {"stdout": subprocess.PIPE, "stderr": subprocess.PIPE, "text": True, "start_new_session": True}
+    with subprocess.Popen(
+        [sys.executable, str(script)], env={**os.environ, "PYTHONPATH": str(ROOT)}, **options
+    ) as main:
+        yield main, [int(main.stdout.readline()) for _ in range(2)]
+
+
+def runs(pid):
+    """Whether there is a process, one that nobody has waited for yet aside."""
+    return psutil.pid_exists(pid) and psutil.Process(pid).status() != psutil.STATUS_ZOMBIE
+
+
+def test_workers_end_with_a_main_process_that_is_killed_alone(working):
+    main, workers = working
+    main.kill()
+    main.communicate(timeout=10)  # returns when nobody holds the other end of its pipes
+    assert not any(map(runs, workers))
+
+
+def test_interrupted_workers_print_no_trace(working):
+    main, workers = working
+    os.killpg(main.pid, signal.SIGINT)
+    assert main.communicate(timeout=10) == ("", "")
+    assert main.returncode == 130
+    assert not any(map(runs, workers))
 
 
 def test_meanwhile_the_block_runs_and_in_the_end_both_are_done(tmp_path):

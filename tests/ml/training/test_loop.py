@@ -2,16 +2,26 @@
 
 import json
 import math
+import os
+import signal
 from collections.abc import Callable
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
+import pyarrow as pa
+import pyarrow.parquet as pq
 import pytest
-from safetensors.torch import load_file
+import torch
+from safetensors.torch import load_file, save_file
+from torch.utils.data import DataLoader, Dataset
 
 from ml.errors import UserError
 from ml.models.arrcoc import ARRCOC
-from ml.training.loop import validation_steps
+from ml.models.weights import sha256_of
+from ml.training import measures
+from ml.training.engine.checkpoints import Progress
+from ml.training.loop import explained, judge, validation_steps
 from ml.training.main import ORDER, main
 from ml.workspace import Workspace
 
@@ -98,6 +108,39 @@ def test_a_loss_that_is_not_finite_stops_the_stage(workspace: Make, train: Train
     assert not ws.stage("relevance_learning").joinpath("history.json").exists()
 
 
+@pytest.mark.parametrize("loss", [math.nan, math.inf])
+def test_a_validation_loss_that_is_not_finite_stops_the_stage(loss: float) -> None:
+    run = SimpleNamespace(stage="relevance_learning")
+    with pytest.raises(UserError, match=f"validation loss is {loss} at step 7; lower relevance_learning.lr"):
+        judge(run, Progress(step=7), {"loss": loss, "relevance_accuracy": 0.5})  # type: ignore[arg-type]
+
+
+class Failing(Dataset[int]):
+    """Examples of which one kills its process, and another is not readable."""
+
+    def __getitem__(self, index: int) -> int:
+        if index == 1:
+            os.kill(os.getpid(), signal.SIGKILL)
+        if index == 2:
+            raise UserError("sa_000000.tar: image 2 is cut; download it again")
+        return index
+
+
+@pytest.mark.parametrize(
+    ("index", "message"),
+    [
+        (1, "training.loader_workers: one of the 2 processes that load was killed, most likely out of memory; lower "),
+        (2, "sa_000000.tar: image 2 is cut; download it again"),
+    ],
+)
+def test_what_ends_a_loader_process_is_one_line(index: int, message: str) -> None:
+    loader = DataLoader(Failing(), None, sampler=[0, index], num_workers=2, multiprocessing_context="forkserver")
+    with pytest.raises(UserError) as error:
+        list(explained(iter(loader), 2))
+    assert str(error.value).startswith(message)
+    assert "\n" not in str(error.value)
+
+
 @pytest.mark.parametrize(
     ("steps", "validations", "wanted"), [(600, 4, [150, 300, 450, 600]), (3, 8, [1, 2, 3]), (5, 1, [5])]
 )
@@ -138,6 +181,55 @@ class TestRefusals:
         stored = load(path)
         save_file({**stored, "features": stored["features"][:, :, :8].copy()}, path)
         self.check(ws, "relevance_learning", "found 8 channels on a [4, 4] grid, the model wants 32", capsys)
+
+    @pytest.mark.parametrize("stage", ORDER)
+    def test_nothing_to_learn_from(self, workspace: Make, stage: str, capsys: pytest.CaptureFixture[str]) -> None:
+        ws = workspace()
+        for path in ws.stage("pseudo_labels").glob("*.parquet"):
+            table = pq.read_table(path)
+            rows = [{**row, "phrases": [""] * len(row["counts"]), "queries": []} for row in table.to_pylist()]
+            pq.write_table(pa.Table.from_pylist([{**row, "relevance": []} for row in rows], table.schema), path)
+        self.check(ws, stage, "images to train on has a query; see the data card", capsys)
+
+    @pytest.mark.parametrize("value", [math.nan, -math.inf])
+    @pytest.mark.parametrize("steps", [0, 4])
+    def test_a_model_that_is_not_finite(
+        self, workspace: Make, value: float, steps: int, capsys: pytest.CaptureFixture[str]
+    ) -> None:
+        ws = workspace(relevance_learning={"steps": steps})
+        path = ws.stage("text_region_grounding") / "model.safetensors"
+        state = load_file(path)
+        state["logit_scale"][0] = value
+        save_file(state, path)
+        message = "text_region_grounding/model.safetensors: logit_scale: 1 of 1 numbers are not finite (nan or inf)"
+        self.check(ws, "relevance_learning", message, capsys)
+
+    def test_a_backbone_that_is_not_finite(self, workspace: Make, capsys: pytest.CaptureFixture[str]) -> None:
+        ws = workspace()
+        path, config = (ws.stage("backbones") / f"clip.{suffix}" for suffix in ("safetensors", "json"))
+        state = load_file(path)
+        state["logit_scale"].fill_(math.nan)
+        save_file(state, path)
+        config.write_text(json.dumps({**json.loads(config.read_text()), "sha256": sha256_of(path)}))
+        self.check(ws, "relevance_learning", "clip.safetensors: logit_scale: 1 of 1 numbers are not", capsys)
+
+    def test_a_validation_of_nothing(
+        self, workspace: Make, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+    ) -> None:
+        nothing = (torch.zeros((), dtype=torch.double), torch.zeros((), dtype=torch.double))
+        monkeypatch.setattr(measures, "relevance", lambda *_: {"relevance_accuracy": nothing})
+        message = "relevance_learning: none of 4 validation images has anything to measure relevance_accuracy on"
+        self.check(workspace(), "relevance_learning", message, capsys)
+
+    def test_an_interrupt(
+        self, workspace: Make, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+    ) -> None:
+        def interrupted(*_: object) -> None:
+            raise KeyboardInterrupt
+
+        monkeypatch.setattr("ml.training.main.run_stage", interrupted)
+        assert main(["--stage", ORDER[0], "--workspace", str(workspace().root)]) == 130
+        assert capsys.readouterr().err == "error: mask_region_alignment: interrupted; run again to go on\n"
 
     def test_unusable_store(self, workspace: Make, capsys: pytest.CaptureFixture[str]) -> None:
         ws = workspace()

@@ -2,11 +2,14 @@
 
 import json
 from collections import Counter
-from dataclasses import dataclass
+from collections.abc import Callable
+from dataclasses import dataclass, replace
 from io import BytesIO
 from pathlib import Path
+from typing import Any
 
 import numpy as np
+import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 from PIL import Image
@@ -116,6 +119,29 @@ def test_words_are_counted_without_case_and_punctuation():
     texts.add(["The dog's ball.", "", "the BALL"])
     assert texts.row() == {"texts": 2, "mean words": 2.5, "most words": 3, "distinct words": 3}
     assert texts.words == {"the": 2, "dog's": 1, "ball": 2}
+
+
+def rewritten(folders: Folders, labels: Path, change: Callable[[dict[str, Any]], dict[str, Any] | None]) -> Folders:
+    """The folders with the rows of their labels changed; None: without that row."""
+    table = pq.read_table(folders.labels / f"{NAME}.parquet")
+    rows = [changed for row in table.to_pylist() if (changed := change(row)) is not None]
+    pq.write_table(pa.Table.from_pylist(rows, table.schema), labels / f"{NAME}.parquet")
+    return replace(folders, labels=labels)
+
+
+def test_a_shard_without_images_is_no_error(folders, tmp_path):
+    empty = rewritten(folders, tmp_path, lambda row: None)
+    empty.write()
+    assert empty.statistics().images == 0
+    assert "| images | 4 |" in empty.manifest.with_suffix(".card.md").read_text()
+
+
+def test_labels_without_phrases_and_queries_are_counted_as_such(folders, tmp_path):
+    nothing = {"queries": [], "relevance": [], "questions": [], "caption": ""}
+    mute = rewritten(folders, tmp_path, lambda row: {**row, **nothing, "phrases": [""] * len(row["phrases"])})
+    mute.write()
+    found = mute.statistics()
+    assert (found.kinds.total(), found.described.total(), found.levels.total() > 0) == (0, 0, True)
 
 
 def test_a_missing_file_is_named(folders, tmp_path):

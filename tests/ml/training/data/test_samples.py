@@ -112,6 +112,40 @@ def test_a_split_without_validation_is_refused(workspace: Make) -> None:
         TrainingData(ws)
 
 
+def ask_nothing_of(ws: Workspace, images: np.ndarray) -> None:
+    """Write the labels again, without the queries of some images."""
+    for path in sorted(ws.stage("pseudo_labels").glob("*.parquet")):
+        table = pq.read_table(path)
+        rows = table.to_pylist()
+        for row in rows:
+            if row["image_id"] in images:
+                row.update(queries=[], relevance=[])
+        pq.write_table(pa.Table.from_pylist(rows, schema=table.schema), path, row_group_size=4)
+
+
+@pytest.mark.parametrize("part", ["train", "validation"])
+def test_images_without_any_query_are_nothing_to_learn_from(workspace: Make, part: str) -> None:
+    ws = workspace()
+    data = TrainingData(ws)
+    images = data.image_ids[getattr(data, part)]
+    ask_nothing_of(ws, images[1:])
+    assert len(TrainingData(ws)) == 20
+    ask_nothing_of(ws, images)
+    words = "to train on" if part == "train" else "to validate with"
+    with pytest.raises(
+        UserError, match=f"none of {len(images)} images {words} has a query; see the data card"
+    ) as error:
+        TrainingData(ws)
+    assert ("validation_fraction" in str(error.value)) == (part == "validation")
+
+
+def test_a_shard_without_images_is_no_error(workspace: Make) -> None:
+    ws = workspace()
+    path = ws.shard_file("pseudo_labels", "sa_000000", ".parquet")
+    pq.write_table(pq.read_table(path).slice(0, 0), path)
+    assert len(TrainingData(ws)) == 10
+
+
 @pytest.mark.parametrize(
     ("stage", "file", "message"),
     [

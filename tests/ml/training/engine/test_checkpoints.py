@@ -57,6 +57,29 @@ def test_changed_params_start_anew(workspace: Make, train: Callable[..., Any], i
     assert train(broken, STAGE) == train(other, STAGE)
 
 
+def test_a_checkpoint_that_is_not_sound_is_refused(
+    workspace: Make, train: Callable[..., Any], interrupted: type[Exception]
+) -> None:
+    ws = workspace(**STEPS)
+    with pytest.raises(interrupted):
+        train(ws, STAGE, stop_at=8)
+    (path,) = (ws.resume / STAGE).glob("step_*/mp_rank_00_model_states.pt")
+    state = torch.load(path, weights_only=False)
+    state["module"]["model.logit_scale"][0] = float("inf")
+    torch.save(state, path)
+    with pytest.raises(UserError, match=r"model.logit_scale: 1 of 1 numbers are not finite .*; delete that folder to"):
+        train(ws, STAGE)
+    path.write_bytes(path.read_bytes()[:2000])
+    with pytest.raises(
+        UserError, match=r"its checkpoint can't be read \(.*\); delete that folder to start anew"
+    ) as error:
+        train(ws, STAGE)
+    assert len(str(error.value).replace(str(ws.root), "")) < 250
+    path.unlink()
+    with pytest.raises(UserError, match="its checkpoint can't be read"):
+        train(ws, STAGE)
+
+
 def origin(folder: Path) -> dict[str, Any]:
     return json.loads((folder / "origin.json").read_text())
 
