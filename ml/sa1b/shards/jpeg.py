@@ -9,7 +9,7 @@ START_OF_FRAME = {*range(0xC0, 0xD0)} - {0xC4, 0xC8, 0xCC}
 START_OF_SCAN, SOI, END = 0xDA, b"\xff\xd8", b"\xff\xd9"
 STANDALONE = {0x01, *range(0xD0, 0xD9)}
 HEAD = 4096  # bytes that hold the frame header, if no long comment or thumbnail comes before it
-TAIL = 1 << 16  # bytes that are searched at a time for the end marker, behind which some cameras leave their own
+TAIL, MOST_TAIL = 1 << 8, 1 << 20  # bytes searched for the end marker, at first and at most at a time
 SEGMENT = 10  # bytes of a segment that are looked at
 MOST_SEGMENTS = 4096  # and fill bytes; real ones have a few dozen
 OTHERS = {
@@ -71,12 +71,12 @@ def segments(read: Callable[[int, int], bytes], size: int) -> Iterator[tuple[int
 
 def _has_end(read: Callable[[int, int], bytes], start: int, size: int) -> bool:
     """Whether an end marker stands somewhere behind `start`; usually in the last bytes, else with others behind it."""
-    end = size
+    end, length = size, TAIL
     while end > start:
-        begin = max(start, end - TAIL)
+        begin = max(start, end - length)
         if END in read(begin, min(end - begin + 1, size - begin)):
             return True
-        end = begin
+        end, length = begin, min(16 * length, MOST_TAIL)
     return False
 
 
