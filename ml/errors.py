@@ -15,3 +15,9 @@ NO_SPACE = "no space left on the disk; free some and run again"
 def disk_is_full(message: str) -> bool:
     """Whether an error's message says so, whoever wrote."""
     return any(words in message for words in FULL)
+
+
+def cut(text: str, most: int = 120) -> str:
+    """Text of others in one line that any terminal and file can hold, with at most that many characters."""
+    line = " ".join(text[: 10 * most].encode("utf-8", "backslashreplace").decode().split())
+    return line if len(line) <= most else f"{line[: most - 3]}..."

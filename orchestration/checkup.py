@@ -13,10 +13,11 @@ from pathlib import Path
 
 import psutil
 
+from ml.errors import cut
 from ml.workspace import Workspace, lineage, stages
 from ml.workspace.atomic import scraps
 from ml.workspace.settings import load
-from ml.workspace.yamlfile import MOST_CHARACTERS, cut
+from ml.workspace.yamlfile import MOST_CHARACTERS
 
 GIGABYTE = 2**30
 SECONDS = 3  # that a server has to answer
@@ -103,7 +104,7 @@ def _cache(ws: Workspace) -> str:
 
     fresh = [state.name for state in states(ws, load(ws.params_file)) if state.state == "fresh"]
     gaps = [str(gap) for name in fresh for gap in uncached(ws, name)]
-    named = {name: str(made["out"]) for name in stages.load(ws) if (made := lineage.locked(ws, name))}
+    named = _locked(ws)
     gaps += [
         f"{name} of dvc.lock" for name, md5 in named.items() if not (cache_folder(ws) / md5[:2] / md5[2:]).exists()
     ]

@@ -15,7 +15,6 @@ from typing import Any
 
 import cv2
 import pyarrow.parquet as pq
-import yaml
 
 from ml.bench.files import Pair, read_pair, write_shard
 from ml.bench.measure import machine, seconds
@@ -31,7 +30,7 @@ from ml.sa1b.reading.phash import phash
 from ml.sa1b.reading.reader import decode
 from ml.sa1b.shards.filter import write_kept
 from ml.sa1b.shards.index import Tally, write_masks
-from ml.workspace import Workspace, lineage
+from ml.workspace import Workspace, lineage, yamlfile
 from ml.workspace.settings import preset
 
 INPUTS = Path(__file__).with_name("scale.yaml")
@@ -98,8 +97,7 @@ def read_inputs(path: Path) -> Given:
     Raises:
         UserError: it can't be read, or an input is missing, unknown or no positive number.
     """
-    known = _yaml(INPUTS)
-    found = _yaml(path)
+    known, found = (yamlfile.read(file, f"copy {INPUTS} and change its values") for file in (INPUTS, path))
     if wrong := sorted(set(known) ^ set(found)):
         raise UserError(f"{path}: {', '.join(wrong)}: missing or unknown; the inputs are {', '.join(known)}")
     for name, entry in found.items():
@@ -256,16 +254,6 @@ def _crops(jpeg: bytes, masks: Any, margin: float) -> None:
     for _ in range(2):
         masked_crops(image, masks, CROP, margin)
     phash(image)
-
-
-def _yaml(path: Path) -> Given:
-    try:
-        raw = yaml.safe_load(path.read_text(encoding="utf-8"))
-    except (OSError, UnicodeDecodeError, yaml.YAMLError) as error:
-        raise UserError(f"{path}: not readable as YAML: {' '.join(str(error).split())}") from error
-    if not isinstance(raw, dict):
-        raise UserError(f"{path}: not a table of inputs; copy {INPUTS} and change its values")
-    return raw
 
 
 def _tell(text: str) -> None:

@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Any, TypeVar
 from urllib.parse import urlsplit
 
-from ml.errors import UserError
+from ml.errors import UserError, cut
 
 Result = TypeVar("Result")
 
@@ -76,7 +76,7 @@ class RayPool:
             try:
                 ray.init(address, runtime_env=environment, log_to_driver=False, logging_level="ERROR")
             except (Exception, SystemExit) as error:  # SystemExit: how Ray gives up on a cluster that is gone
-                raise UserError(_unusable(address, " ".join(str(error).split())[:200])) from error
+                raise UserError(_unusable(address, cut(str(error), 200))) from error
             self._ray = ray
         return self._ray
 

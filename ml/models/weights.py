@@ -11,7 +11,7 @@ from safetensors import SafetensorError
 from safetensors.torch import load_file, save_file
 from torch import Tensor, nn
 
-from ml.errors import UserError
+from ml.errors import UserError, cut
 
 
 def sha256_of(path: Path) -> str:
@@ -91,4 +91,4 @@ def not_finite(state: Mapping[str, Tensor]) -> str:
 
 
 def _first_line(error: Exception) -> str:
-    return " ".join(str(error).split())[:200]
+    return cut(str(error), 200)

@@ -9,7 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image, ImageDraw, ImageFont
 
-from ml.errors import UserError
+from ml.errors import UserError, cut
 from ml.masks import Masks
 from ml.release.package import answer, load_package
 from ml.sa1b.reading.reader import decode
@@ -52,7 +52,7 @@ def read_image(path: Path) -> NDArray[np.uint8]:
     try:
         return decode_image(path.read_bytes())
     except (OSError, UserError) as error:
-        reason = " ".join(str(error).split())[:160]
+        reason = cut(str(error), 160)
         raise UserError(f"{path}: not readable as an image ({reason}); give a JPEG or PNG file") from error
 
 

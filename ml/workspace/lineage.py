@@ -12,7 +12,7 @@ from typing import Annotated, Any, Literal
 
 from pydantic import BaseModel, ConfigDict, Field
 
-from ml.errors import UserError
+from ml.errors import UserError, cut
 from ml.workspace import Workspace, keys, stages, yamlfile
 from ml.workspace.stages import files_below
 
@@ -130,4 +130,4 @@ def _lock_entries(path: Path, _mtime_ns: int) -> dict[str, _Entry]:
         return yamlfile.typed(_Lock, raw, str(path), "cut short?").stages if raw else {}
     except UserError as error:
         reason = str(error).splitlines()[0].removeprefix(f"{path}: ").removesuffix(f"; {WAY_OUT}")
-        raise UserError(f"{path}: not readable as DVC's lock file ({yamlfile.cut(reason, 120)}); {WAY_OUT}") from error
+        raise UserError(f"{path}: not readable as DVC's lock file ({cut(reason, 120)}); {WAY_OUT}") from error

@@ -14,7 +14,7 @@ from typing import Any, NoReturn, TypeVar, get_args
 import yaml
 from pydantic import BaseModel, ValidationError
 
-from ml.errors import UserError
+from ml.errors import UserError, cut
 
 MOST_BYTES = 2**22
 MOST_NODES = 50_000  # what aliases repeat included; a dvc.lock of the whole line has 3,000
@@ -81,12 +81,6 @@ def shown(value: Any) -> str:
     """A value in a message: cut short, on one line."""
     text = repr(value) if isinstance(value, str | int | float | None) else f"a {_kind(value)} of {len(value)}"
     return text if len(text) <= 60 else f"{text[:40]}... ({len(text)} characters)"
-
-
-def cut(text: str, most: int) -> str:
-    """A text on one line, with at most that many characters."""
-    line = " ".join(text.split())
-    return line if len(line) <= most else f"{line[: most - 3]}..."
 
 
 def key(keys: Keys) -> str:

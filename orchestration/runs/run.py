@@ -13,7 +13,7 @@ from dagster._core.storage.tags import ASSET_PARTITION_RANGE_END_TAG, ASSET_PART
 from sqlalchemy.exc import DatabaseError
 
 from ml.compute.pool import Pool, open_pool
-from ml.errors import NO_SPACE, UserError, disk_is_full
+from ml.errors import NO_SPACE, UserError, cut, disk_is_full
 from ml.params import Params
 from ml.workspace import Workspace, stages
 from orchestration import ghosts, provenance
@@ -61,7 +61,7 @@ def _opened(home: Path) -> dg.DagsterInstance:
         found = dg.DagsterInstance.from_config(str(home))
         found.get_runs(limit=1)
     except (DatabaseError, dg.DagsterError, OSError) as error:
-        reason = " ".join(str(getattr(error, "orig", error)).split())[:160]
+        reason = cut(str(getattr(error, "orig", error)), 160)
         raise UserError(
             f"{home}: Dagster's store can't be used ({reason}); what it knows is told to it again: "
             f"rm -r {home}/history {home}/schedules {home}/storage, then run again"

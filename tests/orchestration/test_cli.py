@@ -42,6 +42,13 @@ def test_help_loads_nothing_heavy():
     assert done.stdout.strip() == "[]"
 
 
+def test_what_is_stale_is_known_without_what_the_stages_import():
+    heavy = ["torch", "dagster", "mlflow", "dvc", "pyarrow", "numpy", "requests", "boto3"]
+    code = f"import sys, orchestration.freshness.staleness; print([name for name in {heavy} if name in sys.modules])"
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert done.stdout.strip() == "[]"
+
+
 def test_help_names_every_command_and_the_exit_codes(arrcoc):
     code, out, _ = arrcoc("--help")
     assert code == 0

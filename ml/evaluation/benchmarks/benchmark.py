@@ -7,7 +7,8 @@ from dataclasses import dataclass, field
 from pathlib import Path, PurePosixPath
 from typing import Any
 
-from ml.evaluation.benchmarks.values import cut, identity, shown
+from ml.errors import cut
+from ml.evaluation.benchmarks.values import identity, parse_json, shown
 
 IMAGE_FOLDERS = ("images/train2014", "images/mscoco/images/train2014", "train2014", "images", ".")  # of RefCOCO
 TWICE, REPEATED = "comes twice; the first stays", "the same row twice"
@@ -153,6 +154,21 @@ def keyed(benchmark: Benchmark, rows: list[Any], what: str, key: str = "id", los
         else:
             benchmark.refuse(f"{what} {number}", key, number, TWICE, lost)
     return found
+
+
+def json_object(line: str) -> dict[str, Any]:
+    """The object that a line of JSON is.
+
+    Raises:
+        RefusedError: it is none.
+    """
+    try:
+        row = parse_json(line)
+    except ValueError as error:
+        raise RefusedError("line", line, f"not readable as JSON ({error})") from error
+    if not isinstance(row, dict):
+        raise RefusedError("line", line, "no object")
+    return row
 
 
 def find_image(folder: Path, candidates: Iterable[str]) -> str | None:

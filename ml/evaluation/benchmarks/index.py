@@ -24,7 +24,7 @@ from typing import Any
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from ml.errors import UserError
+from ml.errors import UserError, cut
 from ml.evaluation.benchmarks.benchmark import Benchmark
 from ml.evaluation.benchmarks.flickr30k import read_flickr30k
 from ml.evaluation.benchmarks.lvis import read_lvis
@@ -32,7 +32,6 @@ from ml.evaluation.benchmarks.published import lacking, splits
 from ml.evaluation.benchmarks.refcoco import read_refcoco
 from ml.evaluation.benchmarks.regions import hold_to_pictures
 from ml.evaluation.benchmarks.relevance import read_relevance
-from ml.evaluation.benchmarks.values import cut
 from ml.evaluation.benchmarks.vqa import read_vqa
 from ml.params import Params
 from ml.sa1b.reading.phash import BYTES, mirrored_phash, phash

@@ -7,8 +7,8 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
-from ml.errors import UserError
-from ml.evaluation.benchmarks.values import cut, read_bytes, shown
+from ml.errors import UserError, cut
+from ml.evaluation.benchmarks.values import read_bytes, shown
 
 MALFORMED = (
     pickle.UnpicklingError,

@@ -8,7 +8,15 @@ from pathlib import Path
 from typing import Any
 
 from ml.errors import UserError
-from ml.evaluation.benchmarks.benchmark import IMAGE_FOLDERS, Benchmark, Example, RefusedError, find_image, take
+from ml.evaluation.benchmarks.benchmark import (
+    IMAGE_FOLDERS,
+    Benchmark,
+    Example,
+    RefusedError,
+    find_image,
+    json_object,
+    take,
+)
 from ml.evaluation.benchmarks.kinds import expression_kind
 from ml.evaluation.benchmarks.regions import check_box
 from ml.evaluation.benchmarks.values import identity, items, number, parse_json, read_lines, text
@@ -46,7 +54,7 @@ def _add_file(benchmark: Benchmark, folder: Path, split: str, path: Path) -> Non
     columns = _columns(path, lines.pop(0)[1]) if path.suffix == ".csv" and lines else None
     for line_number, line in lines:
         try:
-            row = _object(line) if columns is None else _record(line, columns)
+            row = json_object(line) if columns is None else _record(line, columns)
             _add_row(benchmark, folder, split, row)
         except RefusedError as error:
             benchmark.refuse(f"{path.name}, line {line_number}", error.field, error.value, error.reason)
@@ -80,16 +88,6 @@ def _cells(line: str) -> list[str]:
     except (csv.Error, ValueError) as error:
         raise RefusedError("line", line, f"not readable as CSV ({error})") from error
     return cells
-
-
-def _object(line: str) -> dict[str, Any]:
-    try:
-        row = parse_json(line)
-    except ValueError as error:
-        raise RefusedError("line", line, f"not readable as JSON ({error})") from error
-    if not isinstance(row, dict):
-        raise RefusedError("line", line, "no object")
-    return row
 
 
 def _add_row(benchmark: Benchmark, folder: Path, split: str, row: dict[str, Any]) -> None:

@@ -9,9 +9,9 @@ from pathlib import Path
 from typing import Any
 
 from ml.errors import UserError
-from ml.evaluation.benchmarks.benchmark import TWICE, Benchmark, Example, RefusedError, find_image, take
+from ml.evaluation.benchmarks.benchmark import TWICE, Benchmark, Example, RefusedError, find_image, json_object, take
 from ml.evaluation.benchmarks.regions import image_side, to_counts
-from ml.evaluation.benchmarks.values import identity, items, number, parse_json, read_lines, shown, text
+from ml.evaluation.benchmarks.values import identity, items, number, read_lines, shown, text
 
 LEVELS = ("part", "object", "group", "scene")
 SPLIT = "val"
@@ -44,21 +44,11 @@ def read_relevance(folder: Path) -> list[Benchmark]:
             continue
         row: Any = None
         try:
-            row = _object(line)
+            row = json_object(line)
             _add_image(benchmark, folder, row)
         except RefusedError as error:
             benchmark.refuse(f"line {index}", error.field, error.value, error.reason, _asked(row))
     return [benchmark]
-
-
-def _object(line: str) -> dict[str, Any]:
-    try:
-        row = parse_json(line)
-    except ValueError as error:
-        raise RefusedError("line", line, f"not readable as JSON ({error})") from error
-    if not isinstance(row, dict):
-        raise RefusedError("line", line, "no object")
-    return row
 
 
 def _asked(row: Any) -> int:

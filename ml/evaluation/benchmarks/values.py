@@ -9,23 +9,16 @@ import reprlib
 from pathlib import Path
 from typing import Any
 
-from ml.errors import UserError
+from ml.errors import UserError, cut
 
 MOST_BYTES = 4 << 30  # of a file that is held in memory; VQA's answers, the largest, are 60 MB
 MOST_DIGITS = 1000  # of an integer in JSON; Python refuses to read more than 4300
 MOST_TEXT = 10_000  # letters of a name or a sentence; those of the benchmarks have some hundred at most
 MOST_LETTERS = 80  # of a value that is shown
-MOST_REASON = 120  # letters of a reason
 IDS = range(-(2**63), 2**63)  # as the tables hold them
 
 _brief = reprlib.Repr()
 _brief.maxlevel, _brief.maxstring, _brief.maxother = 3, MOST_LETTERS, MOST_LETTERS
-
-
-def cut(words: str, most: int = MOST_REASON) -> str:
-    """Text of others in one line that any file can hold, and cut where it is long."""
-    line = " ".join(words[: 4 * most].encode("utf-8", "backslashreplace").decode().split())
-    return line if len(line) <= most else f"{line[: most - 3]}..."
 
 
 def shown(value: object) -> str:

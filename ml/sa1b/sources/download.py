@@ -15,10 +15,9 @@ from dataclasses import asdict
 from itertools import count
 from pathlib import Path
 
-from ml.errors import UserError
+from ml.errors import UserError, cut
 from ml.sa1b.sources.source import Check, Progress
-from ml.sa1b.sources.transfer import Body, TransferError, Version, plain, short
-from ml.sa1b.sources.web import open_web
+from ml.sa1b.sources.transfer import Body, TransferError, Version, plain
 
 BACKOFF, LONGEST_WAIT = 1.0, 60.0  # seconds before the second attempt, doubled each time up to the longest
 
@@ -55,7 +54,7 @@ def download(
             farthest = max(farthest, _size(part))
             if idle > retries:
                 tried = f"gave up after {attempts} attempts, run again to go on"
-                raise UserError(f"{short(out.name, 40)}: {short(str(error), 200)}; {tried}") from error
+                raise UserError(f"{cut(out.name, 40)}: {cut(str(error), 200)}; {tried}") from error
             time.sleep(max(min(error.wait, LONGEST_WAIT), _pause(idle)))
     part.replace(out)
     _state(part).unlink(missing_ok=True)
@@ -106,10 +105,13 @@ def _resume_point(part: Path) -> tuple[int, Version | None]:
 
 
 def _open(address: str, start: int, known: Version | None) -> AbstractContextManager[Body]:
+    """The bytes at an address; clients are imported late: whoever lists shards need not wait for them."""
     if address.startswith("s3://"):
         from ml.sa1b.sources.s3 import open_object
 
         return open_object(address, start, known)
+    from ml.sa1b.sources.web import open_web
+
     return open_web(address, start, known)
 
 

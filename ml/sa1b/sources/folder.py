@@ -3,10 +3,9 @@
 from dataclasses import dataclass
 from pathlib import Path
 
-from ml.errors import UserError
+from ml.errors import UserError, cut
 from ml.sa1b.sources.lines import shown
 from ml.sa1b.sources.source import Check, Progress
-from ml.sa1b.sources.transfer import short
 from ml.workspace.atomic import atomic_path
 
 
@@ -58,7 +57,7 @@ def _check(source: Path, tmp: Path, check: Check) -> None:
     if _state(tmp) != before:
         raise UserError(f"{shown(source)}: was changed while it was checked; run again when nobody writes to it")
     if wrong:
-        raise UserError(f"{shown(source)}: {short(wrong)}; replace it, or correct shards.checksums")
+        raise UserError(f"{shown(source)}: {cut(wrong)}; replace it, or correct shards.checksums")
 
 
 def _state(path: Path) -> tuple[int, int, int]:

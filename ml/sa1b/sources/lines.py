@@ -3,8 +3,7 @@
 from collections.abc import Iterator
 from pathlib import Path
 
-from ml.errors import UserError
-from ml.sa1b.sources.transfer import short
+from ml.errors import UserError, cut
 
 
 def numbered(path: Path, key: str, allowed: str) -> Iterator[tuple[int, str]]:
@@ -21,7 +20,7 @@ def numbered(path: Path, key: str, allowed: str) -> Iterator[tuple[int, str]]:
     try:
         text = path.read_bytes().decode("utf-8-sig")
     except (OSError, ValueError) as error:
-        reason = short(error.strerror if isinstance(error, OSError) and error.strerror else str(error), 80)
+        reason = cut(error.strerror if isinstance(error, OSError) and error.strerror else str(error), 80)
         raise UserError(f"{key}: {shown(path)} is not readable ({reason}); allowed: {allowed}") from error
     for number, line in enumerate(text.split("\n"), 1):
         if line := line.strip():

@@ -4,14 +4,13 @@ import re
 from functools import partial
 from pathlib import Path
 
-from ml.errors import UserError
+from ml.errors import UserError, cut
 from ml.params import Params
-from ml.sa1b.shards.whole import shard_fault
 from ml.sa1b.sources.folder import Folder
 from ml.sa1b.sources.lines import numbered, shown
 from ml.sa1b.sources.remote import WEB, Links, Prefix
 from ml.sa1b.sources.source import Progress, Source
-from ml.sa1b.sources.transfer import plain, short
+from ml.sa1b.sources.transfer import plain
 from ml.workspace import Workspace
 from ml.workspace.keys import file_md5
 from ml.workspace.report import Report
@@ -36,7 +35,7 @@ def list_shards(params: Params, ws: Workspace) -> list[str]:
     Raises:
         UserError: the source can't be read, has no shards, or needs a count that is not given.
     """
-    source, count = short(plain(params.shards.source)), params.shards.count
+    source, count = cut(plain(params.shards.source)), params.shards.count
     files = None if params.shards.source == TOYTOWN else source_of(params, ws).files()
     if files is None and count is None:
         raise UserError(f"shards.count: null, but {source} can't be listed; say how many shards there are")
@@ -44,7 +43,7 @@ def list_shards(params: Params, ws: Workspace) -> list[str]:
         return [f"sa_{number:06d}" for number in range(count or 0)]
     if bad := next((file for file in files if not NAME.fullmatch(file)), None):
         raise UserError(
-            f"{source}: {short(plain(bad), 60)!r} is not the name of a shard; names like sa_000000.tar are wanted"
+            f"{source}: {cut(plain(bad), 60)!r} is not the name of a shard; names like sa_000000.tar are wanted"
         )
     if not files:
         raise UserError(f"{source}: no .tar in it; shards.source is to name SA-1B's tars")
@@ -84,17 +83,17 @@ def _read_sums(path: Path) -> dict[str, str]:
     sums: dict[str, str] = {}
     for number, line in numbered(path, "shards.checksums", "null, or a text of lines `md5  name`"):
         if not (found := MD5.fullmatch(line)):
-            raise UserError(f"{shown(path)}:{number}: {short(plain(line), 60)!r}; an md5, blanks and a name are wanted")
+            raise UserError(f"{shown(path)}:{number}: {cut(plain(line), 60)!r}; an md5, blanks and a name are wanted")
         name, md5 = Path(found[2]).name, found[1].lower()
         if sums.setdefault(name, md5) != md5:
-            raise UserError(
-                f"{shown(path)}:{number}: another md5 for {short(name, 60)} than before; leave the right one"
-            )
+            raise UserError(f"{shown(path)}:{number}: another md5 for {cut(name, 60)} than before; leave the right one")
     return sums
 
 
 def fault(path: Path, md5: str | None) -> str:
     """What is wrong with a whole shard ("": nothing): not a tar, cut, or another md5 than the one given."""
+    from ml.sa1b.shards.whole import shard_fault  # late: who lists shards need not wait for numpy
+
     if wrong := shard_fault(path):
         return wrong
     found = file_md5(path) if md5 is not None else None

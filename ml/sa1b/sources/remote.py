@@ -5,11 +5,11 @@ from dataclasses import dataclass
 from functools import lru_cache
 from pathlib import Path
 
-from ml.errors import UserError
+from ml.errors import UserError, cut
 from ml.sa1b.sources.download import download
 from ml.sa1b.sources.lines import numbered, shown
 from ml.sa1b.sources.source import Check, Progress
-from ml.sa1b.sources.transfer import plain, short
+from ml.sa1b.sources.transfer import plain
 
 HEADER = ("file_name", "cdn_link")  # first line of the links file Meta hands out
 WEB = ("http://", "https://")
@@ -66,9 +66,9 @@ def read_links(path: Path) -> dict[str, str]:
             continue
         where = f"{shown(path)}:{number}"
         if len(fields) != 2 or not LINK.fullmatch(fields[1]):
-            raise UserError(f"{where}: {short(plain(line), 60)!r}; file_name, a tab and an http(s) link are wanted")
+            raise UserError(f"{where}: {cut(plain(line), 60)!r}; file_name, a tab and an http(s) link are wanted")
         if fields[0] in links:
-            name = short(plain(fields[0]), 60)
+            name = cut(plain(fields[0]), 60)
             raise UserError(f"{where}: {name} is there a second time; leave one of the two")
         links[fields[0]] = fields[1]
     return links

@@ -18,8 +18,8 @@ from botocore.exceptions import (
 )
 from botocore.exceptions import ConnectionError as ConnectError
 
-from ml.errors import UserError
-from ml.sa1b.sources.transfer import CHUNK, PASSING, Body, TransferError, Version, plain, short
+from ml.errors import UserError, cut
+from ml.sa1b.sources.transfer import CHUNK, PASSING, Body, TransferError, Version, plain
 
 ATTEMPTS = 5  # to read a range; boto3 waits longer before each
 BROKEN = (HTTPClientError, ConnectError, IncompleteReadError)  # what a connection does; else a setting is wrong
@@ -115,7 +115,7 @@ def _code(error: ClientError) -> str:
 def _said(error: Exception) -> str:
     """An error's words on one line; a HEAD says no more of an expired token than that the request is bad."""
     bad = isinstance(error, ClientError) and _code(error) in ("400", "ExpiredToken")
-    return short(str(error)) + (" (has the session token expired?)" if bad else "")
+    return cut(str(error)) + (" (has the session token expired?)" if bad else "")
 
 
 def _split(address: str) -> tuple[str, str]:

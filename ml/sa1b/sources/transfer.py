@@ -4,9 +4,10 @@ import re
 from collections.abc import Iterator
 from dataclasses import dataclass
 
+from ml.errors import cut
+
 CHUNK = 1 << 20  # bytes
 PASSING = {401, 403, 404, 408, 410, 425, 429}  # statuses of expired links and busy servers; and 500 and up
-SHOWN = 120  # characters of an address or of what a server said
 
 
 class TransferError(Exception):
@@ -40,10 +41,4 @@ class Body:
 
 def plain(address: str) -> str:
     """An address without its query, which holds the signature, and without a password; cut short."""
-    return short(re.sub(r"//[^/@]*@", "//", re.split("[?#]", address, maxsplit=1)[0]))
-
-
-def short(text: str, most: int = SHOWN) -> str:
-    """A text on one line, cut to `most` characters."""
-    line = " ".join(text[: 10 * most].split())
-    return line if len(line) <= most else f"{line[: most - 3]}..."
+    return cut(re.sub(r"//[^/@]*@", "//", re.split("[?#]", address, maxsplit=1)[0]))

@@ -11,8 +11,8 @@ from urllib.parse import urlsplit
 import requests
 from urllib3.exceptions import HTTPError
 
-from ml.errors import UserError
-from ml.sa1b.sources.transfer import CHUNK, PASSING, Body, TransferError, Version, plain, short
+from ml.errors import UserError, cut
+from ml.sa1b.sources.transfer import CHUNK, PASSING, Body, TransferError, Version, plain
 
 TIMEOUT = (15, 60)  # seconds to connect, and without a byte
 REFUSAL = 4096  # bytes of a refusal that are read for its reason
@@ -78,13 +78,13 @@ def _refuse_content(answer: requests.Response, address: str) -> None:
     encoding = answer.headers.get("Content-Encoding", "").strip().lower()
     if encoding not in ("", "identity"):
         raise TransferError(
-            f"{plain(address)}: came with Content-Encoding {short(encoding, 20)}, though identity was asked for; "
+            f"{plain(address)}: came with Content-Encoding {cut(encoding, 20)}, though identity was asked for; "
             "let the server send tars as they are"
         )
 
 
 def _page(answer: requests.Response, address: str) -> TransferError:
-    led = f" (it leads to {short(urlsplit(answer.url).hostname or '', 40)})" if answer.history else ""
+    led = f" (it leads to {cut(urlsplit(answer.url).hostname or '', 40)})" if answer.history else ""
     text = f"{plain(address)}: a web page came, not a tar: is the link behind a login?{led}"
     return TransferError(text, _wait(answer))
 
@@ -100,7 +100,7 @@ def _resumed(answer: requests.Response, start: int, known: Version | None, addre
     text = answer.headers.get("Content-Range", "")
     span = SPAN.fullmatch(text.strip())
     if not span or int(span[1]) != start:
-        raise TransferError(f"{plain(address)}: {short(text, 40) or 'no range'}, bytes {start}- wanted", restart=True)
+        raise TransferError(f"{plain(address)}: {cut(text, 40) or 'no range'}, bytes {start}- wanted", restart=True)
     old = known if start and known is not None else Version(None, "")
     new = Version(old.total if span[2] == "*" else int(span[2]), _validator(answer) or old.validator)
     if new.validator != (old.validator or new.validator) or new.total != (old.total or new.total):

@@ -18,7 +18,7 @@ import torch
 from safetensors.torch import load_file, save_file
 from torch import Tensor
 
-from ml.errors import UserError
+from ml.errors import UserError, cut
 from ml.models.weights import not_finite
 from ml.training.engine.engine import World
 from ml.workspace.atomic import atomic_path, write_json
@@ -74,7 +74,7 @@ class Checkpoints:
         try:
             _, state = engine.load_checkpoint(str(self.folder))
         except UNREADABLE as error:
-            reason = " ".join(str(error).split())[:80] or type(error).__name__
+            reason = cut(str(error), 80) or type(error).__name__
             raise UserError(f"{self.folder}: its checkpoint can't be read ({reason}); {anew}") from error
         if state is None:  # DeepSpeed's word for files that are not there
             raise UserError(f"{self.folder}: its checkpoint lacks files; {anew}")

@@ -6,7 +6,7 @@ from pathlib import Path
 from urllib.parse import unquote, urlsplit
 from urllib.request import getproxies, proxy_bypass
 
-from ml.errors import UserError
+from ml.errors import UserError, cut
 
 SECONDS = 3.0  # that an address has to answer
 FILE = "sqlite:///"
@@ -59,7 +59,7 @@ def deleted(uri: str, experiment: str, experiment_id: str) -> str:
 def unusable(uri: str, error: Exception) -> str:
     """What to tell of a store that cannot be used."""
     way_out = "move the file away and run again" if uri.startswith("sqlite") else "start the server or set tracking.uri"
-    return f"{shown(uri)}: not usable as MLflow's store ({' '.join(str(error).split())[:120]}); {way_out}"
+    return f"{shown(uri)}: not usable as MLflow's store ({cut(str(error), 120)}); {way_out}"
 
 
 def shown(uri: str) -> str:

@@ -5,7 +5,7 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from typing import Any
 
-from ml.errors import UserError
+from ml.errors import UserError, cut
 from ml.params import Params
 from ml.training.tracking import journal as journals
 from ml.training.tracking import reach, store
@@ -86,7 +86,7 @@ def _whole(place: Place, journal: Journal) -> Sent:
     except Exception as error:  # MLflow's stores each raise their own
         if not _is_refusal(error):
             raise UserError(reach.unusable(store.tracking_uri(place.ws, place.params), error)) from error
-        return Sent(journal.name, stage, journal.sent.get("run_id"), " ".join(str(error).split())[:200])
+        return Sent(journal.name, stage, journal.sent.get("run_id"), cut(str(error), 200))
 
 
 def _is_refusal(error: Exception) -> bool:

@@ -75,7 +75,7 @@ def test_inputs_need_a_source_and_none_is_missing(tmp_path: Path):
         (raw | {"goal": {"value": 1, "unit": "x"}}, "goal: found"),
         (raw | {"goal": {"value": "many", "source": "x"}}, "goal: found"),
         ({name: entry for name, entry in raw.items() if name != "goal"}, "goal: missing or unknown"),
-        ([1], "not a table of inputs"),
+        ([1], "a table of keys and values is wanted"),
     ):
         file.write_text(yaml.safe_dump(broken))
         with pytest.raises(UserError, match=words):

@@ -11,8 +11,8 @@ from pathlib import Path
 import pytest
 from ruamel.yaml import YAML, YAMLError
 
-from ml.errors import UserError
-from ml.workspace.yamlfile import MOST_COMPLAINTS, cut, key, plain, read, shown
+from ml.errors import UserError, cut
+from ml.workspace.yamlfile import MOST_COMPLAINTS, key, plain, read, shown
 
 ROOT = Path(__file__).parents[3]
 BOMB = "a: &a [x, x, x, x, x, x, x, x, x]\n" + "".join(
