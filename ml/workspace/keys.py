@@ -15,7 +15,7 @@ from functools import lru_cache
 from pathlib import Path
 from typing import Any
 
-from ml.errors import UserError, disk_is_full
+from ml.errors import NO_SPACE, UserError, disk_is_full
 from ml.workspace import Workspace
 from ml.workspace.atomic import told, write_json
 
@@ -45,9 +45,8 @@ def _known(ws: Workspace, name: str, path: Path) -> str:
     try:
         return _remembered(_store(ws), name, path)
     except sqlite3.OperationalError as error:  # locked, a full disk, or no permission
-        if disk_is_full(str(error)):
-            raise
-        raise UserError(f"{_file(ws)}: {error}; let this user write there, then run again") from error
+        reason = NO_SPACE if disk_is_full(str(error)) else f"{error}; let this user write there, then run again"
+        raise UserError(f"{_file(ws)}: {reason}") from error
     except sqlite3.DatabaseError:  # no database any more: what it knew is computed again
         _remove(_file(ws))
         return _remembered(_store(ws), name, path)

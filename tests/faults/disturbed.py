@@ -6,6 +6,7 @@ import os
 import signal
 import subprocess
 import sys
+import tempfile
 import time
 from collections.abc import Iterator
 from contextlib import closing
@@ -19,9 +20,9 @@ RANK = "ml.training.main"  # in the command of a training process
 
 
 def start(checkout, *arguments: str) -> subprocess.Popen[str]:
-    """`arrcoc run --json` in a process group of its own; what it says goes to files beside the checkout."""
+    """`arrcoc run --json` in a process group of its own; what it says goes to a file elsewhere than on its disk."""
     env = os.environ | {"PYTHONPATH": str(checkout.root), "DAGSTER_HOME": str(checkout.root / ".dagster")}
-    log = (checkout.root.parent / f"{checkout.root.name}.log").open("w")
+    log = log_of(checkout).open("w")
     command = [str(Path(sys.executable).parent / "arrcoc"), "run", "--json", *arguments]
     return subprocess.Popen(
         command, cwd=checkout.root, env=env, stdout=subprocess.PIPE, stderr=log, text=True, start_new_session=True
@@ -30,7 +31,12 @@ def start(checkout, *arguments: str) -> subprocess.Popen[str]:
 
 def said(checkout) -> str:
     """What the last run said on stderr."""
-    return (checkout.root.parent / f"{checkout.root.name}.log").read_text()
+    return log_of(checkout).read_text()
+
+
+def log_of(checkout) -> Path:
+    name = hashlib.md5(str(checkout.root).encode()).hexdigest()
+    return Path(tempfile.gettempdir()) / f"arrcoc_disturbed_{name}.log"
 
 
 def kill(run: subprocess.Popen[str], kind: str) -> bool:
