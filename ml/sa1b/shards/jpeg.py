@@ -46,7 +46,9 @@ def read_header(read: Callable[[int, int], bytes], size: int) -> Header | str:
         if marker[1] in START_OF_FRAME:
             frame = _frame(marker) if len(marker) == SEGMENT else "a JPEG header that is cut"
             return (
-                frame if isinstance(frame, str) or _has_end(read, position, size) else "the JPEG is cut: no end marker"
+                frame
+                if isinstance(frame, str) or last_end(read, position, size) >= 0
+                else "the JPEG is cut: no end marker"
             )
         if marker[1] == START_OF_SCAN:
             break
@@ -69,15 +71,16 @@ def segments(read: Callable[[int, int], bytes], size: int) -> Iterator[tuple[int
         position += 2 + max(2, int.from_bytes(marker[2:4], "big"))
 
 
-def _has_end(read: Callable[[int, int], bytes], start: int, size: int) -> bool:
-    """Whether an end marker stands somewhere behind `start`; usually in the last bytes, else with others behind it."""
+def last_end(read: Callable[[int, int], bytes], start: int, size: int) -> int:
+    """Where the last end marker behind `start` stands, usually in the last bytes; -1: nowhere."""
     end, length = size, TAIL
     while end > start:
         begin = max(start, end - length)
-        if END in read(begin, min(end - begin + 1, size - begin)):
-            return True
+        found = read(begin, min(end - begin + 1, size - begin)).rfind(END)
+        if found >= 0:
+            return begin + found
         end, length = begin, min(16 * length, MOST_TAIL)
-    return False
+    return -1
 
 
 def _frame(segment: bytes) -> Header | str:

@@ -5,14 +5,16 @@ whole pages where there are none in a JSON or in the scan of a JPEG.
 """
 
 import os
+from collections.abc import Iterator
 from pathlib import Path
 
 import numpy as np
 
-from ml.sa1b.shards.jpeg import END, SOI, START_OF_SCAN, segments
+from ml.sa1b.shards.jpeg import SOI, START_OF_SCAN, last_end, segments
 from ml.sa1b.shards.tar import Member, tar_fault, walk
 
 PAGE = 4096  # bytes, at a multiple of which such a hole begins
+READ = 1 << 22  # bytes at a time
 
 
 def shard_fault(path: Path) -> str:
@@ -26,31 +28,40 @@ def shard_fault(path: Path) -> str:
 
 def _hole(path: Path) -> str:
     with path.open("rb", buffering=0) as file:
-        for member in walk(path):
-            first = _zero_page(file.fileno(), member)
-            if first is not None:
-                return f"{member.name}: {PAGE} zeros at byte {first} of the tar, where there are none (a hole)"
+        members, member, bounds = walk(path), None, (0, 0)
+        for page in _zero_pages(file.fileno()):
+            while member is None or member.offset + member.size < page + PAGE:
+                if (member := next(members, None)) is None:
+                    return ""
+                bounds = (0, 0)
+            if page < member.offset:
+                continue
+            bounds = bounds if bounds[1] else _bounds(file.fileno(), member)
+            if bounds[0] <= page - member.offset < bounds[1]:
+                return f"{member.name}: {PAGE} zeros at byte {page} of the tar, where there are none (a hole)"
     return ""
 
 
-def _zero_page(fd: int, member: Member) -> int | None:
-    """Where in the tar the first page of zeros begins inside a member; None where there is none."""
-    start = -(-member.offset // PAGE) * PAGE
-    count = (member.offset + member.size - start) // PAGE
-    if count <= 0:
-        return None
-    data = os.pread(fd, member.size, member.offset)
-    at = start - member.offset
-    pages = np.frombuffer(data, np.uint8, count * PAGE, at).reshape(count, PAGE)
-    zero = at + PAGE * np.flatnonzero(~pages.any(1))
-    if not len(zero):
-        return None
-    begin, end = _scan(data) if data.startswith(SOI) else (0, len(data))
-    return next((member.offset + int(page) for page in zero if begin <= page < end), None)
+def _zero_pages(fd: int) -> Iterator[int]:
+    """Where in a file pages of zeros begin, in order."""
+    position = 0
+    while piece := os.pread(fd, READ, position):
+        pages = np.frombuffer(piece, np.uint8, len(piece) // PAGE * PAGE).reshape(-1, PAGE)
+        yield from (position + PAGE * np.flatnonzero(~pages.any(1))).tolist()
+        position += len(piece)
 
 
-def _scan(data: bytes) -> tuple[int, int]:
-    """Where the scan of a JPEG begins and ends: before it profiles, behind it makers' own bytes may hold zeros."""
-    found = [at for at, marker in segments(lambda at, n: data[at : at + n], len(data)) if marker[1] == START_OF_SCAN]
-    end = data.rfind(END)
-    return (found[0] if found else len(data), end if end > 0 else len(data))
+def _bounds(fd: int, member: Member) -> tuple[int, int]:
+    """Where in a member no page is all zeros: of a JPEG in its scan.
+
+    Before the scan profiles, and behind its end marker makers' own bytes may hold zeros.
+    """
+
+    def read(at: int, length: int) -> bytes:
+        return os.pread(fd, min(length, max(0, member.size - at)), member.offset + at)
+
+    if read(0, len(SOI)) != SOI:
+        return 0, member.size
+    scan = next((at for at, marker in segments(read, member.size) if marker[1] == START_OF_SCAN), member.size)
+    end = last_end(read, scan, member.size)
+    return scan, end if end >= 0 else member.size

@@ -2,6 +2,7 @@
 
 import gzip
 import io
+import tracemalloc
 from collections.abc import Callable
 from pathlib import Path
 
@@ -59,3 +60,11 @@ def test_a_page_of_zeros_in_a_scan_is_a_hole(tar: Path) -> None:
 def test_zeros_of_a_profile_or_behind_the_end_marker_are_none(tmp_path: Path, where: str) -> None:
     data = noise(icc_profile=bytes(5 * PAGE)) if where == "before" else noise() + bytes(5 * PAGE)
     assert shard_fault(write_tar(tmp_path / "a.tar", [("sa_2.jpg", data)])) == ""
+
+
+def test_a_large_member_is_read_a_piece_at_a_time(tmp_path: Path) -> None:
+    path = write_tar(tmp_path / "a.tar", [("notes.json", b"x" * (1 << 26)), ("sa_2.jpg", noise())])
+    tracemalloc.start()
+    assert shard_fault(path) == ""
+    assert tracemalloc.get_traced_memory()[1] < 1 << 24
+    tracemalloc.stop()
