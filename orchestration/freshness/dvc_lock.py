@@ -1,15 +1,17 @@
 """`dvc.lock` and DVC's cache, brought up to what a run has made."""
 
+import errno
 import json
 import logging
 import os
+import shutil
 from collections.abc import Iterator, Sequence
 from functools import lru_cache
 from pathlib import Path
 
 import psutil
 
-from ml.errors import UserError
+from ml.errors import NO_SPACE, UserError
 from ml.workspace import Workspace, lineage, stages
 
 ATTEMPTS = 2  # at copying what DVC says it has copied, and has not
@@ -30,11 +32,11 @@ def commit(ws: Workspace, names: Sequence[str]) -> None:
             _commit(ws, names)
         names = [name for name in names if next(uncached(ws, name), None) is not None]
     if names:
-        lacking = next(uncached(ws, names[0]))
-        raise UserError(
-            f"{lacking}: not copied into DVC's cache ({cache_folder(ws)}), so that dvc push would lose it; "
-            "make room or make the folder writable, then run again"
-        )
+        lacking, cache = next(uncached(ws, names[0])), cache_folder(ws)
+        size = lacking.stat().st_size if lacking.is_file() else 0
+        full = size >= shutil.disk_usage(ws.root / ".dvc").free
+        reason = NO_SPACE if full else "see that the folder can be written, then run again"
+        raise UserError(f"{lacking}: not copied into DVC's cache ({cache}), so that dvc push would lose it: {reason}")
 
 
 def uncached(ws: Workspace, name: str) -> Iterator[Path]:
@@ -92,7 +94,8 @@ def _commit(ws: Workspace, names: Sequence[str]) -> None:
     from dvc.exceptions import DvcException
     from dvc.repo import Repo
 
-    logging.getLogger("dvc").setLevel(logging.ERROR)
+    for name in ("dvc", "dvc_data", "dvc_objects"):
+        logging.getLogger(name).setLevel(logging.CRITICAL)  # what it could not copy is told once, below
     try:
         with Repo(str(ws.root)) as repo:
             for name in names:
@@ -100,9 +103,9 @@ def _commit(ws: Workspace, names: Sequence[str]) -> None:
     except DvcException as error:
         raise UserError(f"dvc.lock is not up to date: {' '.join(str(error).split())}; then run again") from error
     except OSError as error:
+        reason = NO_SPACE if error.errno == errno.ENOSPC else f"{error.strerror or error}; mend that and run again"
         raise UserError(
-            f"{error.filename or cache_folder(ws)}: {error.strerror or error}, so DVC's cache does not hold "
-            f"{', '.join(names)}; mend that and run again"
+            f"{error.filename or cache_folder(ws)}: DVC's cache does not hold {', '.join(names)}: {reason}"
         ) from error
 
 

@@ -83,8 +83,11 @@ def run(ws: Workspace, params: Params, select: str | None, watcher: Watcher) -> 
         for name in selection(worker.assets, ws, select):
             if not worker.outcome.interrupted:
                 worker.take(name)
-        commit(ws, worker.unlocked)
-        note_told(ws, worker.told)
+        try:
+            commit(ws, worker.unlocked)
+            note_told(ws, worker.told)
+        except UserError as error:  # told beside what the stages met, not in its place
+            worker.outcome.errors["dvc.lock"] = str(error)
     return worker.outcome
 
 
