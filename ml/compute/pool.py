@@ -7,6 +7,7 @@ import multiprocessing
 import os
 import signal
 import threading
+import time
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from concurrent.futures import FIRST_COMPLETED, Future, ProcessPoolExecutor, wait
 from concurrent.futures.process import BrokenProcessPool
@@ -20,6 +21,7 @@ from ml.params import Shards
 
 Result = TypeVar("Result")
 
+GRACE_SECONDS = 0.5  # within which an interrupt reaches all processes of a group, on a busy machine too
 AHEAD = 2  # shards handed out at a time, a worker: one that it works on, and the next
 
 
@@ -101,6 +103,7 @@ class ShardPool:
                     running.update(self._submit(function, islice(waiting, 1)))
                     yield shard, future.result()
         except BrokenProcessPool as error:
+            time.sleep(GRACE_SECONDS)  # an interrupt that ended the processes first is about to end this one
             self.close()
             raise UserError(
                 f"{self.knob}: one of {self.workers} processes was killed, most likely out of memory; "

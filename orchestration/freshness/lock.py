@@ -8,6 +8,7 @@ from contextlib import contextmanager
 from ml.errors import UserError
 from ml.workspace import Workspace
 from ml.workspace.atomic import sweep
+from orchestration.freshness.kept import restore
 
 _held: set[str] = set()  # by this process: a stage inside a run needs no lock of its own
 
@@ -38,6 +39,7 @@ def exclusive(ws: Workspace) -> Iterator[None]:
         _held.add(str(path))
         try:
             sweep(ws.data)
+            restore(ws)
             yield
         finally:
             _held.discard(str(path))

@@ -20,6 +20,8 @@ from ml.workspace.atomic import write_json
 from ml.workspace.lineage import Made, data_version
 from ml.workspace.stages import Stage
 from orchestration.freshness.dvc_lock import uncached
+from orchestration.freshness.kept import restore
+from orchestration.freshness.lock import busy
 from orchestration.freshness.reasons import explain
 from orchestration.freshness.versions import code_version
 
@@ -50,6 +52,8 @@ class State:
 
 def states(ws: Workspace, params: Params) -> list[State]:
     """The state of every stage, in order."""
+    if not busy(ws):
+        restore(ws)
     return [state_of(name, ws, params) for name in stages.load(ws)]
 
 

@@ -108,8 +108,14 @@ def test_workers_end_with_a_main_process_that_is_killed_alone(working):
     assert not any(map(runs, workers))
 
 
-def test_interrupted_workers_print_no_trace(working):
+@pytest.mark.parametrize("first", ["main", "workers"])
+def test_interrupted_workers_print_no_trace(working, first):
+    """A terminal interrupts the whole group at once; whoever is quicker, it is told as an interrupt."""
     main, workers = working
+    if first == "workers":
+        for pid in workers:
+            os.kill(pid, signal.SIGINT)
+        time.sleep(0.1)
     os.killpg(main.pid, signal.SIGINT)
     assert main.communicate(timeout=10) == ("", "")
     assert main.returncode == 130

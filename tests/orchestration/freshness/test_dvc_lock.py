@@ -1,5 +1,6 @@
 """`dvc.lock` and DVC's cache after a run, also where killed processes left their traces in DVC's folders."""
 
+import errno
 import json
 import os
 import re
@@ -12,6 +13,8 @@ from dvc.repo import Repo
 
 from ml.workspace import Workspace
 from orchestration.freshness.dvc_lock import cache_folder
+from orchestration.freshness.kept import kept
+from orchestration.freshness.staleness import states
 
 
 def changed_in_dvc(town) -> set[str]:
@@ -83,3 +86,39 @@ def test_the_cache_is_where_dvc_has_it(tmp_path, monkeypatch, level, named):
     file.write_text(f"[cache]\n    dir = {named}\n")
     with Repo(str(root)) as repo:
         assert cache_folder(Workspace(root)).resolve() == Path(repo.cache.local.path).resolve()
+
+
+def test_a_lock_file_cut_while_dvc_wrote_it_is_taken_back(town):
+    lock, copy = town.ws.root / "dvc.lock", town.ws.root / ".dvc" / "tmp" / "dvc.lock.kept"
+    whole = lock.read_bytes()
+    with pytest.raises(OSError), kept(town.ws):
+        lock.write_bytes(whole[: len(whole) // 2])
+        raise OSError(errno.ENOSPC, "No space left on device")
+    assert lock.read_bytes() == whole and not copy.exists()
+
+
+@pytest.mark.parametrize("cut", [0, 0.5])
+def test_a_lock_file_cut_by_a_kill_is_taken_back_by_whoever_looks_next(town, cut):
+    lock, copy = town.ws.root / "dvc.lock", town.ws.root / ".dvc" / "tmp" / "dvc.lock.kept"
+    whole = lock.read_bytes()
+    copy.write_bytes(whole)
+    lock.write_bytes(whole[: int(cut * len(whole))])
+    assert [state.name for state in states(town.ws, town.params) if state.locked] == list(town.states())
+    assert lock.read_bytes() == whole and not copy.exists()
+
+
+def test_a_lock_file_that_is_whole_is_never_replaced_by_an_older_one(town):
+    lock, copy = town.ws.root / "dvc.lock", town.ws.root / ".dvc" / "tmp" / "dvc.lock.kept"
+    whole = lock.read_bytes()
+    copy.write_bytes(b"")
+    states(town.ws, town.params)
+    assert lock.read_bytes() == whole and not copy.exists()
+
+
+def test_where_there_was_no_lock_file_a_cut_one_goes(town):
+    lock, copy = town.ws.root / "dvc.lock", town.ws.root / ".dvc" / "tmp" / "dvc.lock.kept"
+    whole = lock.read_bytes()
+    copy.write_bytes(b"")
+    lock.write_bytes(whole[:100])
+    town.run()
+    assert changed_in_dvc(town) == set() and not copy.exists()
