@@ -102,7 +102,10 @@ def locked(ws: Workspace, name: str) -> Made:
         UserError: the file is no lock file, for example with the marks of a merge conflict.
     """
     path = ws.root / "dvc.lock"
-    entry = _lock_entries(path, path.stat().st_mtime_ns).get(name) if path.exists() else None
+    if not path.exists():
+        return {}
+    found = path.stat()
+    entry = _lock_entries(path, (found.st_mtime_ns, found.st_size, found.st_ino)).get(name)
     if entry is None:
         return {}
     return {
@@ -124,7 +127,7 @@ def above(ws: Workspace, names: Iterable[str]) -> dict[str, Made]:
 
 
 @lru_cache(maxsize=4)
-def _lock_entries(path: Path, _mtime_ns: int) -> dict[str, _Entry]:
+def _lock_entries(path: Path, _stat: tuple[int, ...]) -> dict[str, _Entry]:
     try:
         raw = yamlfile.read(path, WAY_OUT)
         return yamlfile.typed(_Lock, raw, str(path), "cut short?").stages if raw else {}
