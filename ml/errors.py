@@ -8,7 +8,8 @@ class UserError(Exception):
     """
 
 
-FULL = ("No space left on device", "database or disk is full", "disk I/O error")  # as the system and SQLite say it
+# As the system, SQLite and torch.save say it.
+FULL = ("No space left on device", "database or disk is full", "disk I/O error", "inline_container.cc")
 NO_SPACE = "no space left on the disk; free some and run again"
 
 

@@ -21,7 +21,7 @@ from torch import Tensor
 from ml.errors import UserError, cut
 from ml.models.weights import not_finite
 from ml.training.engine.engine import World
-from ml.workspace.atomic import atomic_path, write_json
+from ml.workspace.atomic import atomic_path, told, write_json
 
 BEST = "best.safetensors"
 ORIGIN = "origin.json"
@@ -95,7 +95,8 @@ class Checkpoints:
             generators = [self._generators()]
         tag = f"step_{progress.step:08d}"
         state = {"progress": asdict(progress), "generators": generators}
-        engine.save_checkpoint(str(self.folder), tag=tag, client_state=state)
+        with told(self.folder / tag):
+            engine.save_checkpoint(str(self.folder), tag=tag, client_state=state)
         barrier(self.world)
         if self.world.leads:
             for old in self.folder.glob("step_*"):
