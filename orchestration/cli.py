@@ -6,6 +6,7 @@ A command imports what it needs late, so that `--help` is there at once.
 import json
 import os
 import sys
+import threading
 
 import typer
 
@@ -60,6 +61,7 @@ for _command in COMMANDS:
 def main() -> None:
     """Run a command; what the user can act on is one line and exit code 2, never a stack trace."""
     os.environ.update({name: value for name, value in OFFLINE.items() if name not in os.environ})
+    threading.excepthook = _in_thread
     try:
         app()
     except UserError as error:
@@ -68,6 +70,12 @@ def main() -> None:
         if not disk_is_full(str(error)):
             raise
         _fail(NO_SPACE)
+
+
+def _in_thread(met: threading.ExceptHookArgs) -> None:
+    """A full disk under a thread of Dagster's is what the main thread meets and tells, too."""
+    if not disk_is_full(str(met.exc_value)):
+        threading.__excepthook__(met)
 
 
 def _fail(message: str) -> None:
