@@ -79,7 +79,9 @@ def _tidy(ws: Workspace) -> None:
     except (OSError, ValueError, AttributeError, KeyError, TypeError):  # cut by a kill
         pass
     path.unlink(missing_ok=True)
-    for scrap in (*cache_folder(ws).glob("*.tmp"), *cache_folder(ws).glob("*/*.tmp")):
+    files = cache_folder(ws)
+    runs = files.parents[1] / "runs"  # what DVC remembers of commands
+    for scrap in (*files.glob("*.tmp"), *files.glob("*/*.tmp"), *runs.glob("*/*/*.tmp")):
         scrap.unlink(missing_ok=True)
 
 
