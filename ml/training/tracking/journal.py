@@ -4,6 +4,7 @@ A folder a run below `data/.keys/journal`: `run.json` says whose it is, `events.
 the artifacts by their path in the run, `sent.json` the run's id in the store and how far it was sent.
 """
 
+import errno
 import fcntl
 import json
 import os
@@ -20,7 +21,7 @@ from typing import Any
 import psutil
 
 from ml.workspace import Workspace
-from ml.workspace.atomic import atomic_dir, write_json
+from ml.workspace.atomic import atomic_dir, told, write_json
 
 ERROR_LINES = 20
 END_BYTES = 1024  # more than the line that ends a journal takes
@@ -73,15 +74,22 @@ class Journal:
         write_json(self.folder / "sent.json", note)
 
     def append(self, kind: str, **values: Any) -> None:
-        """Add an event. A line is one write at the end of the file, so that threads need no lock."""
-        line = json.dumps({"kind": kind, **values}).encode() + b"\n"
-        file = os.open(self.folder / "events.jsonl", os.O_RDWR | os.O_APPEND)
-        try:
-            size = os.fstat(file).st_size
-            torn = size > 0 and os.pread(file, 1, size - 1) != b"\n"  # by a kill in the middle of a write
-            os.write(file, b"\n" + line if torn else line)
-        finally:
-            os.close(file)
+        """Add an event. A line is one write at the end of the file, so that threads need no lock.
+
+        Raises:
+            UserError: the disk is full.
+        """
+        line, path = json.dumps({"kind": kind, **values}).encode() + b"\n", self.folder / "events.jsonl"
+        with told(path):
+            file = os.open(path, os.O_RDWR | os.O_APPEND)
+            try:
+                size = os.fstat(file).st_size
+                torn = size > 0 and os.pread(file, 1, size - 1) != b"\n"  # by a kill in the middle of a write
+                line = b"\n" + line if torn else line
+                if os.write(file, line) < len(line):
+                    raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC), str(path))
+            finally:
+                os.close(file)
 
     def metrics(self, values: Mapping[str, float], step: int) -> None:
         """Add numbers at a step, as of now."""
@@ -91,13 +99,15 @@ class Journal:
     def keep(self, path: str, content: bytes, kind: str = "artifact") -> None:
         """Add an artifact by its path in the run, for example `pictures/sheet.png`; `kind`: or a table."""
         file = self.folder / "files" / path
-        file.parent.mkdir(parents=True, exist_ok=True)
-        file.write_bytes(content)
+        with told(file):
+            file.parent.mkdir(parents=True, exist_ok=True)
+            file.write_bytes(content)
         self.append(kind, path=path)
 
     def keep_folder(self, path: str, source: Path) -> None:
         """Add a folder of artifacts as it is now."""
-        shutil.copytree(source, self.folder / "files" / path, dirs_exist_ok=True)
+        with told(self.folder / "files" / path):
+            shutil.copytree(source, self.folder / "files" / path, dirs_exist_ok=True)
         self.append("artifact", path=path)
 
     def end(self, status: str, error: str = "", out: str | None = None) -> None:

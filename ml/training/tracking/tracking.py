@@ -8,10 +8,11 @@ work goes on and the journal stays; the next run with a store that answers, or `
 import json
 import traceback
 from collections.abc import Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any
 
+from ml.errors import UserError
 from ml.params import Params
 from ml.training.tracking import journal as journals
 from ml.training.tracking import provenance, store
@@ -39,7 +40,8 @@ def start(ws: Workspace, params: Params, stage: str) -> Iterator["Run"]:
             run.finish()
         except BaseException as error:
             status = "FAILED" if isinstance(error, Exception) else "KILLED"
-            journal.end(status, "".join(traceback.format_exception(error)))
+            with suppress(UserError):  # a full disk, which takes no last words; the run is seen to be over without
+                journal.end(status, "".join(traceback.format_exception(error)))
             raise
         finally:
             run.courier.close()
