@@ -23,6 +23,7 @@ from orchestration.freshness.dvc_lock import commit
 from orchestration.freshness.lock import exclusive
 from orchestration.freshness.staleness import State, note_told, recorded, state_of
 from orchestration.resources import Launcher, Ledger
+from orchestration.runs.interrupts import shield_log_watchers
 from orchestration.runs.outcome import Outcome
 
 QUIET = {"loggers": {"console": {"config": {"log_level": "CRITICAL"}}}}
@@ -77,6 +78,7 @@ def run(ws: Workspace, params: Params, select: str | None, watcher: Watcher) -> 
     Raises:
         UserError: the selection names no stage, or another run is under way.
     """
+    shield_log_watchers()
     with exclusive(ws), instance(ws) as found, closing(open_pool(params.shards)) as pool:
         ghosts.bury(found, ghosts.OURS)
         worker = _Worker(ws, params, found, pool, watcher)
