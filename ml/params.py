@@ -71,6 +71,7 @@ class Toytown(Section):
     lvis_images: Positive
     relevance_images: Positive
     vqa_images: Positive
+    absence_images: Positive
 
 
 class Quality(Section):
@@ -122,11 +123,13 @@ class Labels(Section):
 
     max_regions: Positive  # phrases an image
     spatial_queries: Count  # relation and superlative queries an image
+    absent_queries: Count  # of things that are not there, an image
     questions: Count  # an image
     crop_margin: NonNegative  # context around a mask's box, in box sizes
     relation_margin: Fraction  # least distance of two centres, in image sides, for left of, right of, above, below
     similarity_midpoint: Annotated[float, Field(ge=-1, le=1)]  # the cosine that maps to relevance 0.5
     similarity_scale: PositiveFloat  # cosine distance from there to relevance 0.73 (one logit)
+    least_agreement: Fraction  # of described masks, those nearer to their own name than to another's: 0.5 is chance
     batch_size: Positive
 
 
@@ -152,6 +155,7 @@ class Benchmarks(Section):
     lvis: str | None
     relevance: str | None
     vqa: str | None
+    absence: str | None
 
 
 class Model(Section):
@@ -163,6 +167,7 @@ class Model(Section):
     relevance_layers: Positive
     captioner_layers: Positive
     dropout: Fraction
+    frozen_similarity: bool  # CLIP's similarity of crop and name enters the relevance head, as a residual of its logit
 
 
 class Augment(Section):
@@ -184,6 +189,7 @@ class Training(Section):
     batch_size: Positive  # images a process and micro-step
     accumulation: Positive
     queries_per_image: Positive
+    absent: Fraction  # of these, of things that are not there
     regions_per_image: Positive
     cached_features: bool
     augment: Augment

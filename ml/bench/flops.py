@@ -12,6 +12,7 @@ from ml.models.arrcoc import ARRCOC, ModelConfig
 from ml.models.frozen.clip import build_clip, read_text
 from ml.models.frozen.decoding import CachedDecoder
 from ml.models.frozen.sam import PATCH, SamConfig, build_sam
+from ml.models.frozen.texts import REFERENTS
 from ml.params import Params
 
 BACKWARD = 3  # forward and backward in forward passes: gradients of inputs and of weights cost one each
@@ -71,15 +72,19 @@ def _caption(coca: Any, crop: torch.Tensor, tokens: int) -> None:
 def _head(params: Params) -> float:
     """Grounding and relevance, forward and backward; without the captioner of the last stage."""
     grid, queries, regions = SamConfig("vit_h").image_size // PATCH, params.training.queries_per_image, 20
-    sizes = {"sam_dim": 256, "grid": grid, "text_dim": 768, "embed_dim": 768, "vocab_size": VOCABULARY}
-    model = ARRCOC(ModelConfig(**sizes, context_length=CONTEXT, start_id=0, end_id=1, **params.model.model_dump()))
+    sizes: dict[str, Any] = {"sam_dim": 256, "grid": grid, "text_dim": 768, "embed_dim": 768, "vocab_size": VOCABULARY}
+    seen: dict[str, Any] = {"crop_margin": 0.0, "similarity_midpoint": 0.0, "similarity_scale": 1.0}
+    tokens: dict[str, Any] = {"context_length": CONTEXT, "start_id": 0, "end_id": 1}
+    model = ARRCOC(ModelConfig(**sizes, **tokens, **seen, **params.model.model_dump()))
     inputs = (
         torch.empty(1, 256, grid, grid),
         torch.empty(1, regions, grid, grid),
         torch.empty(1, regions, 4),
+        torch.empty(1, regions, 768),
         torch.ones(1, regions, dtype=torch.bool),
         torch.empty(1, queries, 16, 768),
         torch.ones(1, queries, 16, dtype=torch.bool),
         torch.empty(1, queries, 768),
+        torch.empty(1, queries, REFERENTS, 768),
     )
     return BACKWARD * counted(lambda: model.eval()(*inputs))

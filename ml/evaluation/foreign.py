@@ -3,7 +3,8 @@
 A Parquet or JSONL file, a row a question of `queries/<benchmark>.parquet`: query_id and boxes (xywh, pixels), with
 scores where there are several; counts (COCO RLE, one a box) and point (x, y) as far as the model has them. For LVIS,
 query_id is `<category id>@<image>`. For the relevance benchmark: query_id and relevance, and levels where known, one
-a given mask. For captions and VQA: query_id and text. Other columns are not read.
+a given mask. For absence: boxes and scores in [0, 1] of whatever is found, none where nothing is. For captions and VQA:
+query_id and text. Other columns are not read.
 """
 
 import json
@@ -228,5 +229,6 @@ def _ranked(row: Row) -> Row:
     count = len(filled["boxes"])
     filled["scores"] = filled["scores"] or [1.0] * count
     order = np.argsort(-np.asarray(filled["scores"], float), kind="stable")
-    lists = {name: filled[name] for name in ("boxes", "counts", "scores") if len(filled[name]) == count}
+    filled["relevance"] = filled["scores"]
+    lists = {name: filled[name] for name in ("boxes", "counts", "scores", "relevance") if len(filled[name]) == count}
     return filled | {name: [values[i] for i in order] for name, values in lists.items()}

@@ -8,14 +8,17 @@ import json
 from collections import defaultdict
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
+from functools import partial
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
+from ml.compute.pool import ShardPool
 from ml.errors import UserError
 from ml.evaluation.benchmarks.published import label
 from ml.evaluation.metrics import basics as metrics
+from ml.evaluation.metrics.absence_scores import absence_scores
 from ml.evaluation.metrics.lvis_scores import lvis_scores
 from ml.evaluation.metrics.outcomes import Addends, Outcome, maps, outcomes, phrases, ratios, referring
 from ml.evaluation.metrics.relevance_scores import judge, level_accuracy, relevance_intervals, relevance_scores
@@ -29,7 +32,7 @@ from ml.evaluation.metrics.spoken_scores import (
 )
 from ml.evaluation.pages import tables
 from ml.evaluation.pages.gallery import gallery
-from ml.evaluation.predictions.answers import predict
+from ml.evaluation.predictions.answers import BASELINES, predict
 from ml.evaluation.predictions.plan import CAPTIONS, VQA
 from ml.params import Milestones, Params
 from ml.training.tracking import tracking
@@ -60,6 +63,8 @@ PROTOCOLS = {
     "fixed: 10,000 a category; box, and mask where named",
     "relevance": "threshold 0.5 over all (query, given mask) pairs; balanced and all-zero accuracy beside it; "
     "calibration error: 15 bins; consistency: 1 - |parent - most relevant child|",
+    "absence": "a thing is found where the best relevance of any proposal is above 0.5; AUC of that relevance, present "
+    "against absent; kinds: a name, another colour of a kind that is there, right things in a wrong relation",
     "grounding": "the grounding map alone on refcoco val: box of its largest region above 0.5",
     "flickr30k_captions": "BLEU-4 of sacrebleu, lower case, against all sentences of the image; greedy words",
     "vqa": "exact match with the commonest of ten answers, and VQA accuracy; without case, articles, punctuation",
@@ -82,6 +87,7 @@ def evaluate(ws: Workspace, params: Params) -> Report:
     with tracking.start(ws, params, STAGE) as run, atomic_dir(ws.stage(STAGE)) as out:
         predict(data, backbones, checkpoint, out / "predictions", params.evaluation, params.filter)
         result = score(data, out / "predictions", params.milestones, params.seed)
+        result["baselines"] = baselines(data, out / "predictions" / BASELINES, params)
         write_json(out / "scores.json", result)
         pictures = gallery(data, out / "predictions", backbones, checkpoint, params.evaluation, params.seed)
         (out / "pictures").mkdir()
@@ -102,6 +108,19 @@ def require(data: Path) -> None:
         raise UserError(f"{data}: no images.parquet; run arrcoc stage benchmark_data first")
 
 
+def baselines(data: Path, folder: Path, params: Params) -> dict[str, Any]:
+    """What needs no training scored on the same questions: its name -> {"scores", "intervals", "breakdown"}."""
+    names = sorted(place.name for place in folder.glob("*/"))
+    work = partial(_baseline, data, folder, params.milestones, params.seed)
+    with ShardPool(params.evaluation.workers, "evaluation.workers") as pool:
+        found = dict(pool.map(work, names))
+    return {name: {part: found[name][part] for part in ("scores", "intervals", "breakdown")} for name in names}
+
+
+def _baseline(data: Path, folder: Path, milestones: Milestones, seed: int, name: str) -> dict[str, Any]:
+    return score(data, folder / name, milestones, seed)
+
+
 def score(data: Path, predictions: Path, milestones: Milestones, seed: int) -> dict[str, Any]:
     """Score whatever benchmarks `predictions` has files for. Reads no image and runs no model.
 
@@ -115,7 +134,7 @@ def score(data: Path, predictions: Path, milestones: Milestones, seed: int) -> d
     for name in REFERRING:
         for split, found in _splits(data, predictions, name).items():
             board.add(named[name, split], found, referring, "acc@0.5")
-            if named[name, split] == "refcoco/val":
+            if named[name, split] == "refcoco/val" and any(outcome.map_iou for outcome in found):
                 board.add("grounding/val", found, maps, "acc@0.5")
     for split, found in _splits(data, predictions, "flickr30k").items():
         board.add(named["flickr30k", split], found, phrases, "R@1")
@@ -123,6 +142,8 @@ def score(data: Path, predictions: Path, milestones: Milestones, seed: int) -> d
         board.put(named["lvis", "val"], *lvis_scores(data, predictions, seed))
     if (predictions / "relevance.parquet").is_file():
         board.put("relevance/val", *_relevance_scores(data, predictions, seed))
+    if (predictions / "absence.parquet").is_file():
+        board.put("absence/val", *absence_scores(data, predictions, seed))
     if (predictions / f"{CAPTIONS}.parquet").is_file():
         for split, said in spoken(data, predictions, CAPTIONS).items():
             board.put(named[CAPTIONS, split], *caption_scores(said, seed))
@@ -235,6 +256,7 @@ def _report(result: dict[str, Any], pictures: dict[str, bytes]) -> Report:
         "3 other benchmarks": tables.others(result),
         "4 by kind of expression": tables.referring_kinds(result),
         "5 by kind of phrase or answer": tables.other_kinds(result),
+        "6 without training": tables.untrained(result),
         "milestones": result["milestones"],
     }
     return Report(numbers=dict(first), tables={name: rows for name, rows in shown.items() if rows}, pictures=pictures)

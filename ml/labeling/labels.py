@@ -16,10 +16,12 @@ from ml.labeling.geometry.relations import measure
 from ml.labeling.kept import KeptImage, count_masks, read_kept
 from ml.labeling.language.agreement import agree, part_names, unseen
 from ml.labeling.language.phrases import Phrase, parse, parse_all
+from ml.labeling.queries.absent import Absent
 from ml.labeling.queries.query import Asker, Query, Region, choose, phrase_text, subjects
 from ml.labeling.queries.questions import ask
 from ml.labeling.queries.summary import image_caption
 from ml.labeling.relevance import RELEVANT, Expression, Floats, Scores, Sizes, Vocabulary, lift
+from ml.labeling.soundness import name_agreement, require_agreement
 from ml.labeling.table import image_columns, write
 from ml.labeling.tensors import reserve, tensor_file
 from ml.params import Labels
@@ -66,12 +68,15 @@ def label_shard(
         described = describe(read_kept(kept_parquet), tar, clip, captioner, params, rejected)
         drafts = _agreeing(list(_drafts(described, embeddings)))
         words = _vocabulary(drafts, clip, params)
+        agreement = _sound(drafts, embeddings, words, params, seed)
         drafts = [_confident(draft, embeddings, words, params.max_regions) for draft in drafts]
         sizes = _sizes(drafts)
         rows = (_label(draft, embeddings, words, sizes, params, seed) for draft in drafts)
         report = write(rows, out_parquet, tar)
         _keep(embeddings[: sum(len(draft.phrases) for draft in drafts)], out_embeddings)
     report.rejected = dict(rejected)
+    if np.isfinite(agreement):
+        report.numbers["names nearer to their own mask"] = agreement
     return report
 
 
@@ -114,9 +119,23 @@ def _vocabulary(drafts: Sequence[Draft], clip: Embedder, params: Labels) -> Voca
     names = {subject.prompt for phrase in phrases for subject in Region(0, phrase, "object").subjects()}
     mentioned = {phrase.indefinite for draft in drafts for phrase in parse_all(draft.caption)}
     prompts = sorted({phrase.indefinite for phrase in phrases} | names | mentioned)
-    things = sorted({phrase.indefinite for phrase in phrases if phrase.countable})
+    things = sorted((phrase for phrase in phrases if phrase.countable), key=lambda phrase: phrase.indefinite)
     texts = embed_texts(prompts, clip, params.batch_size)
     return Vocabulary(prompts, things, texts, params.similarity_midpoint, params.similarity_scale)
+
+
+def _sound(drafts: Sequence[Draft], embeddings: Array, words: Vocabulary, params: Labels, seed: int) -> float:
+    """How far names and crops agree in this shard.
+
+    Raises:
+        UserError: no better than by chance, or little.
+    """
+    said = [(draft.start + i, phrase) for draft in drafts for i, phrase in enumerate(draft.phrases) if phrase]
+    crops = embeddings[[row for row, _ in said]].astype(np.float32)
+    prompts = [phrase.indefinite for _, phrase in said]
+    found = name_agreement(prompts, crops, words, np.random.default_rng(seed))
+    require_agreement(found, len(said), params.least_agreement)
+    return found
 
 
 def _confident(draft: Draft, embeddings: Array, words: Vocabulary, limit: int) -> Draft:
@@ -157,12 +176,15 @@ def _label(
     geometry = measure(kept.masks(), parents, params.relation_margin)
     regions = _regions(draft, geometry.areas, sizes)
     names, crops = subjects(regions), _crops(draft, embeddings)
-    scores = Scores(names, crops, geometry, words, sizes)
-    asker = Asker(regions, names, scores, unseen(draft.phrases, kept.levels, parents))
+    hidden = unseen(draft.phrases, kept.levels, parents)
+    asker = Asker(regions, names, Scores(names, crops, geometry, words, sizes), hidden)
+    absent = Absent(asker, {*hidden, *parse_all(draft.caption)}, crops, words, rng)
+    scores = Scores([*names, *absent.subjects], crops, geometry, words, sizes)
     clear = asker.all()
     spatial = [query for query in clear if query.kind in ("relation", "superlative")]
     plain = [query for query in clear if query.kind not in ("relation", "superlative")]
     chosen = choose(plain, params.max_regions, "kind", rng) + choose(spatial, params.spatial_queries, "relation", rng)
+    chosen += absent.queries(scores, params.absent_queries)
     questions = ask(asker, clear, kept.levels, crops, words, params.questions, rng)
     return {
         **image_columns(kept),
@@ -184,11 +206,12 @@ def _regions(draft: Draft, areas: Array, sizes: Sizes) -> list[Region]:
 
 
 def _relevance(queries: Sequence[Query], scores: Scores) -> Floats:
-    """f32 [Q, N], the target's near-duplicates lifted to it."""
-    if not queries:
-        return np.zeros((0, len(scores.geometry.areas)), np.float32)
-    rows = np.stack([scores.of(query.expression) for query in queries])
-    return lift(rows, [query.target for query in queries], scores.geometry)
+    """f32 [Q, N], the target's near-duplicates lifted to it; 0 for what is absent, whose queries come last."""
+    N = len(scores.geometry.areas)
+    present = [query for query in queries if query.target >= 0]
+    rows = np.array([scores.of(query.expression) for query in present], np.float32).reshape(-1, N)
+    lifted = lift(rows, [query.target for query in present], scores.geometry)
+    return np.concatenate([lifted, np.zeros((len(queries) - len(present), N), np.float32)])
 
 
 def _asked(query: Query, scores: Scores, rng: np.random.Generator) -> dict[str, Any]:

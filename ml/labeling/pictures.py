@@ -62,16 +62,16 @@ def _phrases(image: Pixels, shapes: Sequence[Pixels], row: dict[str, Any]) -> Pi
 
 
 def _heat(image: Pixels, shapes: Sequence[Pixels], row: dict[str, Any], number: int) -> Pixels:
-    """The relevance map, max over masks of mask x relevance, over the image in grey; the target's box."""
+    """The relevance map, max over masks of mask x relevance, over the image in grey; the box of the target, if any."""
     query, relevance = row["queries"][number], np.array(row["relevance"][number], np.float32)
     heat = np.max([shape * value for shape, value in zip(shapes, relevance, strict=True)], axis=0)
     colors = cv2.applyColorMap((heat * 255).astype(np.uint8), cv2.COLORMAP_INFERNO)[..., ::-1]
     grey = image.mean(axis=2, keepdims=True)
-    panel, pen = _titled(
-        (0.5 * grey + 0.5 * colors).astype(np.uint8), f"{query['text']}  {relevance[query['target']]:.2f}"
-    )
-    x, y, w, h = np.array(row["boxes"][query["target"]]) * WIDTH / row["width"]
-    pen.rectangle((x - 2, y - 2 + TITLE, x + w + 2, y + h + 2 + TITLE), outline=TARGET)
+    found = f"{relevance[query['target']]:.2f}" if query["target"] >= 0 else "absent"
+    panel, pen = _titled((0.5 * grey + 0.5 * colors).astype(np.uint8), f"{query['text']}  {found}")
+    if query["target"] >= 0:
+        x, y, w, h = np.array(row["boxes"][query["target"]]) * WIDTH / row["width"]
+        pen.rectangle((x - 2, y - 2 + TITLE, x + w + 2, y + h + 2 + TITLE), outline=TARGET)
     return np.asarray(panel)
 
 

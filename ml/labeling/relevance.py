@@ -43,11 +43,11 @@ class Expression:
 class Vocabulary:
     """The prompts of a shard with their text embeddings, f32 [T, e], and the mapping from cosine to relevance.
 
-    `things`: those prompts that name one thing of its own.
+    `things`: those phrases that name one thing of its own.
     """
 
     def __init__(
-        self, prompts: Sequence[str], things: Sequence[str], embeddings: Floats, midpoint: float, scale: float
+        self, prompts: Sequence[str], things: Sequence[Phrase], embeddings: Floats, midpoint: float, scale: float
     ) -> None:
         self.things = things
         self._index = {prompt: i for i, prompt in enumerate(prompts)}

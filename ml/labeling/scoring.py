@@ -23,8 +23,9 @@ Truth = Callable[[int, Masks, list[str]], tuple[NDArray[np.floating], list[str]]
 def score_labels(labels: Path, truth: Truth) -> Report:
     """Compare a shard's labels with the truth.
 
-    Numbers are shares: queries whose target is truly relevant; (query, mask) pairs on the true side of 0.5, and of
-    those that are or are said to be relevant, the share that is both; phrases with the true noun, with the true words.
+    Numbers are shares: queries whose target is truly relevant, or truly absent; (query, mask) pairs on the true side
+    of 0.5, and of those that are or are said to be relevant, the share that is both; phrases with the true noun, with
+    the true words.
     """
     found: dict[str, Counter[str]] = defaultdict(Counter)
     said: Counter[str] = Counter()
@@ -52,7 +53,7 @@ def _query(ours: NDArray[np.floating], theirs: NDArray[np.floating], target: int
     return Counter(
         {
             "queries": 1,
-            "right target": int(truly[target]),
+            "right target": int(truly[target] if target >= 0 else not truly.any()),
             "pairs": len(ours),
             "agreeing": int((relevant == truly).sum()),
             "either": int((relevant | truly).sum()),

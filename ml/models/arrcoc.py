@@ -14,13 +14,14 @@ from ml.errors import UserError
 from ml.models.adapter import Adapter
 from ml.models.attention import grid_positions
 from ml.models.captioner import Captioner
-from ml.models.frozen.clip import Clip, TextFeatures
+from ml.models.frozen.clip import Clip
 from ml.models.frozen.sam import Sam
+from ml.models.frozen.texts import QueryFeatures
 from ml.models.grounding import UPSCALE, Grounding, GroundingHead
 from ml.models.regions import RegionEncoder, Regions
-from ml.models.relevance import Judgement, RelevanceHead
+from ml.models.relevance import Judgement, RelevanceHead, Similarity
 from ml.models.weights import read_config, read_weights, write_weights
-from ml.params import Model
+from ml.params import Labels, Model
 from ml.workspace.atomic import atomic_dir
 
 CONFIG, WEIGHTS = "config.json", "model.safetensors"
@@ -28,7 +29,11 @@ CONFIG, WEIGHTS = "config.json", "model.safetensors"
 
 @dataclass(frozen=True)
 class ModelConfig:
-    """Sizes of the trained part, and the token ids its captioner starts and ends with."""
+    """Sizes of the trained part, the token ids its captioner starts and ends with, and how crops are seen and judged.
+
+    The frozen similarity is of crops with `crop_margin`; the cosine `similarity_midpoint` says that a region is what is
+    named as often as not, `similarity_scale` above it is a logit.
+    """
 
     sam_dim: int
     grid: int  # cells a side
@@ -44,11 +49,18 @@ class ModelConfig:
     relevance_layers: int
     captioner_layers: int
     dropout: float
+    frozen_similarity: bool
+    crop_margin: float
+    similarity_midpoint: float
+    similarity_scale: float
     temperature: float = 0.07
 
     @classmethod
-    def from_backbones(cls, model: Model, sam: Sam, clip: Clip, temperature: float = 0.07) -> Self:
-        """The sizes that fit the backbones; `temperature` is where the contrastive one starts."""
+    def from_backbones(cls, model: Model, labels: Labels, sam: Sam, clip: Clip, temperature: float = 0.07) -> Self:
+        """The sizes that fit the backbones, and crops as the labels saw them.
+
+        `temperature` is where the contrastive one starts.
+        """
         return cls(
             sam_dim=sam.channels,
             grid=sam.grid,
@@ -58,6 +70,9 @@ class ModelConfig:
             context_length=clip.context_length,
             start_id=clip.start_id,
             end_id=clip.end_id,
+            crop_margin=labels.crop_margin,
+            similarity_midpoint=labels.similarity_midpoint,
+            similarity_scale=labels.similarity_scale,
             temperature=temperature,
             **model.model_dump(),
         )
@@ -99,7 +114,13 @@ class ARRCOC(nn.Module):
         self.grounding_head = GroundingHead(
             **text, grid=config.grid, layers=config.grounding_layers, dropout=config.dropout
         )
-        self.relevance_head = RelevanceHead(**text, layers=config.relevance_layers, dropout=config.dropout)
+        similarity = Similarity(config.similarity_midpoint, config.similarity_scale)
+        self.relevance_head = RelevanceHead(
+            **text,
+            layers=config.relevance_layers,
+            dropout=config.dropout,
+            similarity=similarity if config.frozen_similarity else None,
+        )
         self.captioner = Captioner(
             config.vocab_size,
             config.context_length,
@@ -123,11 +144,11 @@ class ARRCOC(nn.Module):
         """Regions `[B, N, d]` in CLIP's space, `[B, N, e]`, L2-normalised."""
         return F.normalize(self.region_projection(regions), dim=-1)
 
-    def ground(self, grid: Tensor, text: TextFeatures) -> Grounding:
+    def ground(self, grid: Tensor, text: QueryFeatures) -> Grounding:
         """Grounding logits, and what is pointed to on the way; text features have leading dimensions `[B, Q]`."""
         return self.grounding_head(grid, text)
 
-    def relevance(self, grid: Tensor, regions: Regions, text: TextFeatures, grounding: Tensor) -> Judgement:
+    def relevance(self, grid: Tensor, regions: Regions, text: QueryFeatures, grounding: Tensor) -> Judgement:
         """Logits of relevance and of what is pointed to; grounding: logits of pixels `[B, Q, 4h, 4w]`."""
         return self.relevance_head(grid, regions, text, grounding)
 
@@ -140,7 +161,7 @@ class ARRCOC(nn.Module):
         return regions.flatten(0, 1).unsqueeze(1)
 
     def answer_memory(
-        self, grid: Tensor, regions: Tensor, valid: Tensor, text: TextFeatures, evidence: Tensor
+        self, grid: Tensor, regions: Tensor, valid: Tensor, text: QueryFeatures, evidence: Tensor
     ) -> tuple[Tensor, Tensor]:
         """What answers are read from: memory `[B * Q, 1 + N + T, d]` and its mask.
 
@@ -176,20 +197,23 @@ class ARRCOC(nn.Module):
         features: Tensor,
         coverage: Tensor,
         boxes: Tensor,
+        crops: Tensor,
         valid: Tensor,
         tokens: Tensor,
         text_mask: Tensor,
         pooled: Tensor,
+        referents: Tensor,
     ) -> tuple[Tensor, Tensor]:
         """Inference as it is exported: relevance `[B, Q, N]` in [0, 1] and grounding logits `[B, Q, 4h, 4w]`.
 
-        features `[B, C, h, w]`, coverage `[B, N, h, w]`, boxes `[B, N, 4]` xyxy in [0, 1] of the frame, valid bool
-        `[B, N]`, tokens `[B, Q, T, text_dim]`, text_mask bool `[B, Q, T]`, pooled `[B, Q, e]`.
+        features `[B, C, h, w]`, coverage `[B, N, h, w]`, boxes `[B, N, 4]` xyxy in [0, 1] of the frame, crops
+        `[B, N, e]`, valid bool `[B, N]`, tokens `[B, Q, T, text_dim]`, text_mask bool `[B, Q, T]`, pooled `[B, Q, e]`,
+        referents `[B, Q, REFERENTS, e]`.
         """
-        text = TextFeatures(tokens, pooled, text_mask)
+        text = QueryFeatures(tokens, pooled, text_mask, referents)
         grid = self.adapt(features)
         grounding = self.ground(grid, text).pixels
-        regions = Regions(self.regions(grid, coverage, boxes), boxes, coverage, valid)
+        regions = Regions(self.regions(grid, coverage, boxes), boxes, coverage, crops, valid)
         judged = self.relevance(grid, regions, text, grounding)
         return torch.sigmoid(judged.relevance), grounding
 

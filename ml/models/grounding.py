@@ -8,7 +8,7 @@ from torch import Tensor, nn
 
 from ml.models.adapter import LayerNorm2d
 from ml.models.attention import Attention, FeedForward, grid_positions
-from ml.models.frozen.clip import TextFeatures
+from ml.models.frozen.texts import QueryFeatures
 from ml.models.places import PLACES, places
 from ml.models.text import TextProjection
 
@@ -59,8 +59,9 @@ class GroundingHead(nn.Module):
     They are a sum of three: how well a pixel fits the query (a kernel over pixel features that all queries of an image
     share; SAM's hypernetwork), what each cell of the grid has learned from the query, read out at sub-cell resolution,
     and how a cell lies to what the query points to. The kernel is made from the query's first token after the blocks,
-    and linearly from its pooled feature: that lives in the space which the regions were aligned with, so plain names
-    are grounded within a few steps. The third is linear in the places and in the query: "leftmost" is one weight, where
+    and linearly from the frozen feature of what is named: that lives in the space which the regions were aligned with,
+    so names are grounded within a few steps, in whatever expression they stand. The same goes for what is pointed to.
+    The third is linear in the places and in the query: "leftmost" is one weight, where
     attention between tokens and cells has not come to it after hundreds of steps.
     """
 
@@ -81,6 +82,7 @@ class GroundingHead(nn.Module):
             nn.GELU(),
         )
         self.point = nn.Sequential(nn.LayerNorm(grid_dim), nn.Linear(grid_dim, POINTERS))
+        self.seen, self.spoken = nn.Conv2d(dim, pixel_dim, 1), nn.Linear(embed_dim, pixel_dim, bias=False)
         self.asked = nn.Parameter(torch.randn(1, 1, 1, dim))
         self.ask = Attention(dim, heads)
         self.wanted = nn.Linear(dim, POINTERS * PLACES)
@@ -89,7 +91,7 @@ class GroundingHead(nn.Module):
         self.kernel = nn.Sequential(nn.LayerNorm(dim), nn.Linear(dim, dim), nn.GELU(), nn.Linear(dim, pixel_dim + 1))
         self.cells = nn.Sequential(nn.LayerNorm(grid_dim), nn.Linear(grid_dim, UPSCALE**2))
 
-    def forward(self, grid: Tensor, text: TextFeatures) -> Grounding:
+    def forward(self, grid: Tensor, text: QueryFeatures) -> Grounding:
         """Logits from a grid `[B, d, h, w]` and text with leading `[B, Q]`; the first block's cells point."""
         size = grid.shape[-2:]
         tokens, bias = self.text(text)
@@ -97,22 +99,29 @@ class GroundingHead(nn.Module):
         cells = (self.project(grid).flatten(2).transpose(1, 2) + self.positions).unsqueeze(1)
         first, *others = self.blocks
         tokens, cells = first(tokens, cells, bias)
-        pointed = self.point(cells).transpose(-1, -2).unflatten(-1, size).float() + EMPTY
+        near = self.point(cells).transpose(-1, -2) + self.spoken_of(grid, text.referents)
+        pointed = near.unflatten(-1, size).float() + EMPTY
         for block in others:
             tokens, cells = block(tokens, cells, bias)
-        fit = self.fit(self.pixels(grid), tokens[:, :, 0], text.pooled)
+        fit = self.fit(self.pixels(grid), tokens[:, :, 0], text.referents[:, :, 0])
         lies = wanted @ places(torch.sigmoid(pointed)).flatten(2, 3).flatten(3).to(wanted.dtype)
         fine = self.cells(cells).transpose(-1, -2) + lies
         return Grounding(fit + F.pixel_shuffle(fine.unflatten(-1, size), UPSCALE).squeeze(-3), pointed)
 
-    def fit(self, pixels: Tensor, first: Tensor, pooled: Tensor) -> Tensor:
-        """Pixels `[B, p, 2h, 2w]` against first tokens `[B, Q, d]`, pooled features `[B, Q, e]`: `[B, Q, 4h, 4w]`.
+    def spoken_of(self, grid: Tensor, referents: Tensor) -> Tensor:
+        """Cells of a grid `[B, d, h, w]` against anchors and names `[B, Q, REFERENTS, e]`: `[B, Q, POINTERS, h w]`."""
+        kernels = self.spoken(referents * referents.shape[-1] ** 0.5).flip(2)  # the name comes first there, here last
+        cells = self.seen(grid).flatten(2)
+        return (kernels.flatten(1, 2) @ cells).unflatten(1, (-1, POINTERS)) * cells.shape[1] ** -0.5
+
+    def fit(self, pixels: Tensor, first: Tensor, named: Tensor) -> Tensor:
+        """Pixels `[B, p, 2h, 2w]` against first tokens `[B, Q, d]`, names' features `[B, Q, e]`: `[B, Q, 4h, 4w]`.
 
         The last doubling is of the kernels, one for each quarter of a pixel, and not of the pixels: the same function
         as a transposed convolution before the product, at a tenth of the cost.
         """
         learned = self.kernel(first)
-        kernel = learned[..., :-1] + self.named(pooled * pooled.shape[-1] ** 0.5)
+        kernel = learned[..., :-1] + self.named(named * named.shape[-1] ** 0.5)
         kernels = self.quarters(kernel).unflatten(-1, (SPLIT**2, -1)).flatten(1, 2)
         match = (kernels @ pixels.flatten(2)).unflatten(-1, pixels.shape[-2:]).unflatten(1, (-1, SPLIT**2))
         fit = F.pixel_shuffle(match, SPLIT).squeeze(2) * kernel.shape[-1] ** -0.5

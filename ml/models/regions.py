@@ -21,12 +21,14 @@ class Regions(NamedTuple):
         features: `[B, N, d]`, what `RegionEncoder` says of them.
         boxes: `[B, N, 4]`, xyxy in [0, 1] of the frame.
         coverage: `[B, N, h, w]`, the share of each cell that is theirs.
+        crops: `[B, N, e]`, the frozen CLIP's embeddings of their masked crops, L2-normalised.
         valid: bool `[B, N]`; the others are padding.
     """
 
     features: Tensor
     boxes: Tensor
     coverage: Tensor
+    crops: Tensor
     valid: Tensor
 
 

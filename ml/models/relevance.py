@@ -3,16 +3,20 @@
 from typing import NamedTuple
 
 import torch
+import torch.nn.functional as F
 from torch import Tensor, nn
 
 from ml.models.attention import Attention, FeedForward, key_bias, split_heads
-from ml.models.frozen.clip import TextFeatures
+from ml.models.frozen.texts import REFERENTS, QueryFeatures
 from ml.models.grounding import POINTERS, pooled_over_regions
 from ml.models.regions import GEOMETRY, PAIR_GEOMETRY, Regions, box_geometry, filled, pair_geometry
 from ml.models.text import TextProjection
 
 LEVELS = ("part", "object", "group", "scene")
 RELATION_DIM = 32
+ANYWHERE = 3.0  # logit of the place to start from: most names are asked for wherever they are
+SMALLEST = 1e-6  # keeps the logarithm of what is left of a certain probability finite
+SURE = 10.0  # the greatest logit that the frozen similarity gives, of either sign
 
 
 class RelationalAttention(nn.Module):
@@ -91,16 +95,50 @@ class Judgement(NamedTuple):
     anchors: Tensor
 
 
+class Similarity(nn.Module):
+    """What the frozen model says of region and text: a logit that a region is what a query names, or its anchor.
+
+    (cosine - midpoint) / scale, as in the pseudo-labels. Names that were never seen together are as near to their
+    regions there as any others; heads that learn names from the labels alone forget that.
+    """
+
+    def __init__(self, midpoint: float, scale: float) -> None:
+        super().__init__()
+        self.midpoint, self.scale = midpoint, scale
+
+    def forward(self, crops: Tensor, referents: Tensor) -> Tensor:
+        """Crops `[B, N, e]` and referents `[B, Q, REFERENTS, e]` to logits `[B, Q, N, REFERENTS]`."""
+        cosine = torch.einsum("bne,bqre->bqnr", crops, referents)
+        return ((cosine - self.midpoint) / self.scale).clamp(-SURE, SURE)
+
+
 class RelevanceHead(nn.Module):
     """(region, text, image context) to a logit for each query and mask.
+
+    Relevance is that of the name times that of the place, as in the pseudo-labels: a car in the wrong place is not
+    meant, however much it is a car. The frozen similarity is an input of the first block, and a residual on the logits
+    of the name and of what is pointed to: training starts from what is known without it, and refines that. How much of
+    it counts, a gate says that reads the query.
 
     The image context is one more region: the whole frame, always valid. It is what "on the left" is left of, and what
     a region attends to when no other region fits. Regions are held once a query, so they are half as wide as the grid.
     """
 
-    def __init__(self, text_dim: int, embed_dim: int, dim: int, heads: int, layers: int, dropout: float) -> None:
+    def __init__(
+        self,
+        text_dim: int,
+        embed_dim: int,
+        dim: int,
+        heads: int,
+        layers: int,
+        dropout: float,
+        similarity: Similarity | None,
+    ) -> None:
         super().__init__()
         width = dim // 2
+        self.similarity = similarity
+        self.similar = nn.Linear(REFERENTS, width)
+        self.trust = nn.Sequential(nn.LayerNorm(width), zeroed(nn.Linear(width, 1)))
         self.text = TextProjection(text_dim, embed_dim, width, heads)
         self.context = nn.Linear(dim, dim)
         self.region = nn.Sequential(nn.LayerNorm(dim), nn.Linear(dim, width))
@@ -114,28 +152,55 @@ class RelevanceHead(nn.Module):
         )
         self.point = nn.Sequential(nn.LayerNorm(width), nn.Linear(width, POINTERS))
         self.blocks = nn.ModuleList(RelevanceBlock(width, heads, dropout) for _ in range(layers))
-        self.score = nn.Sequential(nn.LayerNorm(width), nn.Linear(width, 1))
+        self.score = nn.Sequential(nn.LayerNorm(width), zeroed(nn.Linear(width, 2)))
 
-    def forward(self, grid: Tensor, regions: Regions, text: TextFeatures, grounding: Tensor) -> Judgement:
+    def forward(self, grid: Tensor, regions: Regions, text: QueryFeatures, grounding: Tensor) -> Judgement:
         """Logits; those of regions that are not valid mean nothing.
 
         grid `[B, d, h, w]`, text with leading `[B, Q]`, grounding logits `[B, Q, 4h, 4w]`.
         """
         context = self.context(grid.mean((-2, -1))).unsqueeze(1)
-        features, boxes, coverage, valid = with_frame(regions, context)
+        features, boxes, coverage, crops, valid = with_frame(regions, context)
         tokens, token_bias = self.text(text)
+        similar = self.frozen(crops, text.referents)
         x = self.region(features) + self.place(box_geometry(boxes, coverage))
-        x = x.unsqueeze(1) + self.grounded(pooled_over_regions(grounding, filled(coverage, boxes)))
+        x = (
+            x.unsqueeze(1)
+            + self.similar(similar / SURE)
+            + self.grounded(pooled_over_regions(grounding, filled(coverage, boxes)))
+        )
         pairs = self.pairs(pair_geometry(boxes, coverage))
         region_bias = key_bias(valid, x.dtype).unsqueeze(1)
         first, *others = self.blocks
         to_frame = pairs[:, None, None, :, 0].expand(-1, x.shape[1], POINTERS, -1, -1)
         x = first(x, tokens, pairs, to_frame, token_bias, region_bias)
-        anchors, named = (self.point(x) + region_bias.transpose(-1, -2).squeeze(1)).unbind(-1)
+        named, anchors = (self.point(x) + similar + region_bias.transpose(-1, -2).squeeze(1)).unbind(-1)
         pointed = lies_to(anchors, named, pairs)
         for block in others:
             x = block(x, tokens, pairs, pointed, token_bias, region_bias)
-        return Judgement(self.score(x[:, :, 1:]).squeeze(-1), named[:, :, 1:], anchors)
+        trust = 1 + self.trust(tokens[:, :, 0])
+        name, place = self.score(x).unbind(-1)
+        relevance = both(name + trust * similar[..., 0], place + ANYWHERE)
+        return Judgement(relevance[:, :, 1:], named[:, :, 1:], anchors)
+
+    def frozen(self, crops: Tensor, referents: Tensor) -> Tensor:
+        """The frozen similarity `[B, Q, 1 + N, REFERENTS]`; 0 of the frame, which is no thing, and where it is off."""
+        if self.similarity is None:
+            return crops.new_zeros(*referents.shape[:2], crops.shape[1], REFERENTS)
+        return F.pad(self.similarity(crops[:, 1:], referents), (0, 0, 1, 0))
+
+
+def both(one: Tensor, other: Tensor) -> Tensor:
+    """The logit of the product of two probabilities, from their logits."""
+    likely = (F.logsigmoid(one.float()) + F.logsigmoid(other.float())).clamp(max=-SMALLEST)
+    return likely - torch.log(-torch.expm1(likely))
+
+
+def zeroed(linear: nn.Linear) -> nn.Linear:
+    """The layer with weights of zero: what it is added to comes first."""
+    nn.init.zeros_(linear.weight)
+    nn.init.zeros_(linear.bias)
+    return linear
 
 
 def lies_to(anchors: Tensor, named: Tensor, pairs: Tensor) -> Tensor:
@@ -154,13 +219,14 @@ def lies_to(anchors: Tensor, named: Tensor, pairs: Tensor) -> Tensor:
 
 def with_frame(regions: Regions, context: Tensor) -> Regions:
     """Put a region that is the whole frame before the others; its features are the `context`, `[B, 1, d]`."""
-    features, boxes, coverage, valid = regions
+    features, boxes, coverage, crops, valid = regions
     frame = torch.cat([torch.zeros_like(boxes[:, :1, :2]), torch.ones_like(boxes[:, :1, 2:])], dim=-1)
     everywhere, always = torch.ones_like(coverage[:, :1]), torch.ones_like(valid[:, :1])
     return Regions(
         torch.cat([context, features], dim=1),
         torch.cat([frame, boxes], dim=1),
         torch.cat([everywhere, coverage], dim=1),
+        torch.cat([torch.zeros_like(crops[:, :1]), crops], dim=1),
         torch.cat([always, valid], dim=1),
     )
 

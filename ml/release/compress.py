@@ -17,15 +17,18 @@ from numpy.typing import NDArray
 from ml.compute.memory import keep_memory
 from ml.compute.pool import meanwhile
 from ml.evaluation.metrics.basics import box_iou
-from ml.evaluation.predictions.predictor import Predictor, Scene, TorchHeads
+from ml.evaluation.predictions.predictor import Crops, Predictor, Scene, TorchHeads
 from ml.models.arrcoc import ARRCOC
 from ml.models.frozen.clip import Clip, load_clip
 from ml.models.frozen.sam import Sam, load_sam
-from ml.params import Compression, Evaluation, Params
+from ml.params import Compression, Params
 from ml.release.export import (
+    CROP_ENCODER,
+    GRAPHS,
     HEADS,
     IMAGE_ENCODER,
     TEXT_ENCODER,
+    export_crop_encoder,
     export_heads,
     export_image_encoder,
     export_text_encoder,
@@ -34,7 +37,7 @@ from ml.release.export import (
 from ml.release.prune import prune, sparsity_of
 from ml.release.quantize import quantize
 from ml.release.questions import questions
-from ml.release.runtime import OnnxHeads, onnx_sam
+from ml.release.runtime import OnnxHeads, onnx_crops, onnx_sam
 from ml.sa1b.reading.reader import decode
 from ml.training.tracking import tracking
 from ml.workspace import Workspace
@@ -60,7 +63,8 @@ def compress(ws: Workspace, params: Params) -> Report:
     with tracking.start(ws, params, "compressed_model") as run, atomic_dir(ws.stage("compressed_model")) as out:
         with meanwhile(_export_heads, checkpoint, out / VARIANTS[0] / HEADS):  # it takes as long as all of this
             write_encoders(sam, clip, out)
-            scenes = look(out, Predictor(sam, TorchHeads(model, clip), params.evaluation), images)
+            crops = Crops(clip, params.labels.crop_margin)
+            scenes = look(out, Predictor(sam, crops, TorchHeads(model, clip), params.evaluation), images)
         sparsity = shrink_heads(model, params.compression, out)
         rows = measure(out, sam, clip, asked, scenes, params)
         latency = {row["variant"]: row.pop("latency_ms") for row in rows}
@@ -77,10 +81,11 @@ def write_encoders(sam: Sam, clip: Clip, out: Path) -> None:
     """Write the frozen towers of the folders fp32, pruned and int8."""
     fp32, pruned, int8 = (out / name for name in VARIANTS)
     export_image_encoder(sam, fp32 / IMAGE_ENCODER)
+    export_crop_encoder(clip, fp32 / CROP_ENCODER)
     export_text_encoder(clip, fp32 / TEXT_ENCODER)
     for folder in (pruned, int8):
         folder.mkdir()
-    for graph in (IMAGE_ENCODER, TEXT_ENCODER):
+    for graph in (name for name in GRAPHS if name != HEADS):
         shutil.copy(fp32 / graph, pruned / graph)
         quantize(fp32 / graph, int8 / graph)
 
@@ -95,15 +100,16 @@ def shrink_heads(model: ARRCOC, params: Compression, out: Path) -> float:
 
 
 def look(out: Path, predictor: Predictor, images: Sequence[NDArray[np.uint8]]) -> dict[str, list[Scene]]:
-    """The scenes that each variant's image encoder sees; `predictor` has the SAM whose prompts and masks they share."""
-    looked: dict[str, list[Scene]] = {}  # variants with the same image encoder propose the same masks
+    """The scenes that each variant's encoders see; `predictor` has the SAM whose prompts and masks they share."""
+    looked: dict[tuple[str, ...], list[Scene]] = {}  # variants with the same encoders see the same
     scenes = {}
     for name in VARIANTS:
-        encoder = file_md5(out / name / IMAGE_ENCODER)
-        if encoder not in looked:
-            predictor = Predictor(onnx_sam(predictor.sam, out / name), predictor.heads, predictor.params)
-            looked[encoder] = [predictor.look(image) for image in images]
-        scenes[name] = looked[encoder]
+        encoders = tuple(file_md5(out / name / graph) for graph in (IMAGE_ENCODER, CROP_ENCODER))
+        if encoders not in looked:
+            sam, crops = onnx_sam(predictor.sam, out / name), onnx_crops(out / name, predictor.crops.margin)
+            seeing = Predictor(sam, crops, predictor.heads, predictor.params)
+            looked[encoders] = [seeing.look(image) for image in images]
+        scenes[name] = looked[encoders]
     return scenes
 
 
@@ -114,7 +120,7 @@ def measure(
     first = decode(asked[0]["path"].read_bytes())
     rows = []
     for name in VARIANTS:
-        predictor = load_predictor(out / name, sam, clip, params.evaluation)
+        predictor = load_predictor(out / name, sam, clip, params)
         pairs = zip(asked, scenes[name], strict=True)
         right = [answer for row, scene in pairs for answer in correct(predictor, scene, row)]
         rows.append(
@@ -128,9 +134,10 @@ def measure(
     return rows
 
 
-def load_predictor(folder: Path, sam: Sam, clip: Clip, params: Evaluation) -> Predictor:
+def load_predictor(folder: Path, sam: Sam, clip: Clip, params: Params) -> Predictor:
     """A predictor on the graphs of one variant; prompts, masks and the tokenizer are those of `sam` and `clip`."""
-    return Predictor(onnx_sam(sam, folder), OnnxHeads.load(folder, clip.tokenize), params)
+    crops, heads = onnx_crops(folder, params.labels.crop_margin), OnnxHeads.load(folder, clip.tokenize)
+    return Predictor(onnx_sam(sam, folder), crops, heads, params.evaluation)
 
 
 def correct(predictor: Predictor, scene: Scene, row: Row) -> list[bool]:

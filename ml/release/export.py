@@ -1,6 +1,6 @@
-"""The model as ONNX graphs: image encoder, text encoder, heads.
+"""The model as ONNX graphs: image encoder, crop encoder, text encoder, heads.
 
-Three graphs rather than one, since an image is encoded once for many queries and a query once for many images.
+Four graphs rather than one, since an image is encoded once for many queries and a query once for many images.
 """
 
 import warnings
@@ -9,6 +9,7 @@ from typing import Any
 
 import onnx
 import torch
+import torch.nn.functional as F
 from onnx import numpy_helper
 from torch import Tensor, nn
 from torch.export import Dim
@@ -16,9 +17,11 @@ from torch.export import Dim
 from ml.models.arrcoc import ARRCOC
 from ml.models.frozen.clip import Clip
 from ml.models.frozen.sam import Sam
+from ml.models.frozen.texts import REFERENTS
 
-IMAGE_ENCODER, TEXT_ENCODER, HEADS = "image_encoder.onnx", "text_encoder.onnx", "heads.onnx"
-GRAPHS = (IMAGE_ENCODER, TEXT_ENCODER, HEADS)
+IMAGE_ENCODER, CROP_ENCODER = "image_encoder.onnx", "crop_encoder.onnx"
+TEXT_ENCODER, HEADS = "text_encoder.onnx", "heads.onnx"
+GRAPHS = (IMAGE_ENCODER, CROP_ENCODER, TEXT_ENCODER, HEADS)
 OPSET = 18
 NOTED = {"GraphProto", "NodeProto", "AttributeProto", "ValueInfoProto", "FunctionProto", "TensorProto"}
 
@@ -38,6 +41,24 @@ class ImageEncoder(nn.Module):
     def forward(self, images: Tensor) -> Tensor:
         """Features `[1, C, h, w]` of uint8 `[1, 3, S, S]`."""
         return self.encoder((images.float() - self.pixel_mean) / self.pixel_std)
+
+
+class CropEncoder(nn.Module):
+    """CLIP's image tower with its normalisation: uint8 `[N, 3, s, s]` -> `[N, e]`, L2-normalised."""
+
+    pixel_mean: Tensor
+    pixel_std: Tensor
+
+    def __init__(self, clip: Clip) -> None:
+        super().__init__()
+        self.visual = clip.model.visual
+        self.register_buffer("pixel_mean", clip.mean)
+        self.register_buffer("pixel_std", clip.std)
+
+    def forward(self, crops: Tensor) -> Tensor:
+        """Embeddings `[N, e]` of uint8 crops `[N, 3, s, s]`."""
+        found = self.visual((crops.float() - self.pixel_mean) / self.pixel_std)
+        return F.normalize(found[0] if isinstance(found, tuple) else found, dim=-1)
 
 
 class TextEncoder(nn.Module):
@@ -60,6 +81,12 @@ def export_image_encoder(sam: Sam, path: Path) -> None:
     _export(ImageEncoder(sam), {"images": image}, ["features"], path, {})
 
 
+def export_crop_encoder(clip: Clip, path: Path) -> None:
+    """Write CLIP's image tower; it takes any number of crops."""
+    crops = torch.zeros(3, 3, clip.image_size, clip.image_size, dtype=torch.uint8)
+    _export(CropEncoder(clip), {"crops": crops}, ["embeddings"], path, {"crops": {0: Dim("regions")}})
+
+
 def export_text_encoder(clip: Clip, path: Path) -> None:
     """Write CLIP's text tower; it takes any number of texts."""
     ids = clip.tokenize(["a red car", "the sky", "a boat"])
@@ -73,14 +100,16 @@ def export_heads(model: ARRCOC, path: Path) -> None:
         "features": torch.randn(1, c.sam_dim, c.grid, c.grid),
         "coverage": torch.rand(1, n, c.grid, c.grid),
         "boxes": torch.tensor([[[0.1, 0.2, 0.5, 0.6]] * n]),
+        "crops": F.normalize(torch.randn(1, n, c.embed_dim), dim=-1),
         "valid": torch.ones(1, n, dtype=torch.bool),
         "tokens": torch.randn(1, q, c.context_length, c.text_dim),
         "text_mask": torch.ones(1, q, c.context_length, dtype=torch.bool),
         "pooled": torch.randn(1, q, c.embed_dim),
+        "referents": torch.randn(1, q, REFERENTS, c.embed_dim),
     }
     regions, queries = Dim("regions"), Dim("queries")
-    dims = {"coverage": regions, "boxes": regions, "valid": regions}
-    dims |= {"tokens": queries, "text_mask": queries, "pooled": queries}
+    dims = dict.fromkeys(("coverage", "boxes", "crops", "valid"), regions)
+    dims |= dict.fromkeys(("tokens", "text_mask", "pooled", "referents"), queries)
     axes = {name: {1: dim} for name, dim in dims.items()}
     _export(model.eval(), example, ["relevance", "grounding"], path, axes)
 

@@ -20,10 +20,11 @@ from ml.models.frozen.sam import load_sam
 from ml.models.weights import read_config
 from ml.params import Evaluation, Filter, Params
 from ml.release.export import GRAPHS
-from ml.release.runtime import OnnxHeads, onnx_sam
+from ml.release.runtime import OnnxHeads, onnx_crops, onnx_sam
 from ml.workspace.atomic import write_json
 
 CONFIG = "package.json"
+RELEVANT = 0.5  # relevance above which a mask is what a query means, as in the benchmarks
 
 
 @dataclass(frozen=True)
@@ -44,6 +45,7 @@ def write_package(backbones: Path, graphs: Path, params: Params, out: Path) -> N
     config = {
         "evaluation": params.evaluation.model_dump(),
         "filter": params.filter.model_dump(),
+        "crop_margin": params.labels.crop_margin,
         "context_length": clip["architecture"]["text_cfg"]["context_length"],
     }
     write_json(out / CONFIG, config)
@@ -61,6 +63,7 @@ def load_package(folder: Path) -> Package:
     tokenizer = read_tokenizer(folder, read_config(folder / "clip.json")["merges"])
     predictor = Predictor(
         onnx_sam(load_sam(folder), folder),
+        onnx_crops(folder, config["crop_margin"]),
         OnnxHeads.load(folder, lambda texts: tokenizer(texts, context_length=config["context_length"])),
         Evaluation(**config["evaluation"]),
     )
@@ -68,12 +71,15 @@ def load_package(folder: Path) -> Package:
 
 
 def answer(package: Package, image: NDArray[np.uint8], query: str, most: int = 10) -> dict[str, Any]:
-    """What `arrcoc predict` prints for an RGB image `[H, W, 3]`: the box (xywh, pixels), its score, ranked masks."""
+    """What `arrcoc predict` prints for an RGB image `[H, W, 3]`: the box (xywh, pixels), its score, ranked masks.
+
+    "present": whether anything is what the query means; where nothing is, the box and the masks are the nearest to it.
+    """
     scene, answers = package.predictor.predict(image, [query])
     masks = scene.proposals.masks
     order = answers.best(0, most)
     if not len(order):
-        return {"query": query, "box": None, "score": 0.0, "masks": []}
+        return {"query": query, "present": False, "box": None, "score": 0.0, "masks": []}
     levels = assign(masks, package.hierarchy)[0]
     boxes, areas = masks.coco_boxes(), masks.areas()
     counts = masks.to_strings()
@@ -87,4 +93,11 @@ def answer(package: Package, image: NDArray[np.uint8], query: str, most: int = 1
         }
         for i in order
     ]
-    return {"query": query, "box": found[0]["box"], "score": found[0]["relevance"], "masks": found}
+    present = bool(answers.relevance[0].max() > RELEVANT)
+    return {
+        "query": query,
+        "present": present,
+        "box": found[0]["box"],
+        "score": found[0]["relevance"],
+        "masks": found,
+    }

@@ -86,10 +86,15 @@ def overlay(image: NDArray[np.uint8], found: dict[str, Any]) -> Image.Image:
     sheet.paste(left, (0, TITLE))
     sheet.paste(right, (size[0] + 8, TITLE))
     draw = ImageDraw.Draw(sheet)
-    draw.text((6, 5), f"“{found['query']}”   score {found['score']:.2f}", "black", ImageFont.load_default(15))
+    draw.text((6, 5), f"{verdict(found)}   score {found['score']:.2f}", "black", ImageFont.load_default(15))
     for number, (line, colour) in enumerate(lines):
         draw.text((6, TITLE + size[1] + 4 + LINE * number), line, colour, ImageFont.load_default(14))
     return sheet
+
+
+def verdict(found: dict[str, Any]) -> str:
+    """What was asked, or that nothing here is that."""
+    return f"“{found['query']}”" if found["present"] else f"nothing here is “{found['query']}”; the nearest:"
 
 
 def _masks(found: dict[str, Any]) -> list[NDArray[np.bool_]]:

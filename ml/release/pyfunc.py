@@ -26,10 +26,11 @@ class RelevanceModel(PythonModel):
         self.package = load_package(Path(context.artifacts["package"]))
 
     def predict(self, context: Any, model_input: pd.DataFrame, params: dict[str, Any] | None = None) -> pd.DataFrame:
-        """A row for each: box (JSON, xywh in pixels), score in [0, 1], masks (JSON, best first)."""
+        """A row for each: box (JSON, xywh in pixels), score in [0, 1], present (bool), masks (JSON, best first)."""
         rows = zip(model_input["image"], model_input["query"], strict=True)
         found = [answer(self.package, _pixels(image), query) for image, query in rows]
         columns = {"box": [json.dumps(row["box"]) for row in found], "score": [float(row["score"]) for row in found]}
+        columns["present"] = [bool(row["present"]) for row in found]
         return pd.DataFrame({**columns, "masks": [json.dumps(row["masks"]) for row in found]})
 
 

@@ -135,10 +135,10 @@ def _signature() -> Any:
     from mlflow.models import ModelSignature
     from mlflow.types import ColSpec, Schema
 
-    given = Schema([ColSpec("string", "image"), ColSpec("string", "query")])
-    return ModelSignature(
-        given, Schema([ColSpec("string", "box"), ColSpec("double", "score"), ColSpec("string", "masks")])
-    )
+    given = {"image": "string", "query": "string"}
+    answered = {"box": "string", "score": "double", "present": "boolean", "masks": "string"}
+    inputs, outputs = (Schema([ColSpec(kind, name) for name, kind in part.items()]) for part in (given, answered))
+    return ModelSignature(inputs, outputs)
 
 
 def _example(ws: Workspace) -> Any:

@@ -1,4 +1,4 @@
-"""The exported graphs behind the interfaces that evaluation knows: a SAM that encodes, and heads that answer."""
+"""The exported graphs behind the interfaces that evaluation knows: towers that encode, and heads that answer."""
 
 from collections.abc import Callable, Sequence
 from pathlib import Path
@@ -16,8 +16,11 @@ from onnxruntime.capi.onnxruntime_pybind11_state import (
 from torch import Tensor
 
 from ml.errors import UserError
+from ml.evaluation.predictions.predictor import Crops
+from ml.labeling.language.referents import referents
 from ml.models.frozen.sam import Sam
-from ml.release.export import HEADS, IMAGE_ENCODER, TEXT_ENCODER
+from ml.models.frozen.texts import REFERENTS
+from ml.release.export import CROP_ENCODER, HEADS, IMAGE_ENCODER, TEXT_ENCODER
 
 
 class OnnxSam(Sam):
@@ -30,6 +33,18 @@ class OnnxSam(Sam):
     def encode(self, images: Tensor) -> Tensor:
         """Encode uint8 `[B, 3, S, S]` in SAM's frame to `[B, C, h, w]`, an image at a time."""
         return torch.cat([_run(self.session, images=image[None])[0] for image in images])
+
+
+class OnnxCropEncoder:
+    """CLIP's image tower as an ONNX graph: `ml.evaluation.predictions.predictor.Encoder`."""
+
+    def __init__(self, graph: Path) -> None:
+        self.session = session(graph)
+        self.image_size: int = self.session.get_inputs()[0].shape[-1]
+
+    def encode_image(self, crops: Tensor) -> Tensor:
+        """Embed uint8 RGB crops `[B, 3, image_size, image_size]` as `[B, e]`, L2-normalised."""
+        return _run(self.session, crops=crops)[0]
 
 
 class OnnxHeads:
@@ -49,13 +64,26 @@ class OnnxHeads:
         return cls(folder / TEXT_ENCODER, folder / HEADS, tokenize)
 
     def heads(
-        self, features: Tensor, coverage: Tensor, boxes: Tensor, valid: Tensor, texts: Sequence[str]
+        self, features: Tensor, coverage: Tensor, boxes: Tensor, crops: Tensor, valid: Tensor, texts: Sequence[str]
     ) -> tuple[Tensor, Tensor]:
         """As `Heads.heads`; all tensors on the CPU."""
-        tokens, pooled, mask = (part[None] for part in _run(self.text, ids=self.tokenize(list(texts))))
-        given = {"features": features, "coverage": coverage, "boxes": boxes, "valid": valid}
-        relevance, grounding = _run(self.trained, **given, tokens=tokens, text_mask=mask, pooled=pooled)
+        given = {"features": features, "coverage": coverage, "boxes": boxes, "crops": crops, "valid": valid}
+        relevance, grounding = _run(self.trained, **given, **self._read(texts))
         return relevance, grounding
+
+    def _read(self, texts: Sequence[str]) -> dict[str, Tensor]:
+        """What the heads read of Q texts: their tokens, pooled features and mask, and those of what they speak of."""
+        tokens, pooled, mask = _run(self.text, ids=self.tokenize(list(texts)))
+        spoken = [part for text in texts for part in referents(text)]
+        there = torch.tensor([[float(bool(part))] for part in spoken])
+        parts = (_run(self.text, ids=self.tokenize(spoken))[1] * there).unflatten(0, (-1, REFERENTS))
+        read = {"tokens": tokens, "text_mask": mask, "pooled": pooled, "referents": parts}
+        return {name: part[None] for name, part in read.items()}
+
+
+def onnx_crops(folder: Path, margin: float) -> Crops:
+    """Crops with `margin` around the mask, through the image tower of an exported folder."""
+    return Crops(OnnxCropEncoder(folder / CROP_ENCODER), margin)
 
 
 def onnx_sam(sam: Sam, folder: Path) -> OnnxSam:

@@ -107,7 +107,7 @@ def make_task(stage: str, ws: Workspace, params: Params, world: "World") -> tupl
     clip, sam = load_clip(backbones), load_sam(backbones)
     if first:
         temperature = params.mask_region_alignment.temperature
-        model = ARRCOC(ModelConfig.from_backbones(params.model, sam, clip, temperature))
+        model = ARRCOC(ModelConfig.from_backbones(params.model, params.labels, sam, clip, temperature))
     else:
         model = ARRCOC.load(upstream(stage, ws).parent)
     encoder = None if params.training.cached_features else sam

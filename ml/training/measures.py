@@ -19,17 +19,25 @@ def alignment(regions: Tensor, masks: Tensor, positives: Tensor) -> Measures:
 
 @torch.no_grad()
 def grounding(logits: Tensor, targets: Tensor, asked: Tensor) -> Measures:
-    """IoU of thresholded maps `[B, Q, 4h, 4w]`, averaged over the queries that are there (bool `[B, Q]`)."""
+    """IoU of thresholded maps `[B, Q, 4h, 4w]`, averaged over the queries that are there (bool `[B, Q]`).
+
+    An empty map of what is absent is right.
+    """
     found, wanted = logits > 0, targets > THRESHOLD
-    iou = (found & wanted).sum((-2, -1)) / (found | wanted).sum((-2, -1)).clamp_min(1)
+    either = (found | wanted).sum((-2, -1))
+    iou = torch.where(either > 0, (found & wanted).sum((-2, -1)) / either.clamp_min(1), 1.0)
     return {"grounding_iou": _counted(iou[asked])}
 
 
 @torch.no_grad()
 def relevance(scores: Tensor, batch: Batch, asked: Tensor) -> Measures:
-    """Binary agreement of scores `[B, Q, N]` over valid pairs, and whether the best mask is the one that is meant."""
+    """Binary agreement of scores `[B, Q, N]` over valid pairs, and whether the best mask is the one that is meant.
+
+    Where none is meant, none may be above the threshold.
+    """
     agree = (scores > THRESHOLD) == (batch.relevance > THRESHOLD)
-    best = scores.masked_fill(~batch.valid.unsqueeze(1), -1).argmax(-1)
+    highest, best = scores.masked_fill(~batch.valid.unsqueeze(1), -1).max(-1)
+    best = torch.where((batch.targets < 0) & (highest <= THRESHOLD), -1, best)
     return {
         "relevance_accuracy": _counted(agree[batch.valid.unsqueeze(1) & asked.unsqueeze(2)]),
         "top1": _counted((best == batch.targets)[asked]),

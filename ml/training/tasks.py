@@ -8,13 +8,12 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from ml.models.arrcoc import ARRCOC
-from ml.models.frozen.clip import TextFeatures
 from ml.models.frozen.sam import Sam
-from ml.models.frozen.texts import TextBank
+from ml.models.frozen.texts import QueryFeatures, TextBank
 from ml.models.grounding import Grounding
 from ml.models.regions import Regions
 from ml.models.relevance import Judgement
-from ml.objectives.bce_dice import bce_dice_loss
+from ml.objectives.bce_dice import bce_dice_loss, bce_loss, dice_loss
 from ml.objectives.captioning import captioning_loss, token_loss
 from ml.objectives.contrastive import contrastive_loss, same_target
 from ml.objectives.pointing import anchor_loss, name_loss
@@ -22,9 +21,10 @@ from ml.objectives.referring import referring_loss
 from ml.objectives.relevance import relevance_loss
 from ml.objectives.total import total_loss
 from ml.objectives.vqa import vqa_loss
+from ml.params import Grounding as GroundingParams
 from ml.params import Params
 from ml.training import measures
-from ml.training.data.batches import FINE, Batch, grounding_targets, painted, pointing_targets
+from ml.training.data.batches import FINE, Batch, grounding_targets, meant, painted, pointing_targets
 from ml.training.measures import Measures
 
 Outcome = tuple[Tensor, dict[str, Tensor], Measures]  # the loss, its terms detached, what validation averages
@@ -101,9 +101,9 @@ class TextRegionGrounding(Task):
     def forward(self, batch: Batch) -> Outcome:
         """Mask loss of what is grounded and pointed to; the alignment of the stage before is kept."""
         section, seen = self.params.text_region_grounding, self.see(batch)
-        logits, pointed = ground(self.model, seen, self.texts.features(batch.queries))
+        logits, pointed = ground(self.model, seen, self.texts.queries(batch.queries))
         targets, asked = grounding_targets(batch), present(batch.queries, logits.device)
-        grounding = bce_dice_loss(logits, targets, asked, section.bce_weight, section.dice_weight)
+        grounding = map_loss(logits, targets, batch, asked, section)
         pointing = bce_dice_loss(pointed, pointing_targets(batch), asked.unsqueeze(2))
         alignment, measured = self.alignment(batch, seen)
         loss, terms = total_loss(
@@ -127,7 +127,7 @@ class RelevanceLearning(Task):
     def forward(self, batch: Batch) -> Outcome:
         """Relevance loss, and that of what is pointed to."""
         section = self.params.relevance_learning
-        seen, text = self.see(batch), self.texts.features(batch.queries)
+        seen, text = self.see(batch), self.texts.queries(batch.queries)
         judged = judge(self.model, batch, seen, text, self.model.ground(seen.grid, text).pixels)
         scores, asked = torch.sigmoid(judged.relevance), present(batch.queries, judged.relevance.device)
         relevance = relevance_loss(
@@ -154,7 +154,7 @@ class MultimodalFinetuning(Task):
         seen = self.see(batch)
         columns = [len(rows[0]) for rows in (batch.queries, batch.phrases, batch.questions)]
         rows = zip(batch.queries, batch.phrases, batch.questions, strict=True)
-        text = self.texts.features([[*queries, *phrases, *questions] for queries, phrases, questions in rows])
+        text = self.texts.queries([[*queries, *phrases, *questions] for queries, phrases, questions in rows])
         logits, pointed = ground(self.model, seen, text)
         asked, described, questioned = logits.split(columns, dim=1)
         grounded = Grounding(asked, pointed[:, : columns[0]])
@@ -165,20 +165,19 @@ class MultimodalFinetuning(Task):
         return loss, terms, measured | answered
 
     def queries(
-        self, batch: Batch, seen: Seen, text: TextFeatures, found: Grounding
+        self, batch: Batch, seen: Seen, text: QueryFeatures, found: Grounding
     ) -> tuple[dict[str, Tensor], Measures]:
         """Grounding, referring and relevance losses of the queries."""
         relevance, grounded, logits = self.params.relevance_learning, self.params.text_region_grounding, found.pixels
         targets, asked = grounding_targets(batch), present(batch.queries, logits.device)
-        meant = F.one_hot(batch.targets, batch.valid.shape[1]).float()
         judged = judge(self.model, batch, seen, text, logits)
         scores = torch.sigmoid(judged.relevance)
         valid = batch.valid.unsqueeze(1) & asked.unsqueeze(2)
         weights = (relevance.mse_weight, relevance.ranking_weight, relevance.ranking_margin)
         losses = {
-            "grounding": bce_dice_loss(logits, targets, asked, grounded.bce_weight, grounded.dice_weight)
+            "grounding": map_loss(logits, targets, batch, asked, grounded)
             + grounded.pointing_weight * bce_dice_loss(found.pointed, pointing_targets(batch), asked.unsqueeze(2)),
-            "ref_exp": referring_loss(logits, painted(meant, batch.fine), asked),
+            "ref_exp": referring_loss(logits, painted(meant(batch), batch.fine), asked & (batch.targets >= 0)),
             "relevance": relevance_loss(scores, batch.relevance, valid, *weights)
             + relevance.pointing_weight * pointing_loss(judged, batch, asked),
         }
@@ -197,7 +196,7 @@ class MultimodalFinetuning(Task):
         grounded = captioning_loss(words, phrases[:, 1:], pad, logits, masks, given)
         return token_loss(whole, ids[:, 1:], pad) + grounded
 
-    def answers(self, batch: Batch, seen: Seen, text: TextFeatures, logits: Tensor) -> tuple[Tensor, Measures]:
+    def answers(self, batch: Batch, seen: Seen, text: QueryFeatures, logits: Tensor) -> tuple[Tensor, Measures]:
         """Answers from what each question points to, and the evidence it should point to."""
         pad = self.texts.clip.pad_id
         ids = self.texts.ids([answer for row in batch.answers for answer in row])
@@ -218,14 +217,23 @@ TASKS: dict[str, type[Task]] = {
 }
 
 
-def ground(model: ARRCOC, seen: Seen, text: TextFeatures) -> Grounding:
+def ground(model: ARRCOC, seen: Seen, text: QueryFeatures) -> Grounding:
     """Logits of the grounding head, float32."""
     return Grounding(*(logits.float() for logits in model.ground(seen.grid, text)))
 
 
-def judge(model: ARRCOC, batch: Batch, seen: Seen, text: TextFeatures, logits: Tensor) -> Judgement:
+def map_loss(logits: Tensor, targets: Tensor, batch: Batch, asked: Tensor, section: GroundingParams) -> Tensor:
+    """Of the pixels of every query, and of the overlap with what is meant where something is.
+
+    Overlap with nothing would weigh a stray pixel as much as a whole mask: the head would learn to say nothing.
+    """
+    pixels = bce_loss(logits, targets, asked)
+    return section.bce_weight * pixels + section.dice_weight * dice_loss(logits, targets, asked & (batch.targets >= 0))
+
+
+def judge(model: ARRCOC, batch: Batch, seen: Seen, text: QueryFeatures, logits: Tensor) -> Judgement:
     """Logits of the relevance head, float32."""
-    regions = Regions(seen.regions, batch.boxes, seen.coverage, batch.valid)
+    regions = Regions(seen.regions, batch.boxes, seen.coverage, batch.embeddings, batch.valid)
     found = model.relevance(seen.grid, regions, text, logits)
     return Judgement(*(logits.float() for logits in found))
 
@@ -248,6 +256,6 @@ def present(texts: list[list[str]], device: torch.device) -> Tensor:
     return torch.tensor([[bool(text) for text in row] for row in texts], device=device)
 
 
-def select(text: TextFeatures, columns: slice) -> TextFeatures:
+def select(text: QueryFeatures, columns: slice) -> QueryFeatures:
     """Some of the Q texts of features with leading dimensions `[B, Q]`."""
-    return TextFeatures(text.tokens[:, columns], text.pooled[:, columns], text.mask[:, columns])
+    return QueryFeatures(*(part[:, columns] for part in (text.tokens, text.pooled, text.mask, text.referents)))

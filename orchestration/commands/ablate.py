@@ -12,7 +12,9 @@ def ablate(
     as_json: AsJson = False,
     docs: Docs = False,
 ) -> None:
-    """Train and score the line without each training stage before the last, beside the line with all of them.
+    """Train and score the line without each of its parts, beside the line with all of them.
+
+    Parts are the training stages before the last, the frozen similarity, and queries of absent things.
 
     The data stages are shared, and so is what two cases have in common; each case keeps its workspace below
     data/.ablation, so that a run that was cut goes on. The stage left out hands on the model it got.

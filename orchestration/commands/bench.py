@@ -18,11 +18,12 @@ BENCHES = {
     "evaluation": "ml.bench.evaluation:bench",
     "loader": "ml.bench.loader:bench",
     "freshness": "ml.bench.freshness:bench",
+    "crops": "ml.bench.crops:bench",
 }
 
 
 def bench(
-    name: Annotated[str, typer.Argument(help="masks, index, filter, evaluation, loader or freshness.")],
+    name: Annotated[str, typer.Argument(help="masks, index, filter, evaluation, loader, freshness or crops.")],
     paths: Annotated[list[Path] | None, typer.Argument(help="Files to measure on, if it takes any.")] = None,
     as_json: AsJson = False,
 ) -> None:

@@ -16,8 +16,9 @@ def predict(
 ) -> None:
     """Ask the released model what in an image a text means; draws heat map, ranked masks by level, and box."""
     from ml.release.predict import predict as answer
+    from ml.release.predict import verdict
     from ml.workspace import Workspace
 
     found = answer(Workspace.find(), image, query, out)
-    best = f"score {found['score']:.2f}, box {found['box']}, {len(found['masks'])} masks\n{found['overlay']}"
-    say(as_json, found, best)
+    best = f"score {found['score']:.2f}, box {found['box']}, {len(found['masks'])} masks"
+    say(as_json, found, f"{verdict(found)} {best}\n{found['overlay']}")

@@ -1,5 +1,6 @@
-"""`arrcoc ablate`: the line with all training stages, and without each of the first three, over several seeds.
+"""`arrcoc ablate`: the whole line, and without one of its parts, over several seeds.
 
+Parts are the first three training stages, the frozen similarity in the relevance head, and queries of absent things.
 Every case has a workspace of its own under `data/.ablation`, with the params changed, the data stages linked, and the
 training stages and scores made anew. A stage left out has 0 steps: it hands on the model it got. The seed is that of
 training (weights, order of the images); the data stay the same. A stage that the workspace itself or some case has
@@ -28,15 +29,23 @@ from orchestration.terminal import console, docs
 
 FOLDER, MADE = ".ablation", ".made"
 CHAIN = (*pipeline.TRAINING, "benchmark_scores")
-CASES = {"all stages": None} | {f"without {stage}": stage for stage in pipeline.TRAINING[:-1]}
+Changes = dict[str, Any]  # dotted key of a param: its value
+PARTS: dict[str, Changes] = {stage: {f"{stage}.steps": 0} for stage in pipeline.TRAINING[:-1]} | {
+    "frozen_similarity": {"model.frozen_similarity": False},
+    "absent_queries": {"training.absent": 0.0},
+}
+CASES: dict[str, str | None] = {"all stages": None} | {f"without {part}": part for part in PARTS}
 SHOWN = (
     "refcoco/val/acc@0.5",
+    "refcoco/heldout/acc@0.5",
     "refcoco+/val/acc@0.5",
     "refcocog/val/acc@0.5",
     "grounding/val/acc@0.5",
     "flickr30k/test/R@1",
     "relevance/val/balanced accuracy",
     "lvis/val/AP",
+    "absence/val/found where absent",
+    "absence/val/AUC",
 )
 
 
@@ -50,7 +59,7 @@ def ablate(ws: Workspace, params: Params, seeds: int, tell: Callable[[str], None
         UserError: the data stages have not run.
     """
     numbers = list(range(params.seed, params.seed + seeds))
-    rows: list[dict[str, Any]] = [{"case": case, "left_out": stage, "scores": {}} for case, stage in CASES.items()]
+    rows: list[dict[str, Any]] = [{"case": case, "left_out": part, "scores": {}} for case, part in CASES.items()]
     total = len(numbers) * len(rows)
     for done, (seed, row) in enumerate((seed, row) for seed in numbers for row in rows):
         changed = without(params, row["left_out"], seed)
@@ -61,12 +70,13 @@ def ablate(ws: Workspace, params: Params, seeds: int, tell: Callable[[str], None
     return {"seeds": numbers, "rows": rows}
 
 
-def without(params: Params, stage: str | None, seed: int) -> Params:
+def without(params: Params, part: str | None, seed: int) -> Params:
     """The params of a case; its runs stay out of the tracking server."""
     values = params.model_dump(mode="json")
     values["seed"], values["tracking"]["uri"] = seed, None
-    if stage is not None:
-        values[stage]["steps"] = 0
+    for key, value in PARTS[part].items() if part else ():
+        section, _, name = key.partition(".")
+        values[section][name] = value
     return Params.model_validate(values)
 
 

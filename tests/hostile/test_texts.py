@@ -12,11 +12,12 @@ from hypothesis import HealthCheck, given, settings
 from mutations import EDITS, mutated
 from PIL import Image
 
+from ml.evaluation.benchmarks.absence import read_absence
 from ml.evaluation.benchmarks.benchmark import Benchmark
 from ml.evaluation.benchmarks.flickr30k import read_flickr30k
 from ml.evaluation.benchmarks.lvis import read_lvis
-from ml.evaluation.benchmarks.plain_pickle import load_plain_pickle
-from ml.evaluation.benchmarks.refcoco import read_refcoco
+from ml.evaluation.benchmarks.referring.plain_pickle import load_plain_pickle
+from ml.evaluation.benchmarks.referring.refcoco import read_refcoco
 from ml.evaluation.benchmarks.relevance import read_relevance
 from ml.evaluation.benchmarks.vqa import read_vqa
 from ml.masks import Masks
@@ -114,6 +115,13 @@ def relevance(folder: Path) -> Path:
     return path
 
 
+def absence(folder: Path) -> Path:
+    row = {"file_name": "1.jpg", "image_id": 1, "queries": [{"text": "a cat", "kind": "name", "present": False}]}
+    picture(folder / "images" / "1.jpg")
+    (path := folder / "absence_val.jsonl").write_text(json.dumps(row) + "\n" + json.dumps(row | {"image_id": 2}) + "\n")
+    return path
+
+
 def flickr30k(part: str) -> Callable[[Path], Path]:
     def make(folder: Path) -> Path:
         for name in ("Sentences", "Annotations"):
@@ -139,6 +147,7 @@ CASES: dict[str, tuple[Callable[[Path], Path], Callable[[Path], list[Benchmark]]
     "vqa questions": (vqa("questions"), read_vqa),
     "vqa annotations": (vqa("annotations"), read_vqa),
     "relevance": (relevance, read_relevance),
+    "absence": (absence, read_absence),
     "flickr30k xml": (flickr30k("xml"), read_flickr30k),
     "flickr30k sentence": (flickr30k("sentence"), read_flickr30k),
     "flickr30k list": (flickr30k("list"), read_flickr30k),

@@ -1,4 +1,4 @@
-"""Readers of RefCOCO/+/g, Flickr30k Entities, LVIS, VQA v2, relevance queries, and their index.
+"""Readers of RefCOCO/+/g, Flickr30k Entities, LVIS, VQA v2, relevance and absence queries, and their index.
 
 Imports `sa1b.reading`.
 """

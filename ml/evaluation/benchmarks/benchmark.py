@@ -7,8 +7,8 @@ from dataclasses import dataclass, field
 from pathlib import Path, PurePosixPath
 from typing import Any
 
-from ml.errors import cut
-from ml.evaluation.benchmarks.values import identity, parse_json, shown
+from ml.errors import UserError, cut
+from ml.evaluation.benchmarks.values import identity, parse_json, read_lines, shown, text
 
 IMAGE_FOLDERS = ("images/train2014", "images/mscoco/images/train2014", "train2014", "images", ".")  # of RefCOCO
 TWICE, REPEATED = "comes twice; the first stays", "the same row twice"
@@ -169,6 +169,53 @@ def json_object(line: str) -> dict[str, Any]:
     if not isinstance(row, dict):
         raise RefusedError("line", line, "no object")
     return row
+
+
+def read_images(folder: Path, name: str, add: Callable[[Benchmark, Path, dict[str, Any]], None]) -> Benchmark:
+    """The benchmark of `<name>_val.jsonl`: a line an image, with what is asked of it under `queries`.
+
+    Args:
+        add: takes a line's row, or raises a RefusedError: its questions are lost then.
+
+    Raises:
+        UserError: the file is missing.
+    """
+    try:
+        lines = read_lines(folder / f"{name}_val.jsonl")
+    except UserError as error:
+        raise UserError(f"{error}; point params.benchmarks.{name} at its folder") from error
+    benchmark = Benchmark(name)
+    for number, line in enumerate(lines, 1):
+        if not line.strip():
+            continue
+        row: Any = None
+        try:
+            row = json_object(line)
+            add(benchmark, folder, row)
+        except RefusedError as error:
+            benchmark.refuse(f"line {number}", error.field, error.value, error.reason, _asked(row))
+    return benchmark
+
+
+def _asked(row: Any) -> int:
+    """How many questions are lost with a line: 1 where it does not say."""
+    queries = row.get("queries") if isinstance(row, dict) else None
+    return len(queries) if isinstance(queries, list) else 1
+
+
+def take_image(benchmark: Benchmark, folder: Path, row: dict[str, Any]) -> str:
+    """The path in the folder of a row's image, which lies under `images/` or in the folder itself.
+
+    Raises:
+        RefusedError: it is missing, or a row before had it.
+    """
+    name = take(row, "file_name", text)
+    image = find_image(folder, [f"images/{name}", name])
+    if image is None:
+        raise RefusedError("file_name", name, "image is missing")
+    if image in benchmark.images:
+        raise RefusedError("file_name", name, TWICE)
+    return image
 
 
 def find_image(folder: Path, candidates: Iterable[str]) -> str | None:

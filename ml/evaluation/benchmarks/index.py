@@ -25,11 +25,12 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from ml.errors import UserError, cut
+from ml.evaluation.benchmarks.absence import read_absence
 from ml.evaluation.benchmarks.benchmark import Benchmark
 from ml.evaluation.benchmarks.flickr30k import read_flickr30k
 from ml.evaluation.benchmarks.lvis import read_lvis
 from ml.evaluation.benchmarks.published import lacking, splits
-from ml.evaluation.benchmarks.refcoco import read_refcoco
+from ml.evaluation.benchmarks.referring.refcoco import read_refcoco
 from ml.evaluation.benchmarks.regions import hold_to_pictures
 from ml.evaluation.benchmarks.relevance import read_relevance
 from ml.evaluation.benchmarks.vqa import read_vqa
@@ -46,6 +47,7 @@ READERS: dict[str, Callable[[Path], list[Benchmark]]] = {
     "lvis": read_lvis,
     "relevance": read_relevance,
     "vqa": read_vqa,
+    "absence": read_absence,
 }
 TOYTOWN = "toytown"
 MOST_WORDS, LEAST_WORDS = 290, 90  # letters of an error, and of what it says of the rows

@@ -8,10 +8,9 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from ml.errors import UserError
-from ml.evaluation.benchmarks.benchmark import TWICE, Benchmark, Example, RefusedError, find_image, json_object, take
+from ml.evaluation.benchmarks.benchmark import Benchmark, Example, RefusedError, read_images, take, take_image
 from ml.evaluation.benchmarks.regions import image_side, to_counts
-from ml.evaluation.benchmarks.values import identity, items, number, read_lines, shown, text
+from ml.evaluation.benchmarks.values import identity, items, name_or_number, number, shown, text
 
 LEVELS = ("part", "object", "group", "scene")
 SPLIT = "val"
@@ -33,48 +32,17 @@ def read_relevance(folder: Path) -> list[Benchmark]:
     Raises:
         UserError: `relevance_val.jsonl` is missing.
     """
-    path = folder / "relevance_val.jsonl"
-    try:
-        lines = read_lines(path)
-    except UserError as error:
-        raise UserError(f"{error}; point params.benchmarks.relevance at its folder") from error
-    benchmark = Benchmark("relevance")
-    for index, line in enumerate(lines, 1):
-        if not line.strip():
-            continue
-        row: Any = None
-        try:
-            row = json_object(line)
-            _add_image(benchmark, folder, row)
-        except RefusedError as error:
-            benchmark.refuse(f"line {index}", error.field, error.value, error.reason, _asked(row))
-    return [benchmark]
-
-
-def _asked(row: Any) -> int:
-    """How many questions are lost with a line: 1 where it does not say."""
-    queries = row.get("queries") if isinstance(row, dict) else None
-    return len(queries) if isinstance(queries, list) else 1
+    return [read_images(folder, "relevance", _add_image)]
 
 
 def _add_image(benchmark: Benchmark, folder: Path, row: dict[str, Any]) -> None:
-    image_id, name = take(row, "image_id", _name), take(row, "file_name", text)
-    image = find_image(folder, [f"images/{name}", name])
-    if image is None:
-        raise RefusedError("file_name", name, "image is missing")
-    if image in benchmark.images:
-        raise RefusedError("file_name", name, TWICE)
+    image_id, image = take(row, "image_id", name_or_number), take_image(benchmark, folder, row)
     masks, queries = take(row, "masks", _masks), take(row, "queries", items)
     benchmark.images[image] = masks.size
     benchmark.regions.append({"image": image, "counts": masks.counts})
     benchmark.region_truth.append({"image": image, "levels": masks.levels, "parents": masks.parents})
     for index, query in enumerate(queries):
         _add_query(benchmark, f"{image_id}_{index}", image, masks, query)
-
-
-def _name(value: Any) -> str:
-    """An image's id, a number or text."""
-    return text(value) if isinstance(value, str) else str(identity(value))
 
 
 def _masks(value: Any) -> Regions:

@@ -46,6 +46,15 @@ def identity(value: Any) -> int:
     return value
 
 
+def name_or_number(value: Any) -> str:
+    """An id that may be text or an integer, as text.
+
+    Raises:
+        ValueError: neither.
+    """
+    return text(value) if isinstance(value, str) else str(identity(value))
+
+
 def number(value: Any) -> float:
     """A finite number.
 

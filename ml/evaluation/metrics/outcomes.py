@@ -67,9 +67,14 @@ def outcomes(data: Path, predictions: Path, benchmark: str) -> list[Outcome]:
     asked = [query for query in queries if query["split"] in splits]
     boxes = _proposed_boxes(predictions / "proposals.parquet", {query["image"] for query in asked})
     return [
-        _outcome(query, truth[query["query_id"]], predicted.get(query["query_id"], NOTHING), sizes, boxes)
+        _outcome(query, truth[query["query_id"]], _known(predicted.get(query["query_id"], {})), sizes, boxes)
         for query in asked
     ]
+
+
+def _known(row: Row) -> Row:
+    """A row of predictions; a column that it lacks, as of a model without maps, says nothing."""
+    return NOTHING | {name: value for name, value in row.items() if value is not None}
 
 
 def image_sizes(data: Path) -> dict[str, tuple[int, int]]:

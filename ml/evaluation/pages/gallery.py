@@ -13,7 +13,7 @@ from PIL import Image, ImageDraw, ImageFont
 from ml.evaluation.benchmarks.index import image_path
 from ml.evaluation.metrics.outcomes import NOTHING, Outcome, outcomes
 from ml.evaluation.predictions.files import Row, read
-from ml.evaluation.predictions.predictor import Predictor, Scene
+from ml.evaluation.predictions.predictor import Predictor
 from ml.evaluation.predictions.proposals import Proposals
 from ml.masks import Masks
 from ml.params import Evaluation
@@ -60,7 +60,7 @@ def tile(data: Path, predictor: Predictor, benchmark: str, outcome: Outcome, row
     pixels = decode(image_path(data, outcome.image).read_bytes())
     masks = Masks.parse(row["counts"], pixels.shape[:2])
     scores = np.asarray(row["scores"], np.float32)
-    scene = Scene(masks.size, predictor.encode(pixels), Proposals(masks, scores, scores))
+    scene = predictor.scene(pixels, predictor.encode(pixels), Proposals(masks, scores, scores))
     answers = predictor.answer(scene, [outcome.text])
     heated = Image.fromarray(overlay(pixels, answers.maps[0]))
     scale = TILE / max(heated.size)

@@ -1,4 +1,7 @@
-"""The tables of scores that README, docs, Dagster and MLflow show, from what `scores.json` holds."""
+"""The tables of scores that README, docs, Dagster and MLflow show, from what `scores.json` holds.
+
+Beside each score stands the best of the baselines, which need no training, so that nobody has to ask.
+"""
 
 from collections.abc import Mapping
 from typing import Any
@@ -18,7 +21,12 @@ HEADLINES: tuple[Headline, ...] = (  # benchmark and metric in words, splits, me
     ("LVIS val, zero-shot, standard protocol", "box AP", ("lvis/val",), "AP", None),
     ("Flickr30k test, captions", "BLEU-4", ("flickr30k_captions/test",), "BLEU-4", None),
     ("VQA v2 val", "exact match", ("vqa/val",), "exact match", None),
+    ("absence val", "found where absent", ("absence/val",), "found where absent", None),
+    ("absence val", "missed where present", ("absence/val",), "missed where present", None),
+    ("absence val", "AUC", ("absence/val",), "AUC", None),
 )
+LOWER = ("found where absent", "missed where present", "calibration error")  # the lower, the better
+UNTRAINED = "best untrained"
 REFERRING = ("refcoco", "refcoco+", "refcocog")
 SHOWN = {  # of the benchmarks that are not referring expressions
     "flickr30k/": ("R@1", "R@5", "R@10", "R@1 MergedBox", "R@5 MergedBox", "R@10 MergedBox", "pointing", "ceiling"),
@@ -27,6 +35,7 @@ SHOWN = {  # of the benchmarks that are not referring expressions
         "accuracy",
         "balanced accuracy",
         "all-zero accuracy",
+        "calibration error",
         "pearson",
         "grounding IoU",
         "hierarchical consistency",
@@ -35,8 +44,14 @@ SHOWN = {  # of the benchmarks that are not referring expressions
     "grounding/": ("acc@0.5", "mask IoU", "pointing"),
     "flickr30k_captions/": ("BLEU-4", "BLEU-4 of the next image"),
     "vqa/": ("exact match", "VQA accuracy", "commonest answer"),
+    "absence/": ("found where absent", "missed where present", "AUC", "calibration error"),
 }
-BY_KIND = {"flickr30k/": "R@1", "relevance/": "balanced accuracy", "vqa/": "exact match"}
+BY_KIND = {
+    "flickr30k/": ("R@1",),
+    "relevance/": ("balanced accuracy",),
+    "vqa/": ("exact match",),
+    "absence/": ("found where absent", "missed where present", "AUC"),
+}
 
 
 def summary(found: Mapping[str, Any]) -> Rows:
@@ -48,6 +63,7 @@ def summary(found: Mapping[str, Any]) -> Rows:
             interval = _interval(found, splits[0], metric) if len(splits) == 1 else ""
             score = " / ".join(_value(found, split, metric) for split in splits)
             row = {"benchmark": what, "metric": words, "score [95 %]": f"{score} {interval}".strip()}
+            row[UNTRAINED] = " / ".join(_untrained(found, split, metric) for split in splits)
             goal = goals.get(milestone or "")
             verdict = "" if goal is None else "met" if found["scores"][splits[0]][metric] >= goal else "missed"
             rows.append({**row, "goal": "-" if goal is None else f"{goal:g}", "verdict": verdict})
@@ -58,7 +74,12 @@ def referring(found: Mapping[str, Any]) -> Rows:
     """Every split of referring expressions."""
     plain = ("acc@0.7", "gIoU", "cIoU", "ceiling")
     return [
-        {"split": split, "acc@0.5": _value(found, split, "acc@0.5"), "95 %": _interval(found, split, "acc@0.5")}
+        {
+            "split": split,
+            "acc@0.5": _value(found, split, "acc@0.5"),
+            "95 %": _interval(found, split, "acc@0.5"),
+            UNTRAINED: _untrained(found, split, "acc@0.5"),
+        }
         | {metric: _value(found, split, metric) for metric in plain}
         for split in found["scores"]
         if split.startswith(REFERRING)
@@ -73,6 +94,7 @@ def others(found: Mapping[str, Any]) -> Rows:
             "metric": metric,
             "score": _value(found, split, metric),
             "95 %": _interval(found, split, metric),
+            UNTRAINED: _untrained(found, split, metric),
         }
         for start, metrics in SHOWN.items()
         for split in found["scores"]
@@ -83,25 +105,63 @@ def others(found: Mapping[str, Any]) -> Rows:
 
 
 def referring_kinds(found: Mapping[str, Any]) -> Rows:
-    """acc@0.5 of each kind of expression, size of the object and number of others of its category; (how many)."""
+    """acc@0.5 of each kind of expression, size of the object and number of others of its category; (how many).
+
+    Below each split the best that needs no training, kind by kind.
+    """
     splits = {split: groups for split, groups in sorted(found["breakdown"].items()) if _refers(split)}
     kinds = sorted({kind for groups in splits.values() for kind in groups}, key=lambda kind: (":" in kind, kind))
-    return [
-        {"split": split} | {kind: _counted(groups[kind], "acc@0.5") if kind in groups else "" for kind in kinds}
-        for split, groups in splits.items()
-    ]
+    rows = []
+    for split, groups in splits.items():
+        rows.append({"split": split} | {k: _counted(groups[k], "acc@0.5") if k in groups else "" for k in kinds})
+        best = {kind: _untrained(found, split, "acc@0.5", kind) for kind in kinds}
+        rows += [{"split": f"{split}, {UNTRAINED}"} | best] if any(best.values()) else []
+    return rows
 
 
 def other_kinds(found: Mapping[str, Any]) -> Rows:
     """The scores of each type of phrase, query and answer; (how many)."""
     return [
         {"benchmark": split, "kind": kind, "metric": metric, "score": _counted(values, metric)}
-        for start, metric in BY_KIND.items()
+        | {UNTRAINED: _untrained(found, split, metric, kind)}
+        for start, metrics in BY_KIND.items()
         for split, groups in sorted(found["breakdown"].items())
         if split.startswith(start)
         for kind, values in groups.items()
         if not kind.startswith("size")
+        for metric in metrics
+        if metric in values
     ]
+
+
+def untrained(found: Mapping[str, Any]) -> Rows:
+    """Every baseline's headline scores, a row a score, ours first."""
+    rows = []
+    for what, words, splits, metric, _ in HEADLINES:
+        for split in splits:
+            others = {name: _at(scored, split, metric) for name, scored in found.get("baselines", {}).items()}
+            if any(value is not None for value in others.values()):
+                row = {"benchmark": what if len(splits) == 1 else split, "metric": words}
+                row |= {"trained": _value(found, split, metric)}
+                rows.append(row | {name: "" if value is None else f"{value:.1f}" for name, value in others.items()})
+    return rows
+
+
+def _untrained(found: Mapping[str, Any], split: str, metric: str, kind: str | None = None) -> str:
+    """The best that a baseline reaches, and which; "" where none is scored so."""
+    baselines = found.get("baselines", {})
+    values = {name: _at(scored, split, metric, kind) for name, scored in baselines.items()}
+    known = {name: value for name, value in values.items() if value is not None}
+    if not known:
+        return ""
+    name, value = min(known.items(), key=lambda pair: pair[1] if metric in LOWER else -pair[1])
+    return f"{value:.1f} ({name})"
+
+
+def _at(scored: Mapping[str, Any], split: str, metric: str, kind: str | None = None) -> float | None:
+    groups = scored["scores"].get(split, {}) if kind is None else scored["breakdown"].get(split, {}).get(kind, {})
+    value: float | None = groups.get(metric)
+    return value
 
 
 def _refers(split: str) -> bool:

@@ -1,25 +1,26 @@
 """Predictions for all benchmarks, written once: a new metric needs no new inference.
 
 Reads what `benchmark_data` wrote except `truth/`; writes what `ml.evaluation.predictions.files` describes, as it
-comes:
-memory does not grow with the images. All proposed masks are kept beside the answers: their best IoU with the truth is
-the ceiling of all scores.
+comes: memory does not grow with the images. All proposed masks are kept beside the answers: their best IoU with the
+truth is the ceiling of all scores. So is what every baseline answers, in a folder of its name below `baselines`.
 """
 
 from collections import defaultdict
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import replace
 from functools import lru_cache, partial
 from pathlib import Path
+from typing import NamedTuple
 
 import numpy as np
+from torch import Tensor
 
 from ml.compute.device import accelerator
 from ml.compute.pool import ShardPool, in_order
 from ml.evaluation.benchmarks.index import image_path
+from ml.evaluation.predictions.baselines import Baselines
 from ml.evaluation.predictions.files import Row, Tables, as_tables, prediction_files
-from ml.evaluation.predictions.plan import CAPTIONS, DETECTION, GIVEN, SPOKEN, Work, plan
-from ml.evaluation.predictions.predictor import Answers, Predictor, Scene, TorchHeads, map_region, peak
+from ml.evaluation.predictions.plan import CAPTIONS, DETECTION, GIVEN, SPOKEN, Question, Work, plan
+from ml.evaluation.predictions.predictor import Answers, Crops, Predictor, Scene, TorchHeads, map_region, peak
 from ml.evaluation.predictions.proposals import Proposals
 from ml.evaluation.predictions.speech import Speaker
 from ml.labeling.geometry.hierarchy import assign
@@ -33,6 +34,7 @@ from ml.sa1b.reading.reader import decode
 TOP = 10  # masks kept a question: R@10 is the deepest metric
 DETECTIONS = 300  # masks kept an image over all categories: LVIS's protocol
 CHUNK = 8  # images a task of the pool
+BASELINES = "baselines"
 MASKS_ALONE = (GIVEN, DETECTION)  # scored by their masks; their grounding maps are not kept
 
 
@@ -52,52 +54,94 @@ def predict(data: Path, backbones: Path, checkpoint: Path, out: Path, params: Ev
     return len(works)
 
 
-def answer_work(predictor: Predictor, scene: Scene, work: Work, hierarchy: Filter) -> dict[str, list[Row]]:
-    """Rows of each benchmark for one image; a detection question that none of its best masks answers has none."""
+def answer_work(
+    predictor: Predictor, scene: Scene, work: Work, hierarchy: Filter, baselines: Baselines | None = None
+) -> dict[str, list[Row]]:
+    """Rows for one image of each benchmark, and of each of a baseline's, by the names of their files.
+
+    A detection question that none of its best masks answers has none.
+    """
     asked = [question for question in work.questions if question.benchmark not in SPOKEN]
-    given = Masks.parse(work.counts or (), scene.size)
+    proposed = _Asked(scene.proposals.masks, scene.crops)
+    given = _Asked(Masks.parse(work.counts or (), scene.size))
     rows: dict[str, list[Row]] = defaultdict(list)
-    for answer, questions in (
-        (_best, [question for question in asked if question.benchmark not in MASKS_ALONE]),
-        (_detections, [question for question in asked if question.benchmark == DETECTION]),
-        (partial(_given, given), [question for question in asked if question.benchmark == GIVEN]),
+    for tell, about, questions in (
+        (_best, proposed, [question for question in asked if question.benchmark not in MASKS_ALONE]),
+        (_detections, proposed, [question for question in asked if question.benchmark == DETECTION]),
+        (_given, given, [question for question in asked if question.benchmark == GIVEN]),
     ):
-        found = answer(predictor, scene, [question.text for question in questions], hierarchy) if questions else ()
-        for question, row in zip(questions, found, strict=True):
-            if row is not None:
-                rows[question.benchmark].append({"query_id": question.query_id, "image": work.image, **row})
+        describe = _describer(about.masks, hierarchy)
+        for folder, answers in _answers(predictor, scene, about, questions, tell is _best, baselines):
+            for question, row in zip(questions, tell(answers, partial(describe, answers), scene), strict=True):
+                if row is not None:
+                    named = {"query_id": question.query_id, "image": work.image}
+                    rows[folder + question.benchmark].append(named | row)
     return dict(rows)
 
 
-def _best(predictor: Predictor, scene: Scene, texts: Sequence[str], hierarchy: Filter) -> Iterator[Row]:
-    """The best few of the proposed masks for each text, and what its grounding map says."""
-    answers = predictor.answer(scene, texts)
-    describe = _describer(answers, scene.proposals.masks, hierarchy)
-    for query, heat in enumerate(answers.maps):
-        yield describe(query, answers.best(query, TOP).tolist()) | _describe_map(heat, scene.size)
+class _Asked(NamedTuple):
+    """The masks that questions are about, with the embeddings of their crops where these are known."""
+
+    masks: Masks
+    crops: Tensor | None = None
 
 
-def _detections(predictor: Predictor, scene: Scene, texts: Sequence[str], hierarchy: Filter) -> Iterator[Row | None]:
+def _answers(
+    predictor: Predictor,
+    scene: Scene,
+    about: _Asked,
+    questions: Sequence[Question],
+    maps: bool,
+    baselines: Baselines | None,
+) -> Iterator[tuple[str, Answers]]:
+    """Ours, then each baseline's, with the folder that they go to."""
+    if not questions:
+        return
+    texts = [question.text for question in questions]
+    crops = predictor.see(scene, about.masks) if about.crops is None else about.crops
+    ours = predictor.answer(scene, texts, about.masks, crops, maps)
+    yield "", ours
+    if baselines is not None and len(about.masks):
+        for name, answers in baselines.answer(scene, texts, about.masks, crops.numpy(), ours).items():
+            yield f"{BASELINES}/{name}/", answers
+
+
+Describe = Callable[[int, Sequence[int]], Row]
+
+
+def _best(answers: Answers, describe: Describe, scene: Scene) -> Iterator[Row]:
+    """The best few of the masks for each text, and what its grounding map says.
+
+    The most relevant one is among them: by its relevance it is judged whether anything is meant.
+    """
+    for query in range(len(answers.scores)):
+        heat = _describe_map(answers.maps[query], scene.size) if len(answers.maps) else {}
+        best = answers.best(query, TOP)
+        if len(best) and (most := answers.relevance[query].argmax()) not in best:
+            best[-1] = most
+        yield describe(query, best.tolist()) | heat
+
+
+def _detections(answers: Answers, describe: Describe, scene: Scene) -> Iterator[Row | None]:
     """The image's best masks over all texts, each with its text.
 
     They are ranked by relevance x SAM's predicted IoU: average precision ranks the detections of all images together,
     and a sloppy mask is worth less.
     """
-    answers = predictor.answer(scene, texts, maps=False)
-    answers = replace(answers, scores=answers.relevance * scene.proposals.predicted_ious)
-    describe = _describer(answers, scene.proposals.masks, hierarchy)
-    order = np.argsort(-answers.scores, axis=None, kind="stable")[:DETECTIONS]
+    scores = answers.relevance * scene.proposals.predicted_ious
+    order = np.argsort(-scores, axis=None, kind="stable")[:DETECTIONS]
     kept: dict[int, list[int]] = defaultdict(list)
-    for query, mask in zip(*np.unravel_index(order, answers.scores.shape), strict=True):
+    for query, mask in zip(*np.unravel_index(order, scores.shape), strict=True):
         kept[int(query)].append(int(mask))
-    return (describe(query, kept[query]) if query in kept else None for query in range(len(texts)))
+    for query in range(len(scores)):
+        index = kept.get(query)
+        yield None if index is None else describe(query, index) | {"scores": scores[query, index].tolist()}
 
 
-def _given(masks: Masks, predictor: Predictor, scene: Scene, texts: Sequence[str], hierarchy: Filter) -> Iterator[Row]:
+def _given(answers: Answers, describe: Describe, scene: Scene) -> Iterator[Row]:
     """All of the given masks for each text, in their order."""
-    answers = predictor.answer(scene, texts, masks, maps=False)
-    describe = _describer(answers, masks, hierarchy)
-    return (describe(query, range(len(masks))) for query in range(len(texts)))
+    for query, scores in enumerate(answers.scores):
+        yield describe(query, range(len(scores)))
 
 
 def speak(speaker: Speaker, scene: Scene, work: Work) -> dict[str, list[Row]]:
@@ -126,10 +170,14 @@ def _proposal_row(image: str, proposals: Proposals) -> Row:
 
 
 @lru_cache(maxsize=1)
-def _models(backbones: Path, checkpoint: Path, params: Evaluation, *stamps: int) -> tuple[Predictor, Speaker]:
-    clip, device = load_clip(backbones), accelerator()
-    sam, model = load_sam(backbones).to(device), ARRCOC.load(checkpoint).to(device)
-    return Predictor(sam, TorchHeads(model, clip), params), Speaker(model, clip, sam.image_size)
+def _models(
+    backbones: Path, checkpoint: Path, params: Evaluation, hierarchy: Filter, *stamps: int
+) -> tuple[Predictor, Speaker, Baselines]:
+    device = accelerator()
+    clip, sam = load_clip(backbones).to(device), load_sam(backbones).to(device)
+    model = ARRCOC.load(checkpoint).to(device)
+    crops, heads = Crops(clip, model.config.crop_margin), TorchHeads(model, clip)
+    return Predictor(sam, crops, heads, params), Speaker(model, clip, sam.image_size), Baselines(heads, hierarchy)
 
 
 @lru_cache(maxsize=1)
@@ -150,23 +198,23 @@ def _answer_chunk(
     stamps: list[int],
     start: str,
 ) -> Tables:
-    predictor, speaker = _models(backbones, checkpoint, params, *stamps[1:])
+    predictor, speaker, baselines = _models(backbones, checkpoint, params, hierarchy, *stamps[1:])
     rows: dict[str, list[Row]] = defaultdict(list)
     for work in _plan(data, stamps[0])[int(start) : int(start) + CHUNK]:
         scene = predictor.look(decode(image_path(data, work.image).read_bytes()))
-        found = answer_work(predictor, scene, work, hierarchy) | speak(speaker, scene, work)
+        found = answer_work(predictor, scene, work, hierarchy, baselines) | speak(speaker, scene, work)
         for benchmark, new in found.items():
             rows[benchmark] += new
         rows["proposals"].append(_proposal_row(work.image, scene.proposals))
     return as_tables(rows)
 
 
-def _describer(answers: Answers, masks: Masks, hierarchy: Filter) -> Callable[[int, Sequence[int]], Row]:
-    """A function (query, indices of masks) -> the columns of its row."""
+def _describer(masks: Masks, hierarchy: Filter) -> Callable[[Answers, int, Sequence[int]], Row]:
+    """A function (answers, query, indices of masks) -> the columns of its row."""
     counts, boxes = masks.to_strings(), masks.coco_boxes()
     levels = assign(masks, hierarchy)[0] if len(masks) else []
 
-    def describe(query: int, keep: Sequence[int]) -> Row:
+    def describe(answers: Answers, query: int, keep: Sequence[int]) -> Row:
         index = np.asarray(keep, np.int64)
         columns = {"scores": answers.scores, "relevance": answers.relevance, "grounding": answers.grounding}
         return {

@@ -16,6 +16,7 @@ from torch import Tensor
 
 from ml.compute.device import accelerator
 from ml.evaluation.predictions.proposals import Proposals, propose
+from ml.labeling.geometry.crops import masked_crops
 from ml.masks import Frame, Masks
 from ml.models.arrcoc import ARRCOC
 from ml.models.frozen.clip import Clip, load_clip
@@ -25,17 +26,19 @@ from ml.models.grounding import UPSCALE
 from ml.params import Evaluation
 
 QUERIES_PER_BATCH = 32
+CROPS_PER_BATCH = 64
 
 
 class Heads(Protocol):
     """The trained part, in whatever runtime, with the text tower that it reads through.
 
-    features `[1, C, h, w]`, coverage `[1, N, h, w]`, boxes `[1, N, 4]` xyxy in [0, 1] of the frame, valid bool
-    `[1, N]`, Q texts -> relevance in [0, 1] `[1, Q, N]`, grounding logits `[1, Q, 4h, 4w]`; all on one device.
+    features `[1, C, h, w]`, coverage `[1, N, h, w]`, boxes `[1, N, 4]` xyxy in [0, 1] of the frame, crops `[1, N, e]`,
+    valid bool `[1, N]`, Q texts -> relevance in [0, 1] `[1, Q, N]`, grounding logits `[1, Q, 4h, 4w]`; all on one
+    device.
     """
 
     def heads(
-        self, features: Tensor, coverage: Tensor, boxes: Tensor, valid: Tensor, texts: Sequence[str]
+        self, features: Tensor, coverage: Tensor, boxes: Tensor, crops: Tensor, valid: Tensor, texts: Sequence[str]
     ) -> tuple[Tensor, Tensor]:
         """Relevance and grounding logits of the texts, in the shapes above."""
         ...
@@ -50,20 +53,57 @@ class TorchHeads:
 
     @torch.no_grad()
     def heads(
-        self, features: Tensor, coverage: Tensor, boxes: Tensor, valid: Tensor, texts: Sequence[str]
+        self, features: Tensor, coverage: Tensor, boxes: Tensor, crops: Tensor, valid: Tensor, texts: Sequence[str]
     ) -> tuple[Tensor, Tensor]:
         """As `Heads.heads`, without gradients."""
-        text = self.texts.features([texts])
-        return self.model(features, coverage, boxes, valid, text.tokens, text.mask, text.pooled)
+        text = self.texts.queries([texts])
+        return self.model(features, coverage, boxes, crops, valid, text.tokens, text.mask, text.pooled, text.referents)
+
+
+class Encoder(Protocol):
+    """The frozen CLIP's image tower, in whatever runtime."""
+
+    image_size: int
+
+    def encode_image(self, crops: Tensor) -> Tensor:
+        """Embed uint8 RGB crops `[B, 3, image_size, image_size]` as `[B, e]`, L2-normalised, on the CPU."""
+        ...
+
+
+@dataclass(frozen=True)
+class Crops:
+    """What the frozen CLIP says of masks, seen as the pseudo-labels saw them: crops with `margin` around the mask."""
+
+    encoder: Encoder
+    margin: float
+
+    def embed(self, image: NDArray[np.uint8], masks: Masks) -> Tensor:
+        """Embeddings of the masks' crops of an RGB image `[H, W, 3]`: `[N, e]`, on the CPU."""
+        crops = masked_crops(image, masks, self.encoder.image_size, self.margin)
+        batches = torch.from_numpy(crops.transpose(0, 3, 1, 2).copy()).split(CROPS_PER_BATCH)
+        return torch.cat([self.encoder.encode_image(batch).float() for batch in batches])
 
 
 @dataclass(frozen=True)
 class Scene:
-    """What is computed once an image: its size (height, width), frozen features `[1, C, h, w]`, proposed masks."""
+    """What is computed once an image.
 
-    size: tuple[int, int]
+    Attributes:
+        image: uint8 RGB [H, W, 3].
+        features: frozen SAM features [1, C, h, w].
+        proposals: the masks that SAM proposes.
+        crops: CLIP's embeddings of their crops, [N, e].
+    """
+
+    image: NDArray[np.uint8]
     features: Tensor
     proposals: Proposals
+    crops: Tensor
+
+    @property
+    def size(self) -> tuple[int, int]:
+        """Height and width in pixels."""
+        return self.image.shape[0], self.image.shape[1]
 
 
 @dataclass(frozen=True)
@@ -90,8 +130,9 @@ class Answers:
 class Predictor:
     """Scores masks of an image against texts. It sees the image and the texts, nothing else."""
 
-    def __init__(self, sam: Sam, heads: Heads, params: Evaluation) -> None:
+    def __init__(self, sam: Sam, crops: Crops, heads: Heads, params: Evaluation) -> None:
         self.sam = sam
+        self.crops = crops
         self.heads = heads
         self.params = params
 
@@ -103,38 +144,57 @@ class Predictor:
             UserError: weights are missing or broken.
         """
         sam, model = load_sam(backbones).to(accelerator()), ARRCOC.load(checkpoint).to(accelerator())
-        return cls(sam, TorchHeads(model, load_clip(backbones)), params)
+        clip = load_clip(backbones).to(accelerator())
+        return cls(sam, Crops(clip, model.config.crop_margin), TorchHeads(model, clip), params)
 
     def encode(self, image: NDArray[np.uint8]) -> Tensor:
         """Frozen features `[1, C, h, w]` of an RGB image `[H, W, 3]`."""
         return self.sam.encode(torch.from_numpy(to_frame(image, self.sam.image_size))[None])
 
     def look(self, image: NDArray[np.uint8]) -> Scene:
-        """Encode an RGB image `[H, W, 3]` once and propose its masks."""
+        """Encode an RGB image `[H, W, 3]` once, propose its masks and see their crops."""
         size = (image.shape[0], image.shape[1])
         features = self.encode(image)
-        return Scene(size, features, propose(self.sam, features, size, self.params))
+        return self.scene(image, features, propose(self.sam, features, size, self.params))
 
-    def answer(self, scene: Scene, texts: Sequence[str], masks: Masks | None = None, maps: bool = True) -> Answers:
-        """Score `masks` (default: the scene's proposals) for every text; without `maps`, none of them is kept."""
-        masks = scene.proposals.masks if masks is None else masks
-        if not len(masks):
-            # An image without a single mask: one empty dummy keeps every shape legal, its answers are dropped.
-            masks = Masks.from_dense(np.zeros((1, *scene.size), bool))
-            return _without_masks(self._answer(scene, texts, masks, maps))
-        return self._answer(scene, texts, masks, maps)
+    def scene(self, image: NDArray[np.uint8], features: Tensor, proposals: Proposals) -> Scene:
+        """An RGB image `[H, W, 3]` with its features `[1, C, h, w]`, masks of any origin, and their crops."""
+        return Scene(image, features, proposals, self.crops.embed(image, _some(proposals.masks)))
+
+    def see(self, scene: Scene, masks: Masks) -> Tensor:
+        """What CLIP says of masks in a scene, `[N, e]`; of none, one row that means nothing."""
+        return self.crops.embed(scene.image, _some(masks))
+
+    def answer(
+        self,
+        scene: Scene,
+        texts: Sequence[str],
+        masks: Masks | None = None,
+        crops: Tensor | None = None,
+        maps: bool = True,
+    ) -> Answers:
+        """Score `masks` (default: the scene's proposals) for every text; without `maps`, none of them is kept.
+
+        `crops`: what `see` says of them, where that is known.
+        """
+        found = scene.proposals.masks if masks is None else masks
+        if crops is None:
+            crops = scene.crops if masks is None else self.see(scene, masks)
+        answers = self._answer(scene, texts, _some(found), crops, maps)
+        return answers if len(found) else _without_masks(answers)
 
     def predict(self, image: NDArray[np.uint8], texts: Sequence[str]) -> tuple[Scene, Answers]:
         """`look`, then `answer` for its proposals."""
         scene = self.look(image)
         return scene, self.answer(scene, texts)
 
-    def _answer(self, scene: Scene, texts: Sequence[str], masks: Masks, keep_maps: bool) -> Answers:
-        given, fine = self._placed(scene, masks)
+    def _answer(self, scene: Scene, texts: Sequence[str], masks: Masks, crops: Tensor, keep_maps: bool) -> Answers:
+        (coverage, boxes, valid), fine = self._placed(scene, masks)
+        given = scene.features, coverage, boxes, crops[None].to(scene.features.device), valid
         parts: list[list[NDArray[np.float32]]] = []
         for start in range(0, len(texts), QUERIES_PER_BATCH):
             batch = texts[start : start + QUERIES_PER_BATCH]
-            relevance, logits = self.heads.heads(scene.features, *given, batch)
+            relevance, logits = self.heads.heads(*given, batch)
             maps = torch.sigmoid(logits[0, :, : fine.shape[1], : fine.shape[2]].float())
             # The maps of LVIS's 1,203 names would be 315 MB an image, on the way from a GPU and here.
             found = (relevance[0].float(), agreement(maps, fine), maps if keep_maps else maps[:0])
@@ -194,6 +254,11 @@ def _shown(grid: tuple[int, int], frame: Frame, size: tuple[int, int]) -> tuple[
     """Rows and columns of a grid over the frame that show the image and not its padding."""
     height, width = frame.resized(size)
     return max(1, round(height / frame.out * grid[0])), max(1, round(width / frame.out * grid[1]))
+
+
+def _some(masks: Masks) -> Masks:
+    """The masks; of an image without a single one an empty dummy, which keeps every shape legal."""
+    return masks if len(masks) else Masks.from_dense(np.zeros((1, *masks.size), bool))
 
 
 def _without_masks(answers: Answers) -> Answers:

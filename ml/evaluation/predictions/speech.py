@@ -9,7 +9,8 @@ from torch import Tensor
 from ml.evaluation.predictions.predictor import Scene
 from ml.masks import Frame, Masks
 from ml.models.arrcoc import ARRCOC
-from ml.models.frozen.clip import Clip, TextFeatures
+from ml.models.frozen.clip import Clip
+from ml.models.frozen.texts import TextBank
 
 CAPTION_TOKENS, ANSWER_TOKENS = 48, 12  # at most, the start included
 
@@ -21,6 +22,7 @@ class Speaker:
         """`side`: of SAM's frame in pixels."""
         self.model = model.eval()
         self.clip = clip
+        self.texts = TextBank(clip, model.positions.device)
         self.side = side
 
     @torch.no_grad()
@@ -34,8 +36,7 @@ class Speaker:
         """An answer to each question, read from where the question points, the proposed masks and the question."""
         grid = self.model.adapt(scene.features)
         regions, valid = self._regions(scene, grid)
-        text = self.clip.encode_text(self.clip.tokenize(list(questions)))
-        asked = TextFeatures(text.tokens[None], text.pooled[None], text.mask[None])
+        asked = self.texts.queries([questions])
         evidence = self.model.ground(grid, asked).pixels
         memory, mask = self.model.answer_memory(grid, regions, valid, asked, evidence)
         return self._words(self.model.generate(memory, ANSWER_TOKENS, mask))

@@ -95,7 +95,7 @@ def _places(asker: Asker, objects: NDArray[np.bool_]) -> Iterator[Question]:
 def _presence(asker: Asker, crops: Floats, words: Vocabulary, rng: np.random.Generator) -> list[Question]:
     """A yes and a no: a thing that is here, and one of the shard's that is not."""
     here = [region for region in asker.regions.values() if region.countable]
-    elsewhere = [words.things[i] for i in rng.permutation(len(words.things))[:TRIES]]
+    elsewhere = [words.things[i].indefinite for i in rng.permutation(len(words.things))[:TRIES]]
     highest = words.similarity(elsewhere, crops).max(axis=1, initial=0.0)
     absent = [text for text, best in zip(elsewhere, highest, strict=True) if best < ABSENT]
     found = [_presence_question(here[int(rng.integers(len(here)))])] if here else []

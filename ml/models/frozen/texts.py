@@ -2,16 +2,33 @@
 
 from collections import OrderedDict
 from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
 
 import torch
 import torch.nn.functional as F
 from torch import Tensor
 
+from ml.labeling.language.referents import Referents, referents
 from ml.models.frozen.clip import Clip, TextFeatures
 
 REMEMBERED_BYTES = 256 * 2**20
 CHUNK = 8  # strings encoded together: few are new to a step
 VECTOR = 16  # floats of a vector register: attention over 15 tokens takes three times as long as over 16
+
+
+@dataclass(frozen=True)
+class QueryFeatures(TextFeatures):
+    """Features of queries, and of the things they speak of.
+
+    Attributes:
+        referents: `[..., REFERENTS, e]`, pooled features of what a query names and of its anchor, L2-normalised; zeros
+            where it leans on nothing.
+    """
+
+    referents: Tensor
+
+
+REFERENTS = len(Referents._fields)
 
 
 class TextBank:
@@ -35,6 +52,14 @@ class TextBank:
         mask = torch.arange(tokens.shape[1], device=self.device) < lengths[:, None]
         pooled = torch.stack([pooled for _, pooled in found])
         return TextFeatures(tokens.unflatten(0, lead), pooled.unflatten(0, lead), mask.unflatten(0, lead))
+
+    def queries(self, texts: Sequence[Sequence[str]]) -> QueryFeatures:
+        """As `features`, with the pooled features of what each query speaks of."""
+        whole = self.features(texts)
+        spoken = self.features([[part for text in row for part in referents(text)] for row in texts]).pooled
+        there = [[[bool(part)] for text in row for part in referents(text)] for row in texts]
+        parts = (spoken * torch.tensor(there, device=spoken.device)).unflatten(1, (-1, REFERENTS))
+        return QueryFeatures(whole.tokens, whole.pooled, whole.mask, parts)
 
     def ids(self, texts: Sequence[str]) -> Tensor:
         """Token ids int64 `[M, L]`, cut to the longest; all padding for ""."""

@@ -4,6 +4,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 from ml.params import Params
+from ml.toytown.files.absence import write_absence
 from ml.toytown.files.flickr30k import write_flickr30k
 from ml.toytown.files.lvis import write_lvis
 from ml.toytown.files.refcoco import write_refcoco
@@ -17,6 +18,7 @@ WRITERS: dict[str, Callable[[Path, Params], None]] = {
     "lvis": write_lvis,
     "relevance": write_relevance,
     "vqa": write_vqa,
+    "absence": write_absence,
 }
 
 

@@ -61,7 +61,7 @@ class Batch:
         valid: bool [B, N].
         embeddings: float32 [B, N, e], L2-normalised CLIP embeddings of the masked crops.
         queries: [B][Q] texts.
-        targets: int64 [B, Q], the region that is meant.
+        targets: int64 [B, Q], the region that is meant, -1 for none: it is absent, or there is no query.
         anchors: int64 [B, Q], the region that it is told against, -1 for none.
         named: float32 [B, Q, N], 1 for the regions that a query's name alone might mean: the cars of "leftmost car".
         relevance: float32 [B, Q, N].
@@ -125,8 +125,7 @@ class Examples(torch.utils.data.Dataset):
         grid = self.side // 16 * FINE
         fine = labels.masks.coverage((grid, grid), view.frame)
         seen = visible(labels, view, fine)
-        asked = [q for q, query in enumerate(labels.queries) if seen[query.target]]
-        queries = balanced(rng, asked, labels)[: self.params.queries_per_image]
+        queries = asked(rng, labels, seen, self.params)
         phrased = np.array([bool(phrase) for phrase in labels.phrases], bool)
         described = rng.permutation(np.flatnonzero(seen & phrased))[:PHRASES]
         questions = rng.permutation(answerable(labels, seen))[:QUESTIONS]
@@ -200,6 +199,15 @@ def visible(labels: Labels, view: View, fine: np.ndarray) -> np.ndarray:
     return pixels >= REMAINS * np.maximum(labels.masks.areas(), 1)
 
 
+def asked(rng: np.random.Generator, labels: Labels, seen: np.ndarray, params: Training) -> np.ndarray:
+    """Queries of one step, int64: of things that the view still shows, and a share `absent` of what is nowhere."""
+    present = [q for q, query in enumerate(labels.queries) if query.target >= 0 and seen[query.target]]
+    absent = rng.permutation([q for q, query in enumerate(labels.queries) if query.target < 0])
+    share = absent[: rng.binomial(params.queries_per_image, params.absent)]
+    shown = balanced(rng, present, labels)[: params.queries_per_image - len(share)]
+    return np.concatenate([shown, share]).astype(np.int64)
+
+
 def balanced(rng: np.random.Generator, queries: Sequence[int], labels: Labels) -> np.ndarray:
     """The queries in an order whose every beginning holds the kinds as evenly as there are queries of them: int64."""
     shuffled = rng.permutation(np.array(queries, np.int64))
@@ -245,7 +253,7 @@ def collate(examples: Sequence[Example]) -> Batch:
         valid=stacked("valid", regions),
         embeddings=stacked("embeddings", regions),
         queries=texts("queries", queries),
-        targets=stacked("targets", queries),
+        targets=stacked("targets", queries, fill=-1),
         anchors=stacked("anchors", queries, fill=-1),
         named=stacked("named", queries, regions),
         relevance=stacked("relevance", queries, regions),
@@ -269,12 +277,16 @@ def _stacked(arrays: Sequence[np.ndarray], shape: tuple[int, ...], fill: float) 
 def grounding_targets(batch: Batch) -> Tensor:
     """Where each query is grounded, `[B, Q, 4h, 4w]` in [0, 1]: the most relevant of the masks on each cell.
 
-    Only masks of relevance 0.5 or more count; a query with none is grounded in the region it was made for.
+    Only masks of relevance 0.5 or more count; a query with none is grounded in the region it was made for, if any.
     """
     weights = torch.where(batch.relevance >= RELEVANT, batch.relevance, 0.0) * batch.valid.unsqueeze(1)
-    meant = F.one_hot(batch.targets, batch.valid.shape[1]).to(weights.dtype)
-    weights = torch.where(weights.amax(-1, keepdim=True) > 0, weights, meant)
+    weights = torch.where(weights.amax(-1, keepdim=True) > 0, weights, meant(batch))
     return painted(weights, batch.fine)
+
+
+def meant(batch: Batch) -> Tensor:
+    """The region that each query means, `[B, Q, N]` one-hot; nothing for what is absent."""
+    return F.one_hot(batch.targets + 1, 1 + batch.valid.shape[1])[..., 1:].to(batch.relevance.dtype)
 
 
 def pointing_targets(batch: Batch) -> Tensor:

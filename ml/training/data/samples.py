@@ -37,7 +37,7 @@ class Query(NamedTuple):
 
     text: str
     kind: str
-    target: int  # the region that is meant
+    target: int  # the region that is meant; -1: none, it is absent
     anchor: int  # the region that its place is told against, or its whole; -1: none
     named: list[int]  # the regions that its name alone might mean
 

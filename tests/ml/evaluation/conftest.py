@@ -14,7 +14,7 @@ import torch
 from open_clip import SimpleTokenizer
 from PIL import Image
 
-from ml.evaluation.predictions.predictor import Predictor, TorchHeads
+from ml.evaluation.predictions.predictor import Crops, Predictor, TorchHeads
 from ml.masks import Masks
 from ml.models.arrcoc import ARRCOC, ModelConfig
 from ml.models.frozen.clip import Clip, build_clip
@@ -58,8 +58,12 @@ def clip() -> Clip:
 def predictor(sam: Sam, clip: Clip, params: Params) -> Predictor:
     torch.manual_seed(2)
     sizes = params.model.model_copy(update={"dim": 32, "heads": 2})
-    model = ARRCOC(ModelConfig.from_backbones(sizes, sam, clip))
-    return Predictor(sam, TorchHeads(model, clip), params.evaluation)
+    # Random towers find anything like anything: a midpoint that is far from their cosines says the same of all.
+    labels = params.labels.model_copy(update={"similarity_midpoint": 0.0, "similarity_scale": 0.2})
+    model = ARRCOC(ModelConfig.from_backbones(sizes, labels, sam, clip))
+    for layers in (model.relevance_head.score, model.relevance_head.trust):  # zeros, until they are trained
+        torch.nn.init.normal_(layers[-1].weight, std=0.3)
+    return Predictor(sam, Crops(clip, params.labels.crop_margin), TorchHeads(model, clip), params.evaluation)
 
 
 @pytest.fixture

@@ -9,6 +9,7 @@ from PIL import Image
 
 from ml.errors import UserError
 from ml.evaluation.benchmarks.index import build
+from ml.evaluation.predictions.baselines import BLUR, CIRCLE, CROPS, MAP, RULE
 from ml.evaluation.scores import evaluate, reached
 from ml.params import Milestones, Params
 from ml.workspace import Workspace
@@ -34,10 +35,12 @@ def test_the_stage_writes_predictions_scores_and_pictures_twice_the_same(ws: Wor
     out = ws.stage("benchmark_scores")
     first = {path.relative_to(out): path.read_bytes() for path in sorted(out.rglob("*")) if path.is_file()}
     written = json.loads(first[Path("scores.json")])
-    assert {"scores", "milestones", "intervals", "breakdown", "protocols"} == set(written)
+    assert {"scores", "milestones", "intervals", "breakdown", "protocols", "baselines"} == set(written)
     regions = {"refcoco/val", "refcoco/testA", "flickr30k/test", "lvis/val", "relevance/val", "grounding/val"}
     assert regions | {"flickr30k_captions/test", "vqa/val"} == set(written["scores"])
     assert all(0 <= value <= 100 for value in written["scores"]["refcoco/val"].values())
+    assert set(written["baselines"]) == {CROPS, CIRCLE, BLUR, RULE, MAP}
+    assert all(regions - set(found["scores"]) <= {"grounding/val"} for found in written["baselines"].values())
     assert report.numbers["refcoco/val/acc@0.5"] == written["scores"]["refcoco/val"]["acc@0.5"]
     assert [row["name"] for row in report.tables["milestones"]] == ["grounding", "relevance", "refcoco", "flickr30k"]
     with Image.open(out / "pictures" / "wrong.png") as picture:

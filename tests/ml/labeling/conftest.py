@@ -92,6 +92,8 @@ class Made:
 
 @pytest.fixture
 def make(rectangles: Callable[..., Masks]) -> Callable[..., Made]:
+    """`absent`: things of the shard, which may be elsewhere."""
+
     def build(
         *rows: tuple, absent: tuple[str, ...] = (), sizes: Sizes | None = None, unseen: Sequence[Phrase] = ()
     ) -> Made:
@@ -108,7 +110,8 @@ def make(rectangles: Callable[..., Masks]) -> Callable[..., Made]:
         names = subjects(regions)
         prompts = sorted({name.prompt for name in names} | set(absent))
         crops = np.array([[0.95 if _fits(p, phrase) else 0.05 for p in prompts] for phrase in phrases], np.float32)
-        words = Vocabulary(prompts, list(absent), np.eye(len(prompts), dtype=np.float32), 0.5, 0.1)
+        shard = [phrase for text in absent if (phrase := parse(text))]
+        words = Vocabulary(prompts, shard, np.eye(len(prompts), dtype=np.float32), 0.5, 0.1)
         scores = Scores(names, crops, geometry, words, sizes)
         return Made(Asker(regions, names, scores, unseen), [thing.level for thing in things], crops, words)
 

@@ -4,6 +4,7 @@ import json
 from pathlib import Path
 from typing import Any
 
+import cv2
 import numpy as np
 import pyarrow.parquet as pq
 import pytest
@@ -13,6 +14,7 @@ from ml.errors import UserError
 from ml.labeling.geometry.relations import measure
 from ml.labeling.kept import read_kept
 from ml.labeling.labels import label_shard
+from ml.labeling.pictures import TARGET
 from ml.labeling.scoring import score_labels
 from ml.labeling.table import SCHEMA
 from ml.masks import Masks
@@ -45,8 +47,11 @@ def test_rows_are_whole(labelled: tuple[list[Row], Path, Report], shard: Any) ->
         assert row["mask_ids"] == [mask["mask_id"] for mask in kept.rows]
         assert row["parents"] == kept.parents().tolist()
         assert {len(row[name]) for name in ("counts", "boxes", "levels", "phrases", "predicted_ious")} == {n}
-        assert all(0 <= query["target"] < n for query in row["queries"])
-        for query in row["queries"]:
+        present = [query for query in row["queries"] if query["kind"] != "absent"]
+        assert row["queries"][: len(present)] == present and len(present) < len(row["queries"])  # the absent come last
+        assert all(0 <= query["target"] < n for query in present)
+        assert all(query["target"] == -1 <= query["anchor"] < n for query in row["queries"][len(present) :])
+        for query in present:
             assert (query["anchor"] >= 0) == (query["kind"] in ("relation", "part"))
             assert query["anchor"] not in (n, query["target"])
             assert query["target"] in query["named"]
@@ -60,11 +65,14 @@ def test_rows_are_whole(labelled: tuple[list[Row], Path, Report], shard: Any) ->
 
 
 def test_targets_are_clear(labelled: tuple[list[Row], Path, Report]) -> None:
-    """No mask beats a query's target, and its near-duplicates are as relevant."""
+    """No mask beats a query's target, and its near-duplicates are as relevant; none is to what is absent."""
     for row in labelled[0]:
         masks = Masks.parse(row["counts"], (row["height"], row["width"]))
         duplicates = measure(masks, np.array(row["parents"]), 0.08).duplicates
         for query, relevance in zip(row["queries"], np.array(row["relevance"]), strict=True):
+            if query["target"] < 0:
+                assert not relevance.any()
+                continue
             assert relevance[query["target"]] >= 0.6
             assert relevance[query["target"]] == relevance.max() or query["kind"] == "part"
             assert (relevance[duplicates[query["target"]]] >= relevance[query["target"]]).all()
@@ -73,11 +81,12 @@ def test_targets_are_clear(labelled: tuple[list[Row], Path, Report]) -> None:
 def test_there_is_enough_of_everything(labelled: tuple[list[Row], Path, Report], shard: Any) -> None:
     rows, limits = labelled[0], shard.params.labels
     kinds = {query["kind"] for row in rows for query in row["queries"]}
-    assert {"attribute", "relation", "superlative", "part", "scene"} <= kinds
+    assert {"attribute", "relation", "superlative", "part", "scene", "absent"} <= kinds
     for row in rows:
         spatial = sum(query["kind"] in ("relation", "superlative") for query in row["queries"])
-        assert spatial <= limits.spatial_queries
-        assert len(row["queries"]) - spatial <= limits.max_regions
+        absent = sum(query["kind"] == "absent" for query in row["queries"])
+        assert spatial <= limits.spatial_queries and 0 < absent <= limits.absent_queries
+        assert len(row["queries"]) - spatial - absent <= limits.max_regions
         assert sum(map(bool, row["phrases"])) <= limits.max_regions
         assert 0 < len(row["questions"]) <= limits.questions
 
@@ -102,9 +111,21 @@ def test_labels_are_true(labelled: tuple[list[Row], Path, Report], shard: Any) -
         captions = [caption(scene, scene.nodes[i]) if i >= 0 else "" for i in known.nodes(masks)]
         return np.array([known.relevance(text, masks) for text in texts]), captions
 
-    numbers = score_labels(labelled[1] / "labels.parquet", truth).numbers
-    assert numbers["right target"] >= 0.85
-    assert numbers["relevance agreement"] >= 0.93
+    report = score_labels(labelled[1] / "labels.parquet", truth)
+    assert report.numbers["right target"] >= 0.85
+    assert report.numbers["relevance agreement"] >= 0.93
+    (absent,) = (row for row in report.tables["label_scores"] if row["kind"] == "absent")
+    assert absent["right target"] >= 0.9
+
+
+def test_where_no_name_is_sure_all_queries_are_of_what_is_absent(shard: Any, clip: Clip, tmp_path: Path) -> None:
+    strict = shard.params.labels.model_copy(update={"similarity_midpoint": 5.0, "least_agreement": 0.0})
+    outputs = tmp_path / "labels.parquet", tmp_path / "labels.safetensors"
+    label_shard(shard.kept, shard.tar, *outputs, clip, clip, strict, 0)
+    for row in pq.read_table(outputs[0]).to_pylist():
+        assert not any(row["phrases"]) and row["queries"]
+        assert {query["kind"] for query in row["queries"]} == {"absent"}
+        assert np.array(row["relevance"]).shape == (len(row["queries"]), len(row["mask_ids"]))
 
 
 def test_the_same_bytes_again(labelled: tuple[list[Row], Path, Report], shard: Any, clip: Clip, tmp_path: Path) -> None:
@@ -135,6 +156,11 @@ def test_a_captioner_is_needed(shard: Any, clip: Clip, tmp_path: Path) -> None:
     assert not list(tmp_path.iterdir())
 
 
-def test_the_sample_sheet_is_a_picture(labelled: tuple[list[Row], Path, Report]) -> None:
-    assert labelled[2].pictures["labels"].startswith(b"\x89PNG")
+def test_the_sample_sheet_boxes_the_target_of_what_is_there(labelled: tuple[list[Row], Path, Report]) -> None:
+    """A line an image: its masks, its first query, and its last, which is of something absent."""
+    png = labelled[2].pictures["labels"]
+    assert png.startswith(b"\x89PNG")
+    sheet = cv2.imdecode(np.frombuffer(png, np.uint8), cv2.IMREAD_COLOR)[..., ::-1]
+    boxed = [(panel == TARGET).all(-1).any() for panel in np.split(sheet, 3, axis=1)]
+    assert boxed == [False, True, False]
     assert json.dumps(labelled[2].tables)

@@ -14,7 +14,7 @@ SIZES = Sizes({"car": (np.log(0.02), 1.0)})
 
 def vocabulary() -> Vocabulary:
     """Each prompt is an axis, so a crop's cosine with it is its coordinate."""
-    return Vocabulary(["a car", "a house", "a wheel"], ["a car", "a house"], np.eye(3, dtype=np.float32), 0.5, 0.1)
+    return Vocabulary(["a car", "a house", "a wheel"], [], np.eye(3, dtype=np.float32), 0.5, 0.1)
 
 
 def scores(masks: Masks, crops: list[list[float]], parents: list[int] | None = None) -> Scores:

@@ -32,6 +32,17 @@ def labels(tmp_path: Path, rectangles: Callable[..., Masks]) -> Path:
     return path
 
 
+def test_what_is_absent_is_right_where_nothing_is_relevant(labels: Path) -> None:
+    (row,) = pq.read_table(labels).to_pylist()
+    texts = ["green car", "the house left of the car"]
+    absent = [{"text": text, "kind": "absent", "target": -1} for text in texts]
+    row |= {"queries": absent, "relevance": [[0.0] * 3] * 2}
+    pq.write_table(pa.Table.from_pylist([row], SCHEMA), labels)
+    report = score_labels(labels, lambda *_: (np.array([[0.1, 0, 0.4], [0, 0.9, 0]]), [""] * 3))
+    assert report.numbers["right target"] == 1 / 2
+    assert report.numbers["relevance agreement"] == 5 / 6
+
+
 def test_shares(labels: Path) -> None:
     def truth(image_id: int, masks: Masks, texts: list[str]) -> tuple[np.ndarray, list[str]]:
         assert (image_id, len(masks)) == (5, 3)

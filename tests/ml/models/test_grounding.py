@@ -10,6 +10,21 @@ def test_logits_are_four_times_the_grid_and_pointers_have_its_size(model: ARRCOC
     assert (pixels.shape, pointed.shape) == ((2, 3, 32, 32), (2, 3, POINTERS, 8, 8))
 
 
+def test_anchor_and_name_are_pointed_to_by_what_is_spoken_of(model: ARRCOC, inputs) -> None:
+    """Each pointer moves by its own referent's match with the grid; by nothing, where a query leans on nothing."""
+    grid, head = model.adapt(inputs.features), model.grounding_head
+    bare = inputs.but(referents=torch.zeros_like(inputs.referents))
+    moved = model.ground(grid, inputs.text).pointed - model.ground(grid, bare.text).pointed
+    cells = head.seen(grid)
+    for pointer, referent in ((0, 1), (1, 0)):  # the anchor first here, the name first there
+        for b in range(2):
+            for q in range(3):
+                kernel = head.spoken(inputs.referents[b, q, referent] * model.config.embed_dim**0.5)
+                wanted = torch.einsum("p,phw->hw", kernel, cells[b]) / len(kernel) ** 0.5
+                torch.testing.assert_close(moved[b, q, pointer], wanted, atol=1e-4, rtol=1e-4)
+    assert not moved[:, 0, 0].any() and (moved[:, 1:].flatten(3).std(-1) > 0.01).all()
+
+
 def test_padded_tokens_change_nothing(model: ARRCOC, inputs) -> None:
     grid = model.adapt(inputs.features)
     noise = torch.where(inputs.text_mask.unsqueeze(-1), inputs.tokens, 100 * torch.randn_like(inputs.tokens))
@@ -23,7 +38,8 @@ def test_padded_tokens_change_nothing(model: ARRCOC, inputs) -> None:
 
 def test_queries_do_not_see_each_other(model: ARRCOC, inputs) -> None:
     grid = model.adapt(inputs.features)
-    alone = inputs.but(tokens=inputs.tokens[:, 1:2], pooled=inputs.pooled[:, 1:2], text_mask=inputs.text_mask[:, 1:2])
+    parts = ("tokens", "pooled", "text_mask", "referents")
+    alone = inputs.but(**{name: getattr(inputs, name)[:, 1:2] for name in parts})
     together = model.ground(grid, inputs.text).pixels
     torch.testing.assert_close(model.ground(grid, alone.text).pixels, together[:, 1:2], atol=1e-5, rtol=1e-5)
     assert (together[:, 0] - together[:, 1]).abs().max() > 1e-3

@@ -1,13 +1,23 @@
+from collections.abc import Callable
+from dataclasses import replace
+
+import numpy as np
+import pytest
 import torch
 import torch.nn.functional as F
 
-from ml.models.arrcoc import ARRCOC
+from ml.models.arrcoc import ARRCOC, ModelConfig
 from ml.models.regions import Regions
 from ml.models.relevance import (
+    ANYWHERE,
     LEVELS,
     POINTERS,
     RELATION_DIM,
+    SURE,
+    Judgement,
     RelationalAttention,
+    Similarity,
+    both,
     hierarchical_relevance,
     lies_to,
     relevance_map,
@@ -16,6 +26,14 @@ from ml.models.relevance import (
 
 def scores(model: ARRCOC, inputs) -> torch.Tensor:
     return model(*inputs.tensors())[0]
+
+
+def judged(model: ARRCOC, inputs, grounding: torch.Tensor | None = None) -> Judgement:
+    grid = model.adapt(inputs.features)
+    regions = model.regions(grid, inputs.coverage, inputs.boxes)
+    regions = Regions(regions, inputs.boxes, inputs.coverage, inputs.crops, inputs.valid)
+    found = model.ground(grid, inputs.text).pixels if grounding is None else grounding
+    return model.relevance(grid, regions, inputs.text, found)
 
 
 def test_scores_are_probabilities(model: ARRCOC, inputs) -> None:
@@ -29,10 +47,12 @@ def test_invalid_regions_change_nothing(model: ARRCOC, inputs) -> None:
     changed = inputs.but(
         boxes=torch.where(valid[..., None], inputs.boxes, torch.rand_like(inputs.boxes)),
         coverage=torch.where(valid[..., None, None], inputs.coverage, torch.rand_like(inputs.coverage)),
+        crops=torch.where(valid[..., None], inputs.crops, torch.rand_like(inputs.crops)),
     )
     more = changed.but(
         boxes=F.pad(changed.boxes, (0, 0, 0, 3)),
         coverage=F.pad(changed.coverage, (0, 0, 0, 0, 0, 3)),
+        crops=F.pad(changed.crops, (0, 0, 0, 3)),
         valid=F.pad(valid, (0, 3), value=False),
     )
     kept = valid.unsqueeze(1).expand(-1, 3, -1)
@@ -49,7 +69,10 @@ def test_padded_tokens_change_nothing(model: ARRCOC, inputs) -> None:
 def test_regions_may_come_in_any_order(model: ARRCOC, inputs) -> None:
     order = torch.randperm(6)
     shuffled = inputs.but(
-        boxes=inputs.boxes[:, order], coverage=inputs.coverage[:, order], valid=inputs.valid[:, order]
+        boxes=inputs.boxes[:, order],
+        coverage=inputs.coverage[:, order],
+        crops=inputs.crops[:, order],
+        valid=inputs.valid[:, order],
     )
     torch.testing.assert_close(scores(model, shuffled), scores(model, inputs)[:, :, order], atol=1e-5, rtol=1e-5)
 
@@ -63,6 +86,105 @@ def test_every_parameter_learns(model: ARRCOC, inputs) -> None:
     idle = [name for name, p in model.relevance_head.named_parameters() if p.grad is None or not p.grad.any()]
     # A constant added to every key leaves a softmax as it is.
     assert not [name for name in idle if not name.endswith("key.bias")]
+
+
+def test_similarity_by_loops() -> None:
+    crops, referents = (F.normalize(torch.randn(2, n, 4, 6), dim=-1) for n in (3, 5))
+    found = Similarity(0.2, 0.05)(crops[:, 0], referents)
+    assert found.shape == (2, 5, 4, 4)
+    for b, q, n, r in np.ndindex(*found.shape):
+        wanted = (float(crops[b, 0, n] @ referents[b, q, r]) - 0.2) / 0.05
+        assert float(found[b, q, n, r]) == pytest.approx(min(max(wanted, -SURE), SURE), abs=1e-4)
+    assert (found == SURE).any() and (found == -SURE).any()
+
+
+def test_before_training_a_region_is_as_relevant_as_it_is_similar(untrained: ARRCOC, inputs) -> None:
+    """Wherever it is: nothing is known of places yet."""
+    cosine = torch.einsum("bne,bqe->bqn", inputs.crops, inputs.referents[:, :, 0])
+    config = untrained.config
+    similar = torch.sigmoid((cosine - config.similarity_midpoint) / config.similarity_scale)
+    found = scores(untrained, inputs)
+    torch.testing.assert_close(found, similar * torch.sigmoid(torch.tensor(ANYWHERE)), atol=1e-5, rtol=1e-4)
+    assert float(found.std()) > 0.1
+
+
+def test_a_thing_in_the_wrong_place_is_not_relevant(untrained: ARRCOC, inputs) -> None:
+    """However similar: relevance is the product of two probabilities."""
+    with torch.no_grad():
+        untrained.relevance_head.score[-1].bias[1] = -ANYWHERE
+    assert (scores(untrained, inputs) < 0.5).all()
+    torch.testing.assert_close(
+        scores(untrained, inputs),
+        torch.sigmoid(untrained.relevance_head.similarity(inputs.crops, inputs.referents)[..., 0]) / 2,
+    )
+
+
+def test_both_is_the_logit_of_a_product() -> None:
+    one, other = torch.randn(2, 1000, dtype=torch.double) * 3
+    wanted = torch.logit(torch.sigmoid(one) * torch.sigmoid(other)).float()
+    torch.testing.assert_close(both(one, other), wanted, atol=1e-3, rtol=1e-3)
+    sure = torch.tensor([-100.0, -20.0, 0.0, 20.0, 100.0], requires_grad=True)
+    found = both(sure.unsqueeze(0), sure.unsqueeze(1))
+    assert found.isfinite().all() and torch.equal(found, found.T)
+    assert (found.diff(dim=0) >= 0).all()
+    found.sum().backward()
+    assert sure.grad is not None and sure.grad.isfinite().all()
+
+
+def test_similarity_is_a_residual_of_what_is_pointed_to(untrained: ARRCOC, inputs) -> None:
+    """With what the first block reads of it cut off, each logit moves by its own referent's similarity."""
+    torch.nn.init.zeros_(untrained.relevance_head.similar.weight)
+    bare, names, anchors = (
+        inputs.but(referents=inputs.referents * torch.tensor(kept).unsqueeze(-1)) for kept in ([0, 0], [1, 0], [0, 1])
+    )
+    similar = untrained.relevance_head.similarity(inputs.crops, inputs.referents)
+    nothing = untrained.relevance_head.similarity(inputs.crops, torch.zeros_like(inputs.referents))
+    named, pointed = (similar - nothing).unbind(-1)
+    grounding, there = torch.randn(2, 3, 32, 32), inputs.valid.unsqueeze(1).expand(-1, 3, -1)
+    before = judged(untrained, bare, grounding)
+    for changed, by_name, by_anchor in ((names, named, 0 * pointed), (anchors, 0 * named, pointed)):
+        after = judged(untrained, changed, grounding)
+        torch.testing.assert_close((after.named - before.named)[there], by_name[there], atol=1e-4, rtol=1e-4)
+        moved = after.anchors[:, :, 1:] - before.anchors[:, :, 1:]
+        torch.testing.assert_close(moved[there], by_anchor[there], atol=1e-4, rtol=1e-4)
+
+
+def test_the_first_block_reads_the_similarity(model: ARRCOC, inputs) -> None:
+    before = scores(model, inputs)
+    torch.nn.init.zeros_(model.relevance_head.similar.weight)
+    assert (scores(model, inputs) - before).abs().max() > 1e-3
+
+
+def test_a_query_says_how_much_its_similarity_counts(untrained: ARRCOC, inputs) -> None:
+    similar = untrained.relevance_head.similarity(inputs.crops, inputs.referents)[..., 0]
+    torch.nn.init.constant_(untrained.relevance_head.trust[-1].bias, 1.0)
+    anywhere = torch.sigmoid(torch.tensor(ANYWHERE))
+    torch.testing.assert_close(scores(untrained, inputs), torch.sigmoid(2 * similar) * anywhere, atol=1e-5, rtol=1e-4)
+    torch.nn.init.normal_(untrained.relevance_head.trust[-1].weight, std=0.3)
+    counted = torch.logit(scores(untrained, inputs) / anywhere) / similar
+    torch.testing.assert_close(counted, counted[:, :, :1].expand_as(counted), atol=1e-2, rtol=1e-2)
+    assert float(counted[:, :, 0].std()) > 0.1  # each query its own
+
+
+def test_the_frame_is_never_similar(untrained: ARRCOC, inputs) -> None:
+    """It is no thing: what lies nowhere has 0, whatever a name's cosine with nothing would say."""
+    head, frame = untrained.relevance_head, F.pad(inputs.crops, (0, 0, 1, 0))
+    found = head.frozen(frame, inputs.referents)
+    assert not found[:, :, 0].any() and found[:, :, 1:].all()
+    noise = head.frozen(torch.cat([torch.randn(2, 1, 6), inputs.crops], dim=1), inputs.referents)
+    assert torch.equal(noise, found)
+
+
+def test_without_frozen_similarity_crops_do_not_matter(
+    build: Callable[[ModelConfig], ARRCOC], config: ModelConfig, inputs
+) -> None:
+    changed = inputs.but(crops=torch.randn_like(inputs.crops))
+    for frozen_similarity in (True, False):
+        model = build(replace(config, frozen_similarity=frozen_similarity))
+        moved = (scores(model, changed) - scores(model, inputs)).abs().max()
+        assert (moved > 1e-3) == frozen_similarity
+    found = scores(ARRCOC(replace(config, frozen_similarity=False)), inputs)
+    torch.testing.assert_close(found, torch.sigmoid(torch.tensor(ANYWHERE)).expand_as(found) / 2)  # it knows nothing
 
 
 def test_relational_attention_by_loops() -> None:
@@ -92,10 +214,7 @@ def test_relational_attention_by_loops() -> None:
 
 
 def test_an_anchor_may_be_any_region_or_none(model: ARRCOC, inputs) -> None:
-    grid = model.adapt(inputs.features)
-    regions, grounding = model.regions(grid, inputs.coverage, inputs.boxes), model.ground(grid, inputs.text).pixels
-    regions = Regions(regions, inputs.boxes, inputs.coverage, inputs.valid)
-    anchors = model.relevance(grid, regions, inputs.text, grounding).anchors.softmax(-1)
+    anchors = judged(model, inputs).anchors.softmax(-1)
     assert anchors.shape == (2, 3, 1 + 6)
     assert (anchors[:, :, 0] > 0).all()
     assert ((anchors[:, :, 1:] > 0) == inputs.valid.unsqueeze(1)).all()

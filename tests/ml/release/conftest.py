@@ -28,8 +28,12 @@ def clip() -> Clip:
 @pytest.fixture(scope="session")
 def model(sam: Sam, clip: Clip) -> ARRCOC:
     torch.manual_seed(0)
-    sizes = Model(dim=32, heads=2, grounding_layers=1, relevance_layers=1, captioner_layers=1, dropout=0.0)
-    return ARRCOC(ModelConfig.from_backbones(sizes, sam, clip)).eval()
+    layers = {"grounding_layers": 1, "relevance_layers": 1, "captioner_layers": 1}
+    sizes = Model(dim=32, heads=2, **layers, dropout=0.0, frozen_similarity=True)
+    model = ARRCOC(ModelConfig.from_backbones(sizes, preset("toytown").labels, sam, clip)).eval()
+    for last in (model.relevance_head.score[-1], model.relevance_head.trust[-1]):  # zeros, until they are trained
+        torch.nn.init.normal_(last.weight, std=0.3)
+    return model
 
 
 @pytest.fixture(scope="session")

@@ -8,7 +8,7 @@ import pytest
 import torch
 
 from ml.errors import UserError
-from ml.evaluation.predictions.predictor import Predictor, TorchHeads
+from ml.evaluation.predictions.predictor import Crops, Predictor, TorchHeads
 from ml.models.arrcoc import ARRCOC
 from ml.models.frozen.clip import Clip
 from ml.models.frozen.sam import Sam
@@ -37,9 +37,11 @@ def test_variants_are_measured_side_by_side(
     variants: Path, sam: Sam, clip: Clip, model: ARRCOC, params: Params, asked: list[compress.Row]
 ) -> None:
     image = np.asarray(cv2.imread(str(asked[0]["path"])), np.uint8)[..., ::-1].copy()
-    scenes = compress.look(variants, Predictor(sam, TorchHeads(model, clip), params.evaluation), [image])
+    crops = Crops(clip, params.labels.crop_margin)
+    scenes = compress.look(variants, Predictor(sam, crops, TorchHeads(model, clip), params.evaluation), [image])
     assert scenes["fp32"] is scenes["pruned"]
     assert not torch.equal(scenes["fp32"][0].features, scenes["int8"][0].features)
+    assert all(len(scene.crops) == len(scene.proposals.masks) for (scene,) in scenes.values())
     rows = compress.measure(variants, sam, clip, asked, scenes, params)
     assert [row["variant"] for row in rows] == ["fp32", "pruned", "int8"]
     fp32, pruned, int8 = rows
@@ -50,7 +52,7 @@ def test_variants_are_measured_side_by_side(
 def test_an_answer_is_right_from_half_an_iou(
     variants: Path, sam: Sam, clip: Clip, params: Params, asked: list[compress.Row]
 ) -> None:
-    predictor = compress.load_predictor(variants / "fp32", sam, clip, params.evaluation)
+    predictor = compress.load_predictor(variants / "fp32", sam, clip, params)
     scene = predictor.look(np.asarray(cv2.imread(str(asked[0]["path"])), np.uint8)[..., ::-1].copy())
     answers = predictor.answer(scene, asked[0]["texts"])
     boxes = scene.proposals.masks.coco_boxes()[[answers.best(query, 1)[0] for query in range(2)]]

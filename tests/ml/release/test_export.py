@@ -5,15 +5,17 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
+from torch.nn.functional import normalize
 
 from ml.models.arrcoc import ARRCOC
 from ml.models.frozen.clip import Clip
 from ml.models.frozen.sam import Sam
-from ml.release.export import HEADS, with_weights
+from ml.models.frozen.texts import TextBank
+from ml.release.export import CROP_ENCODER, HEADS, with_weights
 from ml.release.prune import prune, sparsity_of
-from ml.release.runtime import OnnxHeads, onnx_sam
+from ml.release.runtime import OnnxCropEncoder, OnnxHeads, onnx_sam
 
-TEXTS = ["the red car left of the house", "sky"]
+TEXTS = ["the red car left of the house", "sky"]  # one with an anchor, one without
 
 
 def inputs(model: ARRCOC, regions: int) -> dict[str, torch.Tensor]:
@@ -23,14 +25,15 @@ def inputs(model: ARRCOC, regions: int) -> dict[str, torch.Tensor]:
         "features": torch.randn(1, model.config.sam_dim, grid, grid),
         "coverage": torch.rand(1, regions, grid, grid),
         "boxes": torch.cat([corner, corner + 0.3], dim=-1),
+        "crops": normalize(torch.randn(1, regions, model.config.embed_dim), dim=-1),
         "valid": torch.ones(1, regions, dtype=torch.bool),
     }
 
 
 def answers(model: ARRCOC, clip: Clip, given: dict[str, torch.Tensor]) -> tuple[torch.Tensor, torch.Tensor]:
-    text = clip.encode_text(clip.tokenize(TEXTS))
+    text = TextBank(clip, torch.device("cpu")).queries([TEXTS])
     with torch.no_grad():
-        return model(**given, tokens=text.tokens[None], text_mask=text.mask[None], pooled=text.pooled[None])
+        return model(**given, tokens=text.tokens, text_mask=text.mask, pooled=text.pooled, referents=text.referents)
 
 
 @pytest.mark.parametrize("regions", [1, 9])
@@ -39,6 +42,21 @@ def test_the_heads_answer_as_in_pytorch(variants: Path, model: ARRCOC, clip: Cli
     found = OnnxHeads.load(variants / "fp32", clip.tokenize).heads(**given, texts=TEXTS)
     for ours, wanted in zip(found, answers(model, clip, given), strict=True):
         torch.testing.assert_close(ours, wanted, atol=2e-4, rtol=1e-3)
+
+
+def test_crops_reach_the_graph(variants: Path, clip: Clip, model: ARRCOC) -> None:
+    heads, given = OnnxHeads.load(variants / "fp32", clip.tokenize), inputs(model, 5)
+    relevance = heads.heads(**given, texts=TEXTS)[0]
+    other = heads.heads(**given | {"crops": given["crops"].flip(1)}, texts=TEXTS)[0]
+    assert (other - relevance).abs().max() > 1e-3
+
+
+def test_the_crop_encoder_gives_the_frozen_embeddings(variants: Path, clip: Clip) -> None:
+    encoder = OnnxCropEncoder(variants / "fp32" / CROP_ENCODER)
+    assert encoder.image_size == clip.image_size
+    for count in (1, 7):  # it was exported with three
+        crops = torch.randint(0, 256, (count, 3, clip.image_size, clip.image_size), dtype=torch.uint8)
+        torch.testing.assert_close(encoder.encode_image(crops), clip.encode_image(crops), atol=1e-5, rtol=0)
 
 
 def test_the_image_encoder_gives_the_frozen_features(variants: Path, sam: Sam) -> None:
@@ -63,7 +81,7 @@ def test_a_pruned_graph_is_the_same_graph_with_the_pruned_weights(
 def test_graphs_hold_no_path_of_this_machine_and_no_notes_of_the_exporter(variants: Path) -> None:
     here = str(Path(__file__).parents[3]).encode()
     graphs = sorted(variants.glob("*/*.onnx"))
-    assert len(graphs) == 9
+    assert len(graphs) == 12
     for graph in graphs:
         found = graph.read_bytes()
         assert here not in found and b"stack_trace" not in found and b"site-packages" not in found, graph

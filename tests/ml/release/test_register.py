@@ -101,8 +101,10 @@ def test_the_registered_model_answers_as_predict(finished, tmp_path: Path) -> No
     store = f"sqlite:///{finished.root}/mlflow/mlflow.db"
     done = finished.run(sys.executable, "-c", LOADED, store, str(tmp_path / "image.txt"))
     registered = json.loads(done.stdout.strip().splitlines()[-1])
-    assert registered["inputs"] == ["image", "query"] and registered["outputs"] == ["box", "score", "masks"]
+    assert registered["inputs"] == ["image", "query"]
+    assert registered["outputs"] == ["box", "score", "present", "masks"]
     answer = finished.json("arrcoc", "predict", str(image), "the house", "--json")
     assert json.loads(registered["found"]["box"]) == pytest.approx(answer["box"], abs=1e-3)
     assert registered["found"]["score"] == pytest.approx(answer["score"], abs=1e-5)
+    assert registered["found"]["present"] is answer["present"]
     assert Path(answer["overlay"]).is_file()

@@ -113,6 +113,7 @@ def write_params(root: Path, changes: dict[str, Any]) -> None:
     raw["model"] |= {"dim": 32, "heads": 2, "grounding_layers": 1, "relevance_layers": 1, "captioner_layers": 1}
     raw["training"] |= {"batch_size": 3, "queries_per_image": 3, "log_interval": 1, "validations": 2}
     raw["training_set"]["validation_fraction"] = 0.3
+    raw["labels"] |= {"similarity_midpoint": 0.0, "similarity_scale": 0.3}  # a random CLIP's cosines are small
     for section, values in changes.items():
         raw[section] |= values
     (root / "params.yaml").write_text(yaml.safe_dump(raw))
@@ -149,7 +150,8 @@ def write_models(ws: Workspace) -> None:
 
     torch.manual_seed(0)
     sam, clip = load_sam(ws.stage("backbones")), load_clip(ws.stage("backbones"))
-    model = ARRCOC(ModelConfig.from_backbones(load(ws.params_file).model, sam, clip))
+    params = load(ws.params_file)
+    model = ARRCOC(ModelConfig.from_backbones(params.model, params.labels, sam, clip))
     for stage in ("mask_region_alignment", "text_region_grounding", "relevance_learning"):
         model.save(ws.stage(stage))
 
@@ -240,8 +242,12 @@ def draw(rng: np.random.Generator, image_id: int) -> tuple[dict[str, Any], np.nd
     ]
     asked += [("leftmost box", "superlative", first, -1, [*range(n)])]
     asked += [(f"the box left of the {colors[second]} box", "relation", first, second, [*range(n)])]
+    named = [n for n, color in enumerate(colors) if color == colors[first]]
+    asked += [("yellow box", "absent", -1, -1, [])]
+    asked += [(f"the yellow box left of the {colors[first]} box", "absent", -1, first, [])]
+    asked += [(f"the {colors[first]} box left of the yellow box", "absent", -1, -1, named)]
     relevance = [[float(colors[n] == color) for n in range(len(colors))] for color in colors]
-    relevance += [[float(n == first) for n in range(len(colors))]] * 2
+    relevance += [[float(n == first) for n in range(len(colors))]] * 2 + [[0.0] * len(colors)] * 3
     row = {
         "image_id": image_id,
         "width": width,

@@ -30,6 +30,25 @@ def test_grounding_iou(generator: torch.Generator) -> None:
     assert float(total) == pytest.approx(sum(wanted))
 
 
+def test_an_empty_map_of_what_is_absent_is_right() -> None:
+    logits, targets = torch.full((1, 3, 4, 4), -1.0), torch.zeros(1, 3, 4, 4)
+    logits[0, 1, 0, 0] = 1.0  # something where nothing is
+    targets[0, 2, 0, 0] = 1.0  # nothing where something is
+    total, count = measures.grounding(logits, targets, torch.ones(1, 3, dtype=torch.bool))["grounding_iou"]
+    assert (float(total), int(count)) == (1.0, 3)
+
+
+def test_of_what_is_absent_no_mask_may_be_relevant() -> None:
+    scores = torch.tensor([[[0.4, 0.5, 0.9], [0.4, 0.6, 0.1], [0.2, 0.4, 0.9], [0.4, 0.2, 0.9]]])
+    batch = SimpleNamespace(
+        relevance=torch.zeros(1, 4, 3),
+        valid=torch.tensor([[True, True, False]]),  # the last mask is none
+        targets=torch.tensor([[-1, -1, 1, 1]]),
+    )
+    found = measures.relevance(scores, batch, torch.ones(1, 4, dtype=torch.bool))
+    assert mean(found["top1"]) == 2 / 4  # the first; and the third, which is there, however low its score
+
+
 def test_relevance_counts_valid_pairs_only(generator: torch.Generator) -> None:
     scores, relevance = torch.rand(2, 2, 2, 4, generator=generator)
     valid = torch.tensor([[True, True, False, True], [True, False, False, True]])

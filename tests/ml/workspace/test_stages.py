@@ -41,6 +41,7 @@ def telling(module: str) -> bool:
 READ_BY = {
     ("ml/evaluation/benchmarks/index.py", "benchmarks"): "benchmark_data",
     ("ml/evaluation/benchmarks/index.py", "quality"): "benchmark_data",
+    ("ml/training/main.py", "labels"): "mask_region_alignment",  # which makes the model; the others go on with it
     ("ml/training/main.py", "mask_region_alignment"): "mask_region_alignment",
     ("ml/training/tasks.py", "mask_region_alignment"): "mask_region_alignment",
 }
@@ -134,6 +135,20 @@ def test_declared_params_cover_what_the_stage_reads(stage: Stage):
         if READ_BY.get((file, section), stage.name) == stage.name
     }
     assert read <= declared, f"dvc.yaml: {stage.name}: params lack {', '.join(sorted(read - declared))}"
+
+
+@pytest.mark.parametrize(
+    ("stage", "file"),
+    [
+        ("mask_region_alignment", "ml/models/arrcoc.py"),
+        ("compressed_model", "ml/release/compress.py"),
+        ("released_model", "ml/release/package.py"),
+    ],
+)
+def test_of_the_labels_just_what_is_read_is_declared(stage: str, file: str):
+    nodes = [node for node in ast.walk(ast.parse((ROOT / file).read_text())) if isinstance(node, ast.Attribute)]
+    read = {node.attr for node in nodes if ast.unparse(node.value) in ("labels", "params.labels")}
+    assert {f"labels.{key}" for key in read} == {key for key in LINE[stage].params if key.startswith("labels")}
 
 
 def test_every_stage_of_the_pipeline_is_declared_and_the_other_way_round():

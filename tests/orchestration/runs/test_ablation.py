@@ -8,14 +8,21 @@ from ml.workspace.settings import preset
 from orchestration.runs.ablation import CASES, CHAIN, FOLDER, MADE, table, without
 
 
-def test_a_case_changes_the_seed_and_one_stage_only() -> None:
+def test_a_case_changes_the_seed_and_one_part_only() -> None:
     params = preset("smoke")
-    for stage in CASES.values():
-        found = without(params, stage, 7).model_dump()
-        wanted = params.model_dump() | {"seed": 7}
-        if stage is not None:
-            wanted[stage]["steps"] = 0
-        assert found == wanted
+    wanted = {
+        "relevance_learning": ("relevance_learning", "steps", 0),
+        "frozen_similarity": ("model", "frozen_similarity", False),
+        "absent_queries": ("training", "absent", 0.0),
+    }
+    for part in [part for part in CASES.values() if part in wanted]:
+        section, name, value = wanted.pop(part)
+        expected = params.model_dump() | {"seed": 7}
+        assert expected[section][name] != value
+        expected[section][name] = value
+        assert without(params, part, 7).model_dump() == expected
+    assert not wanted
+    assert without(params, None, 7).model_dump() == params.model_dump() | {"seed": 7}
 
 
 def test_the_table_has_means_and_extremes() -> None:

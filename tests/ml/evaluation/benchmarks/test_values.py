@@ -6,7 +6,16 @@ from typing import Any
 import pytest
 
 from ml.errors import UserError
-from ml.evaluation.benchmarks.values import identity, number, parse_json, read_json, read_lines, shown, text
+from ml.evaluation.benchmarks.values import (
+    identity,
+    name_or_number,
+    number,
+    parse_json,
+    read_json,
+    read_lines,
+    shown,
+    text,
+)
 
 
 @pytest.mark.parametrize("value", [7, 7.0, "7", "0007"])
@@ -38,6 +47,13 @@ def test_whole_numbers_are_ids(value: Any) -> None:
 def test_nothing_else_is_an_id(value: Any) -> None:
     with pytest.raises(ValueError, match="no integer id"):
         identity(value)
+
+
+def test_an_id_may_be_a_name() -> None:
+    assert [name_or_number(value) for value in (7, 7.0, "0007", " a7 ")] == ["7", "7", "0007", "a7"]
+    for value in (" ", True, None, 1.5, [1]):
+        with pytest.raises(ValueError, match=r"empty text|no integer id"):
+            name_or_number(value)
 
 
 @pytest.mark.parametrize(

@@ -44,4 +44,39 @@ def test_kinds_come_before_groups_with_their_counts() -> None:
         {"split": "refcoco/val", "relation": "54.1 (74)", "size: small": "30.0 (9)"}
     ]
     (row,) = tables.other_kinds(FOUND)
-    assert row == {"benchmark": "vqa/val", "kind": "number", "metric": "exact match", "score": "51.0 (1,200)"}
+    said = {"benchmark": "vqa/val", "kind": "number", "metric": "exact match", "score": "51.0 (1,200)"}
+    assert row == said | {tables.UNTRAINED: ""}
+
+
+BASELINES: dict[str, Any] = {
+    "clip on crops": {
+        "scores": {"refcoco/val": {"acc@0.5": 58.2}, "absence/val": {"found where absent": 1.2, "AUC": 99.1}},
+        "breakdown": {"refcoco/val": {"relation": {"acc@0.5": 31.0, "questions": 74}}},
+    },
+    "clip and a rule": {
+        "scores": {"refcoco/val": {"acc@0.5": 71.5}, "absence/val": {"found where absent": 4.0, "AUC": 98.0}},
+        "breakdown": {"refcoco/val": {"relation": {"acc@0.5": 55.0, "questions": 74}}},
+    },
+}
+BESIDE = FOUND | {
+    "scores": FOUND["scores"] | {"absence/val": {"found where absent": 0.9, "AUC": 99.5}},
+    "baselines": BASELINES,
+}
+
+
+def test_the_best_that_needs_no_training_stands_beside_every_score() -> None:
+    shown = {row["benchmark"] + row["metric"]: row[tables.UNTRAINED] for row in tables.summary(BESIDE)}
+    assert shown["RefCOCO valacc@0.5"] == "71.5 (clip and a rule)"
+    assert shown["absence valfound where absent"] == "1.2 (clip on crops)"  # the lower, the better
+    assert shown["RefCOCO, held-out combinationsacc@0.5"] == ""
+    assert {row["split"]: row[tables.UNTRAINED] for row in tables.referring(BESIDE)}["refcoco/val"].startswith("71.5")
+    ours, best = tables.referring_kinds(BESIDE)
+    assert ours["relation"] == "54.1 (74)" and best["relation"] == "55.0 (clip and a rule)"
+    assert best["split"] == f"refcoco/val, {tables.UNTRAINED}"
+
+
+def test_all_baselines_have_a_table_of_their_own() -> None:
+    rows = {row["metric"]: row for row in tables.untrained(BESIDE) if row["benchmark"] == "absence val"}
+    assert rows["AUC"]["trained"] == "99.5"
+    assert rows["AUC"]["clip on crops"] == "99.1" and rows["AUC"]["clip and a rule"] == "98.0"
+    assert tables.untrained(FOUND) == []

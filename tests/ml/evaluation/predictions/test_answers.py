@@ -14,7 +14,7 @@ from ml.evaluation.predictions import answers as predictions
 from ml.evaluation.predictions.answers import predict
 from ml.evaluation.predictions.files import read
 from ml.evaluation.predictions.plan import Question, Work
-from ml.evaluation.predictions.predictor import Predictor, Scene
+from ml.evaluation.predictions.predictor import Predictor
 from ml.evaluation.predictions.proposals import Proposals
 from ml.evaluation.scores import score
 from ml.masks import Masks
@@ -112,10 +112,11 @@ def test_rows_are_ranked_and_whole(
 
 def test_an_image_without_masks_has_regions_of_maps_and_no_detections(predictor: Predictor, params: Params) -> None:
     nothing = Proposals(Masks.parse([], (96, 128)), np.zeros(0, np.float32), np.zeros(0, np.float32))
-    features = predictor.encode(np.zeros((96, 128, 3), np.uint8))
+    image = np.zeros((96, 128, 3), np.uint8)
+    scene = predictor.scene(image, predictor.encode(image), nothing)
     names = [Question("lvis", str(n), f"thing {n}") for n in range(3)]
     work = Work("lvis/a.jpg", [Question("refcoco", "q", "red car")], names, None)
-    rows = predictions.answer_work(predictor, Scene((96, 128), features, nothing), work, params.filter)
+    rows = predictions.answer_work(predictor, scene, work, params.filter)
     assert set(rows) == {"refcoco"}
     assert rows["refcoco"][0]["boxes"] == [] and len(rows["refcoco"][0]["map_box"]) == 4
 

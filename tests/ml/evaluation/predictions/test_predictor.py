@@ -8,13 +8,19 @@ from hypothesis import strategies as st
 from hypothesis.extra import numpy as hnp
 
 from ml.evaluation.predictions.predictor import (
+    CROPS_PER_BATCH,
     QUERIES_PER_BATCH,
+    Crops,
     Predictor,
     TorchHeads,
     agreement,
     map_region,
     peak,
 )
+from ml.evaluation.predictions.proposals import Proposals
+from ml.labeling.geometry.crops import masked_crops
+from ml.masks import Masks
+from ml.models.frozen.texts import CHUNK
 
 UNIT = st.floats(0, 1, width=32)
 
@@ -60,30 +66,65 @@ def test_answers_do_not_depend_on_the_company_of_queries(predictor: Predictor) -
 
 def test_an_image_without_proposals_is_answered_with_a_map_alone(predictor: Predictor) -> None:
     nothing = predictor.params.model_copy(update={"predicted_iou": 1e9})
-    strict = Predictor(predictor.sam, predictor.heads, nothing)
+    strict = Predictor(predictor.sam, predictor.crops, predictor.heads, nothing)
     _, answers = strict.predict(np.zeros((96, 128, 3), np.uint8), ["red car"])
     assert answers.scores.shape == (1, 0) and answers.maps.shape == (1, 24, 32)
     assert answers.best(0, 5).tolist() == []
 
 
-@pytest.mark.parametrize("room", [1000, QUERIES_PER_BATCH])
-def test_a_text_is_encoded_once_for_all_images(
-    predictor: Predictor, monkeypatch: pytest.MonkeyPatch, room: int
-) -> None:
-    """Also where the bank forgets: the same batches come again."""
+def test_a_text_is_encoded_once_for_all_images(predictor: Predictor, monkeypatch: pytest.MonkeyPatch) -> None:
     heads = TorchHeads(predictor.heads.model, predictor.heads.texts.clip)
-    heads.texts._room = room
-    fresh = Predictor(predictor.sam, heads, predictor.params)
+    fresh = Predictor(predictor.sam, predictor.crops, heads, predictor.params)
     encoded: list[int] = []
     encode = heads.texts.clip.encode_text
     monkeypatch.setattr(heads.texts.clip, "encode_text", lambda ids: (encoded.append(len(ids)), encode(ids))[1])
     names = [f"thing {n}" for n in range(3 * QUERIES_PER_BATCH)]
     scenes = [fresh.look(np.full((96, 128, 3), shade, np.uint8)) for shade in (0, 255)]
     first, _, again = (fresh.answer(scenes[place], names).relevance for place in (0, 1, 0))
-    assert sum(encoded) == len(names) and np.array_equal(first, again)
-    if room >= len(names):
-        fresh.answer(scenes[1], names[::-1])
-        assert sum(encoded) == len(names)
+    assert sum(encoded) == len(names) + CHUNK  # each names itself, and none has an anchor, which is a text as well
+    assert np.array_equal(first, again)
+    fresh.answer(scenes[1], names[::-1])
+    assert sum(encoded) == len(names) + CHUNK
+
+
+def boxes(*corners: tuple[int, int, int, int]) -> Masks:
+    dense = np.zeros((len(corners), 96, 128), bool)
+    for mask, (x, y, w, h) in zip(dense, corners, strict=True):
+        mask[y : y + h, x : x + w] = True
+    return Masks.from_dense(dense)
+
+
+def test_crops_are_what_the_labels_saw_of_the_masks(predictor: Predictor) -> None:
+    """Of proposals and of given masks, in batches, from the image and not from its features."""
+    image = np.random.default_rng(0).integers(0, 255, (96, 128, 3)).astype(np.uint8)
+    masks = boxes(*[(3 * n % 90, n, 8 + n % 20, 12) for n in range(CROPS_PER_BATCH + 3)])
+    pixels = masked_crops(image, masks, predictor.crops.encoder.image_size, predictor.crops.margin)
+    wanted = predictor.crops.encoder.encode_image(torch.from_numpy(pixels.transpose(0, 3, 1, 2).copy()))
+    features, ious = predictor.encode(image), np.zeros(len(masks), np.float32)
+    scene = predictor.scene(image, features, Proposals(masks, ious, ious))
+    bare = predictor.scene(image, features, Proposals(Masks.parse([], (96, 128)), ious[:0], ious[:0]))
+    for found in (scene.crops, predictor.see(bare, masks)):
+        torch.testing.assert_close(found, wanted, atol=1e-5, rtol=1e-5)
+    proposed, given = predictor.answer(scene, ["red car"]), predictor.answer(bare, ["red car"], masks)
+    assert np.array_equal(proposed.relevance, given.relevance)
+    other = predictor.answer(predictor.scene(255 - image, features, scene.proposals), ["red car"])
+    assert np.abs(other.relevance - proposed.relevance).max() > 1e-3
+    assert np.array_equal(other.maps, proposed.maps)
+
+
+def test_crops_that_are_known_are_not_seen_again(predictor: Predictor, monkeypatch: pytest.MonkeyPatch) -> None:
+    image = np.random.default_rng(0).integers(0, 255, (96, 128, 3)).astype(np.uint8)
+    scene, masks = predictor.look(image), boxes((5, 5, 20, 20), (60, 40, 30, 30))
+    crops, wanted = predictor.see(scene, masks), predictor.answer(scene, ["red car"], masks)
+    monkeypatch.setattr(Crops, "embed", lambda *_: pytest.fail("seen again"))
+    assert np.array_equal(predictor.answer(scene, ["red car"], masks, crops).scores, wanted.scores)
+    predictor.answer(scene, ["a boat"])
+
+
+def test_no_given_masks_are_answered_with_a_map_alone(predictor: Predictor) -> None:
+    scene = predictor.look(np.full((96, 128, 3), 9, np.uint8))
+    answers = predictor.answer(scene, ["red car", "boat"], Masks.parse([], scene.size))
+    assert answers.relevance.shape == answers.scores.shape == (2, 0) and answers.maps.shape == (2, 24, 32)
 
 
 def test_queries_are_answered_in_batches_and_maps_kept_where_they_are_wanted(

@@ -1,5 +1,7 @@
 """Words come from image and question alone; an image without masks is spoken of as well."""
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 
@@ -30,6 +32,6 @@ def test_an_answer_depends_on_its_own_question_only(speaker: Speaker, scene: Sce
 
 def test_without_masks_there_are_words_all_the_same(speaker: Speaker, scene: Scene) -> None:
     nothing = Proposals(Masks.parse([], scene.size), np.zeros(0), np.zeros(0))
-    bare = Scene(scene.size, scene.features, nothing)
+    bare = replace(scene, proposals=nothing)
     assert len(speaker.answers(bare, QUESTIONS)) == 2
     assert speaker.caption(bare) == speaker.caption(scene)

@@ -6,7 +6,7 @@ import torch
 import ml.toytown
 from ml.models.frozen import texts
 from ml.models.frozen.clip import Clip, load_clip
-from ml.models.frozen.texts import TextBank
+from ml.models.frozen.texts import REFERENTS, TextBank
 
 
 @pytest.fixture
@@ -27,6 +27,38 @@ def test_features_are_those_of_the_tower(clip: Clip) -> None:
                 assert int(found.mask[i, j].sum()) == length
                 assert torch.allclose(found.tokens[i, j, :length], wanted.tokens[0, :length], atol=1e-5)
                 assert torch.allclose(found.pooled[i, j], wanted.pooled[0], atol=1e-5)
+
+
+QUERIES = ["the red box left of a blue house", "leftmost box", "the wheel of the car", ""]
+SPOKEN = [("red box", "blue house"), ("box", ""), ("wheel", "car"), ("", "")]
+
+
+def test_a_query_comes_with_what_it_speaks_of(clip: Clip) -> None:
+    """Each part as it would be read alone; zeros where there is none."""
+    bank = TextBank(clip, torch.device("cpu"))
+    for _ in range(2):  # encoded, then remembered
+        found = bank.queries([QUERIES[:2], QUERIES[2:]])
+        assert found.referents.shape == (2, 2, REFERENTS, clip.embed_dim)
+        for query, parts in enumerate(SPOKEN):
+            for place, text in enumerate(parts):
+                wanted = clip.encode_text(clip.tokenize([text])).pooled[0] if text else torch.zeros(clip.embed_dim)
+                assert torch.allclose(found.referents[query // 2, query % 2, place], wanted, atol=1e-5), text
+        assert torch.allclose(found.referents.norm(dim=-1), (found.referents != 0).any(-1).float(), atol=1e-5)
+
+
+def test_a_query_is_otherwise_read_as_any_text(clip: Clip) -> None:
+    bank = TextBank(clip, torch.device("cpu"))
+    whole, found = bank.features([QUERIES]), bank.queries([QUERIES])
+    for name in ("tokens", "pooled", "mask"):
+        assert torch.equal(getattr(found, name), getattr(whole, name))
+
+
+def test_what_a_query_speaks_of_does_not_depend_on_its_company(clip: Clip) -> None:
+    """To the last bit: after resuming, a query is met in other company."""
+    together = TextBank(clip, torch.device("cpu")).queries([QUERIES, [f"a green thing {n}" for n in range(4)]])
+    for place, query in enumerate(QUERIES):
+        alone = TextBank(clip, torch.device("cpu")).queries([[query]])
+        assert torch.equal(alone.referents[0, 0], together.referents[0, place])
 
 
 def test_each_string_is_encoded_once(clip: Clip, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -7,8 +7,8 @@ import numpy as np
 import pytest
 from pycocotools.coco import COCO
 
-from ml.evaluation.benchmarks.plain_pickle import load_plain_pickle
-from ml.evaluation.benchmarks.refcoco import read_refcoco
+from ml.evaluation.benchmarks.referring.plain_pickle import load_plain_pickle
+from ml.evaluation.benchmarks.referring.refcoco import read_refcoco
 from ml.toytown.files.annotations import polygons
 from ml.toytown.files.refcoco import SETS, write_refcoco
 from ml.toytown.world.scene import HELD_OUT

@@ -18,6 +18,7 @@ from ml.training.data.batches import (
     balanced,
     collate,
     grounding_targets,
+    meant,
     painted,
     pointing_targets,
     visible,
@@ -91,11 +92,12 @@ def test_validation_is_the_same_every_time(workspace: Make) -> None:
 def test_kinds_take_turns(workspace: Make) -> None:
     data = TrainingData(workspace())
     labels = data.labels(0)
-    count = Counter(query.kind for query in labels.queries)
+    present = [q for q, query in enumerate(labels.queries) if query.kind != "absent"]
+    count = Counter(labels.queries[q].kind for q in present)
     assert count["attribute"] > 1 and count["superlative"] == count["relation"] == 1
     for seed in range(10):
-        order = balanced(np.random.default_rng(seed), range(len(labels.queries)), labels)
-        assert sorted(order) == list(range(len(labels.queries)))
+        order = balanced(np.random.default_rng(seed), present, labels)
+        assert sorted(order) == present
         assert {labels.queries[q].kind for q in order[:3]} == {"attribute", "superlative", "relation"}
 
 
@@ -105,24 +107,63 @@ def test_anchors_come_along_with_what_is_told_against_them(workspace: Make) -> N
     for index in range(len(made.data)):
         example, labels = made.example(0, index), made.data.labels(index)
         asked = {query.text: query for query in labels.queries}
-        for text, anchor in zip(example.queries, example.anchors, strict=True):
-            assert (anchor < 0) == (asked[text].anchor < 0)
-            assert example.named[example.queries.index(text)][example.targets[example.queries.index(text)]] == 1
+        rows = zip(example.queries, example.targets, example.anchors, example.named, strict=True)
+        for text, target, anchor, named in rows:
+            assert (target < 0) == (asked[text].target < 0) and (anchor < 0) == (asked[text].anchor < 0)
+            assert target < 0 or named[target] == 1
             if anchor >= 0:
                 corner = labels.boxes[asked[text].anchor, :2] / SIDE
                 assert np.allclose(example.boxes[anchor, :2], corner, atol=1e-5)
                 anchored += 1
-    assert anchored == len(made.data)
+    assert anchored == 2 * len(made.data)  # one of them absent
 
 
 def test_few_regions_are_those_that_something_asks_for(workspace: Make) -> None:
-    made, _ = examples(workspace(), train=False, regions_per_image=1, queries_per_image=1)
+    made, _ = examples(workspace(), train=False, regions_per_image=1, queries_per_image=1, absent=0.0)
     for index in range(len(made.data)):
         example = made.example(0, index)
         labels = made.data.labels(index)
         meant = [labels.boxes[query.target, :2] / SIDE for query in labels.queries if query.text == example.queries[0]]
         assert any(np.allclose(example.boxes[example.targets[0], :2], corner, atol=1e-5) for corner in meant)
         assert len(example.valid) <= 5  # a target, its anchor, two phrases, an evidence
+
+
+@pytest.mark.parametrize("share", [0.0, 0.25, 1.0])
+def test_a_share_of_the_queries_is_of_what_is_absent(workspace: Make, share: float) -> None:
+    made, _ = examples(workspace(), absent=share, queries_per_image=2)
+    drawn = [made.example(epoch, index) for epoch in range(40) for index in range(len(made.data))]
+    assert {len(example.queries) for example in drawn} == {2}
+    absent = [target < 0 for example in drawn for target in example.targets]
+    assert np.mean(absent) == pytest.approx(share, abs=0.03)
+    texts = {text for example in drawn for text, target in zip(example.queries, example.targets, strict=True)
+             if target < 0}  # fmt: skip
+    assert (("yellow box" in texts) and len(texts) > 3) == (share > 0)
+
+
+def test_nothing_is_meant_by_what_is_absent(workspace: Make) -> None:
+    made, _ = examples(workspace(), absent=1.0)
+    batch = made[[(0, index) for index in range(6)]]
+    there = torch.tensor([[bool(text) for text in row] for row in batch.queries])
+    assert there.any(1).all() and (batch.targets == -1).all()
+    assert not meant(batch).any() and not batch.relevance.any() and not grounding_targets(batch).any()
+    leaning = torch.tensor([[text.startswith("the yellow") for text in row] for row in batch.queries])
+    assert leaning.any() and torch.equal(batch.anchors >= 0, leaning)
+    assert torch.equal(pointing_targets(batch)[:, :, 0].flatten(2).any(2), leaning)
+
+
+def test_without_absent_queries_all_are_of_what_is_there(workspace: Make) -> None:
+    """Labels that were made with `labels.absent_queries` of 0."""
+    ws = workspace()
+    for path in sorted(ws.stage("pseudo_labels").glob("*.parquet")):
+        table = pq.read_table(path)
+        rows = table.to_pylist()
+        for row in rows:
+            row.update({key: row[key][:-3] for key in ("queries", "relevance")})
+        pq.write_table(pa.Table.from_pylist(rows, schema=table.schema), path, row_group_size=4)
+    made, _ = examples(ws, absent=0.5, queries_per_image=3)
+    drawn = [made.example(epoch, index) for epoch in range(5) for index in range(len(made.data))]
+    assert {len(example.queries) for example in drawn} == {3}
+    assert min(target for example in drawn for target in example.targets) == 0
 
 
 def test_a_crop_drops_regions_and_what_asks_for_them(workspace: Make) -> None:

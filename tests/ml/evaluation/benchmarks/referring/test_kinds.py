@@ -2,7 +2,7 @@
 
 import pytest
 
-from ml.evaluation.benchmarks.kinds import expression_kind
+from ml.evaluation.benchmarks.referring.kinds import expression_kind
 
 
 @pytest.mark.parametrize(

@@ -7,8 +7,8 @@ from pathlib import Path
 
 from ml.errors import UserError
 from ml.evaluation.benchmarks.benchmark import Benchmark
-from ml.evaluation.benchmarks.refcoco_exports import exports, read_exports
-from ml.evaluation.benchmarks.refcoco_refs import read_refs
+from ml.evaluation.benchmarks.referring.exports import exports, read_exports
+from ml.evaluation.benchmarks.referring.refs import read_refs
 
 NAMES = ("refcoco", "refcoco+", "refcocog")
 SPLIT_BYS = {

@@ -17,7 +17,7 @@ from ml.evaluation.benchmarks.benchmark import (
     json_object,
     take,
 )
-from ml.evaluation.benchmarks.kinds import expression_kind
+from ml.evaluation.benchmarks.referring.kinds import expression_kind
 from ml.evaluation.benchmarks.regions import check_box
 from ml.evaluation.benchmarks.values import identity, items, number, parse_json, read_lines, text
 

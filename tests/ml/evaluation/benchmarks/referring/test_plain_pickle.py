@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 
 from ml.errors import UserError
-from ml.evaluation.benchmarks.plain_pickle import load_plain_pickle
+from ml.evaluation.benchmarks.referring.plain_pickle import load_plain_pickle
 
 HUGE = struct.pack("<I", 2**31 - 1)
 ENORMOUS = struct.pack("<Q", 2**40)

@@ -10,8 +10,8 @@ import numpy as np
 import pytest
 
 from ml.errors import UserError
-from ml.evaluation.benchmarks.plain_pickle import load_plain_pickle
-from ml.evaluation.benchmarks.refcoco import read_refcoco
+from ml.evaluation.benchmarks.referring.plain_pickle import load_plain_pickle
+from ml.evaluation.benchmarks.referring.refcoco import read_refcoco
 
 
 class Malicious:

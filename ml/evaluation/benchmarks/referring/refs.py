@@ -17,8 +17,8 @@ from ml.evaluation.benchmarks.benchmark import (
     keyed,
     take,
 )
-from ml.evaluation.benchmarks.kinds import expression_kind
-from ml.evaluation.benchmarks.plain_pickle import load_plain_pickle
+from ml.evaluation.benchmarks.referring.kinds import expression_kind
+from ml.evaluation.benchmarks.referring.plain_pickle import load_plain_pickle
 from ml.evaluation.benchmarks.regions import image_side, region
 from ml.evaluation.benchmarks.values import identity, items, read_json, text
 

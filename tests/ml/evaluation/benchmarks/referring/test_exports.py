@@ -10,7 +10,7 @@ from PIL import Image
 
 from ml.errors import UserError
 from ml.evaluation.benchmarks.index import build
-from ml.evaluation.benchmarks.refcoco import read_refcoco
+from ml.evaluation.benchmarks.referring.refcoco import read_refcoco
 from ml.params import Params
 
 BOXES = [[400, 300, 200, 150], [10, 20, 100, 80], [320, 100, 300, 200], [5, 5, 600, 400]]

@@ -1,0 +1,117 @@
+"""What needs no training, asked the same questions of the same proposals: whoever trains should know what that reaches.
+
+The frozen CLIP on what it is shown of each mask: the masked crop of the pseudo-labels, a red circle around it in the
+picture (Shtedritski et al., "What does CLIP know about a red circle?", 2023), the picture with all but the mask
+blurred (Yang et al., "Fine-grained visual prompting", 2023); crops with a spatial rule (Subramanian et al., "ReCLIP",
+2022); and our grounding map without the relevance head.
+"""
+
+import re
+from collections.abc import Sequence
+
+import cv2
+import numpy as np
+import torch
+from numpy.typing import NDArray
+
+from ml.evaluation.predictions.predictor import Answers, Scene, TorchHeads
+from ml.labeling.geometry.hierarchy import assign
+from ml.labeling.geometry.relations import PART_OF, RELATIONS, SUPERLATIVES, Geometry, extreme, measure
+from ml.labeling.language.referents import referents
+from ml.masks import Frame, Masks
+from ml.params import Filter
+
+CROPS, CIRCLE, BLUR, RULE, MAP = "clip on crops", "clip, red circle", "clip, blurred", "clip and a rule", "map alone"
+RED, LINE = (255, 0, 0), 0.02  # the circle's colour, and its width in sides of the picture
+SIGMA = 0.04  # of the blur, in sides of the picture
+RELEVANT = 0.5
+SIDES = {"left": "leftmost", "right": "rightmost", "top": "topmost", "bottom": "bottommost"}
+
+Image = NDArray[np.uint8]
+Floats = NDArray[np.float32]
+
+
+class Baselines:
+    """Answers of every baseline to questions that the model has answered."""
+
+    def __init__(self, heads: TorchHeads, hierarchy: Filter) -> None:
+        self.texts, self.config, self.hierarchy = heads.texts, heads.model.config, hierarchy
+
+    def answer(
+        self, scene: Scene, texts: Sequence[str], masks: Masks, crops: Floats, ours: Answers
+    ) -> dict[str, Answers]:
+        """By name, for the masks that `ours` is about; `crops`: their embeddings, f32 [N, e]."""
+        shown = {CIRCLE: circled(scene.image, masks, self.size), BLUR: blurred(scene.image, masks, self.size)}
+        relevance = {CROPS: self.similarity(texts, crops)}
+        relevance |= {name: self.similarity(texts, self.embed(pictures)) for name, pictures in shown.items()}
+        relevance[RULE] = self.ruled(texts, masks, crops)
+        found = {
+            name: Answers(values, np.zeros_like(values), values, ours.maps[:0]) for name, values in relevance.items()
+        }
+        agreed = ours.grounding.clip(0, 1)
+        return found | {MAP: Answers(agreed, ours.grounding, ours.grounding, ours.maps)}
+
+    @property
+    def size(self) -> int:
+        """Side in pixels of what CLIP is shown."""
+        return self.texts.clip.image_size
+
+    def embed(self, pictures: Image) -> Floats:
+        """L2-normalised embeddings f32 [N, e] of pictures [N, s, s, 3]."""
+        return self.texts.clip.encode_image(torch.from_numpy(pictures.transpose(0, 3, 1, 2).copy())).float().numpy()
+
+    def similarity(self, texts: Sequence[str], embeddings: Floats) -> Floats:
+        """Relevance as in the pseudo-labels, a sigmoid of the cosine: f32 [Q, N]."""
+        pooled = self.texts.features([texts]).pooled[0].float().cpu().numpy()
+        logits = (pooled @ embeddings.T - self.config.similarity_midpoint) / self.config.similarity_scale
+        return (1 / (1 + np.exp(-logits))).astype(np.float32)
+
+    def ruled(self, texts: Sequence[str], masks: Masks, crops: Floats) -> Floats:
+        """Relevance of the name alone, times that of the anchor where the relation holds; of the extreme one alone."""
+        named, anchors = zip(*map(referents, texts), strict=True)
+        relevance = self.similarity(named, crops)
+        against = self.similarity([anchor or name for name, anchor in zip(named, anchors, strict=True)], crops)
+        geometry = measure(masks, np.asarray(assign(masks, self.hierarchy)[1], np.int64), margin=0.0)
+        rows = zip(texts, anchors, relevance, against, strict=True)
+        return np.array([_placed(text, anchor, own, other, geometry) for text, anchor, own, other in rows], np.float32)
+
+
+def circled(image: Image, masks: Masks, size: int) -> Image:
+    """The picture with a red ellipse around each mask's box: uint8 [N, size, size, 3]."""
+    small = cv2.resize(image, (size, size), interpolation=cv2.INTER_AREA)
+    out: Image = np.repeat(small[None], len(masks), axis=0).astype(np.uint8, copy=False)
+    scale = np.array([size / image.shape[1], size / image.shape[0]])
+    for picture, (x, y, w, h) in zip(out, masks.coco_boxes(), strict=True):
+        centre, axes = np.array([x + w / 2, y + h / 2]) * scale, np.array([w, h]) * scale / 2 + 1
+        ellipse = (centre.round().astype(int).tolist(), axes.round().astype(int).tolist())
+        cv2.ellipse(picture, *ellipse, 0, 0, 360, RED, max(1, round(LINE * size)))
+    return out
+
+
+def blurred(image: Image, masks: Masks, size: int) -> Image:
+    """The picture sharp inside each mask alone: uint8 [N, size, size, 3]."""
+    small = cv2.resize(image, (size, size), interpolation=cv2.INTER_AREA)
+    around = cv2.GaussianBlur(small, (0, 0), max(SIGMA * size, 0.5)).astype(np.float32)
+    frame = Frame(None, False, size)
+    height, width = frame.resized(masks.size)
+    inside = masks.coverage((size, size), frame)[:, :height, :width]
+    weights = [cv2.resize(mask, (size, size))[..., None] for mask in inside]
+    mixed = [(around + weight * (small - around)).round().astype(np.uint8) for weight in weights]
+    return np.stack(mixed)
+
+
+def _placed(text: str, anchor: str, own: Floats, other: Floats, geometry: Geometry) -> Floats:
+    if superlative := _superlative(text):
+        return own * extreme(superlative, geometry, own >= min(RELEVANT, float(own.max())))
+    if anchor:
+        return own * (other[None] * geometry.relations[_relation(text)]).max(axis=1, initial=0.0)
+    return own
+
+
+def _superlative(text: str) -> str:
+    found = re.search(rf"\b({'|'.join(SUPERLATIVES)})\b|\b(?:on|at) the ({'|'.join(SIDES)})$", text.lower())
+    return "" if found is None else found[1] or SIDES[found[2]]
+
+
+def _relation(text: str) -> str:
+    return next((name for name in RELATIONS if name in text.lower()), PART_OF)

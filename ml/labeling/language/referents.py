@@ -1,0 +1,50 @@
+"""What a query speaks of: the thing that it names, and the other that its place is told against.
+
+"the red car left of a house" names a red car and leans on a house; "the leftmost car" and "the car on the left" name a
+car; "the wheel of the red car" names a wheel and leans on a red car. What is said of places is left to geometry: a
+frozen CLIP reads "left" and "right" alike, but it knows cars and houses.
+"""
+
+import re
+from dataclasses import replace
+from typing import NamedTuple
+
+from ml.labeling.geometry.relations import SUPERLATIVES
+from ml.labeling.language.phrases import Phrase, parse_all
+
+SIDES = frozenset(["left", "right", "top", "bottom", "middle", "center", "centre", "side", "corner", "front", "back"])
+PLACES = frozenset(SUPERLATIVES) | SIDES
+JOINTS = re.compile(
+    r"\b((on |to )?(the )?(left|right|top) (side )?of|(larg|bigg|small)er than|overlapping|in front of)\b"
+)
+QUESTION = re.compile(r"^(what is|what color is|is there|are there|how many)\b")
+
+
+class Referents(NamedTuple):
+    """Prompts for CLIP, "a red car"; `anchor` is "" where a query leans on nothing."""
+
+    name: str
+    anchor: str
+
+
+def referents(query: str) -> Referents:
+    """The thing named and the anchor, as prompts; a query without any noun names itself."""
+    joined = JOINTS.sub("beside", QUESTION.sub("", query.lower()))
+    phrases = [phrase for phrase in map(placeless, parse_all(joined)) if phrase]
+    if not phrases:
+        return Referents(query, "")
+    named, *others = phrases
+    anchors = [named.whole, *others] if named.whole else others
+    return Referents(prompt(replace(named, whole=None)), prompt(anchors[0]) if anchors else "")
+
+
+def prompt(phrase: Phrase) -> str:
+    """One thing without its article, since a query need not say whether it is stuff; several as a group."""
+    return phrase.name if phrase.number == 1 else phrase.indefinite
+
+
+def placeless(phrase: Phrase) -> Phrase | None:
+    """The phrase without words of place; None where it is nothing but a place, as in "on the left"."""
+    if phrase.noun in PLACES:
+        return None
+    return replace(phrase, attributes=tuple(word for word in phrase.attributes if word not in PLACES))
