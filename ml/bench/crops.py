@@ -32,8 +32,8 @@ def _row(name: str, clip: Clip, sam: Sam) -> Row:
     image = np.random.default_rng(0).integers(0, 255, (side, side, 3)).astype(np.uint8)
     frame = torch.from_numpy(image.transpose(2, 0, 1).copy())[None]
     crops, masks = Crops(clip, preset("toytown").labels.crop_margin), _squares(side)
-    ours = seconds(lambda: crops.embed(image, masks), repeats=3)
-    peer = seconds(lambda: sam.encode(frame), repeats=3)
+    ours = seconds(lambda: crops.embed(image, masks), repeats=1)
+    peer = seconds(lambda: sam.encode(frame), repeats=1)
     return times(f"{name}: {MASKS} crops", 1000 * ours, 1000 * peer, f"SAM {sam.config.model_type}'s encoder", "ms")
 
 

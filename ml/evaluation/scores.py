@@ -134,7 +134,7 @@ def score(data: Path, predictions: Path, milestones: Milestones, seed: int) -> d
     for name in REFERRING:
         for split, found in _splits(data, predictions, name).items():
             board.add(named[name, split], found, referring, "acc@0.5")
-            if named[name, split] == "refcoco/val" and any(outcome.map_iou for outcome in found):
+            if named[name, split] == "refcoco/val" and any(outcome.mapped for outcome in found):
                 board.add("grounding/val", found, maps, "acc@0.5")
     for split, found in _splits(data, predictions, "flickr30k").items():
         board.add(named["flickr30k", split], found, phrases, "R@1")

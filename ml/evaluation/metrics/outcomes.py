@@ -34,6 +34,7 @@ class Outcome:
         pointing: 1.0 where the map's peak lies in a true box.
         ceiling: best IoU over all proposals.
         groups: what tables are broken down by beside the kind: size of the object, number of distractors.
+        mapped: whether the model has a grounding map.
     """
 
     query_id: str
@@ -50,6 +51,7 @@ class Outcome:
     pointing: float
     ceiling: float
     groups: tuple[str, ...]
+    mapped: bool = True
 
 
 def outcomes(data: Path, predictions: Path, benchmark: str) -> list[Outcome]:
@@ -160,6 +162,7 @@ def _outcome(
         pointing=metrics.point_hit(predicted["point"], boxes),
         ceiling=float(metrics.best_iou(proposed.get(query["image"], []), boxes).max(initial=0.0)),
         groups=_groups(truth, size),
+        mapped=predicted["map_counts"] is not None,
     )
 
 

@@ -1,6 +1,7 @@
 """The whole of `label_shard` with toytown's own CLIP, judged by toytown's truth."""
 
 import json
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -11,9 +12,12 @@ import pytest
 from safetensors.numpy import load_file
 
 from ml.errors import UserError
+from ml.labeling import labels
+from ml.labeling.captions import Described, describe
 from ml.labeling.geometry.relations import measure
 from ml.labeling.kept import read_kept
 from ml.labeling.labels import label_shard
+from ml.labeling.language.phrases import parse
 from ml.labeling.pictures import TARGET
 from ml.labeling.scoring import score_labels
 from ml.labeling.table import SCHEMA
@@ -116,6 +120,27 @@ def test_labels_are_true(labelled: tuple[list[Row], Path, Report], shard: Any) -
     assert report.numbers["relevance agreement"] >= 0.93
     (absent,) = (row for row in report.tables["label_scores"] if row["kind"] == "absent")
     assert absent["right target"] >= 0.9
+
+
+def test_what_the_caption_of_an_image_tells_of_is_not_absent(
+    labelled: tuple[list[Row], Path, Report], shard: Any, clip: Clip, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Captions that name every kind of thing leave what is here, in wrong relations: each has an anchor."""
+
+    def telling(*given: Any) -> list[Described]:
+        described = list(describe(*given))
+        phrases = [phrase for one in described for caption in one.captions if (phrase := parse(caption))]
+        everything = ", ".join(sorted({phrase.bare().indefinite for phrase in phrases}))
+        return [replace(one, caption=everything) for one in described]
+
+    monkeypatch.setattr(labels, "describe", telling)
+    label(shard, clip, tmp_path)
+    rows = pq.read_table(tmp_path / "labels.parquet").to_pylist()
+    told, before = (
+        [query["anchor"] for row in found for query in row["queries"] if query["kind"] == "absent"]
+        for found in (rows, labelled[0])
+    )
+    assert min(before) == -1 and min(told) >= 0
 
 
 def test_where_no_name_is_sure_all_queries_are_of_what_is_absent(shard: Any, clip: Clip, tmp_path: Path) -> None:

@@ -192,7 +192,9 @@ def test_collate_pads(workspace: Make) -> None:
         assert torch.equal(batch.relevance[b, :q, :n], torch.from_numpy(example.relevance))
         assert float(batch.relevance[b].sum()) == pytest.approx(float(example.relevance.sum()))
         assert batch.queries[b] == [*example.queries, *[""] * (len(batch.queries[0]) - q)]
+        assert batch.targets[b].tolist() == [*example.targets, *[-1] * (len(batch.queries[0]) - q)]
         assert batch.evidence[b].tolist() == example.evidence.tolist()
+    assert len({len(example.queries) for example in several}) > 1
 
 
 def test_coverage_of_the_grid_is_exact(workspace: Make) -> None:
