@@ -256,7 +256,7 @@ def _report(result: dict[str, Any], pictures: dict[str, bytes]) -> Report:
         "3 other benchmarks": tables.others(result),
         "4 by kind of expression": tables.referring_kinds(result),
         "5 by kind of phrase or answer": tables.other_kinds(result),
-        "6 without training": tables.untrained(result),
+        "6 baselines": tables.baselines(result),
         "milestones": result["milestones"],
     }
     return Report(numbers=dict(first), tables={name: rows for name, rows in shown.items() if rows}, pictures=pictures)

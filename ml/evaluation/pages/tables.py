@@ -1,6 +1,6 @@
 """The tables of scores that README, docs, Dagster and MLflow show, from what `scores.json` holds.
 
-Beside each score stands the best of the baselines, which need no training, so that nobody has to ask.
+Beside each score stands the best of the baselines, so that nobody has to ask.
 """
 
 from collections.abc import Mapping
@@ -25,8 +25,9 @@ HEADLINES: tuple[Headline, ...] = (  # benchmark and metric in words, splits, me
     ("absence val", "missed where present", ("absence/val",), "missed where present", None),
     ("absence val", "AUC", ("absence/val",), "AUC", None),
 )
-LOWER = ("found where absent", "missed where present", "calibration error")  # the lower, the better
-UNTRAINED = "best untrained"
+JUDGED_BY = {"found where absent": "AUC", "missed where present": "AUC"}  # either is 0 for who says the same of all
+LOWER = ("calibration error",)  # the lower, the better
+BEST = "best baseline"
 REFERRING = ("refcoco", "refcoco+", "refcocog")
 SHOWN = {  # of the benchmarks that are not referring expressions
     "flickr30k/": ("R@1", "R@5", "R@10", "R@1 MergedBox", "R@5 MergedBox", "R@10 MergedBox", "pointing", "ceiling"),
@@ -63,7 +64,7 @@ def summary(found: Mapping[str, Any]) -> Rows:
             interval = _interval(found, splits[0], metric) if len(splits) == 1 else ""
             score = " / ".join(_value(found, split, metric) for split in splits)
             row = {"benchmark": what, "metric": words, "score [95 %]": f"{score} {interval}".strip()}
-            row[UNTRAINED] = " / ".join(_untrained(found, split, metric) for split in splits)
+            row[BEST] = " / ".join(_best(found, split, metric) for split in splits)
             goal = goals.get(milestone or "")
             verdict = "" if goal is None else "met" if found["scores"][splits[0]][metric] >= goal else "missed"
             rows.append({**row, "goal": "-" if goal is None else f"{goal:g}", "verdict": verdict})
@@ -78,7 +79,7 @@ def referring(found: Mapping[str, Any]) -> Rows:
             "split": split,
             "acc@0.5": _value(found, split, "acc@0.5"),
             "95 %": _interval(found, split, "acc@0.5"),
-            UNTRAINED: _untrained(found, split, "acc@0.5"),
+            BEST: _best(found, split, "acc@0.5"),
         }
         | {metric: _value(found, split, metric) for metric in plain}
         for split in found["scores"]
@@ -94,7 +95,7 @@ def others(found: Mapping[str, Any]) -> Rows:
             "metric": metric,
             "score": _value(found, split, metric),
             "95 %": _interval(found, split, metric),
-            UNTRAINED: _untrained(found, split, metric),
+            BEST: _best(found, split, metric),
         }
         for start, metrics in SHOWN.items()
         for split in found["scores"]
@@ -107,15 +108,15 @@ def others(found: Mapping[str, Any]) -> Rows:
 def referring_kinds(found: Mapping[str, Any]) -> Rows:
     """acc@0.5 of each kind of expression, size of the object and number of others of its category; (how many).
 
-    Below each split the best that needs no training, kind by kind.
+    Below each split the best baseline, kind by kind.
     """
     splits = {split: groups for split, groups in sorted(found["breakdown"].items()) if _refers(split)}
     kinds = sorted({kind for groups in splits.values() for kind in groups}, key=lambda kind: (":" in kind, kind))
     rows = []
     for split, groups in splits.items():
         rows.append({"split": split} | {k: _counted(groups[k], "acc@0.5") if k in groups else "" for k in kinds})
-        best = {kind: _untrained(found, split, "acc@0.5", kind) for kind in kinds}
-        rows += [{"split": f"{split}, {UNTRAINED}"} | best] if any(best.values()) else []
+        best = {kind: _best(found, split, "acc@0.5", kind) for kind in kinds}
+        rows += [{"split": f"{split}, {BEST}"} | best] if any(best.values()) else []
     return rows
 
 
@@ -123,7 +124,7 @@ def other_kinds(found: Mapping[str, Any]) -> Rows:
     """The scores of each type of phrase, query and answer; (how many)."""
     return [
         {"benchmark": split, "kind": kind, "metric": metric, "score": _counted(values, metric)}
-        | {UNTRAINED: _untrained(found, split, metric, kind)}
+        | {BEST: _best(found, split, metric, kind)}
         for start, metrics in BY_KIND.items()
         for split, groups in sorted(found["breakdown"].items())
         if split.startswith(start)
@@ -134,7 +135,7 @@ def other_kinds(found: Mapping[str, Any]) -> Rows:
     ]
 
 
-def untrained(found: Mapping[str, Any]) -> Rows:
+def baselines(found: Mapping[str, Any]) -> Rows:
     """Every baseline's headline scores, a row a score, ours first."""
     rows = []
     for what, words, splits, metric, _ in HEADLINES:
@@ -147,14 +148,17 @@ def untrained(found: Mapping[str, Any]) -> Rows:
     return rows
 
 
-def _untrained(found: Mapping[str, Any], split: str, metric: str, kind: str | None = None) -> str:
-    """The best that a baseline reaches, and which; "" where none is scored so."""
-    baselines = found.get("baselines", {})
-    values = {name: _at(scored, split, metric, kind) for name, scored in baselines.items()}
-    known = {name: value for name, value in values.items() if value is not None}
+def _best(found: Mapping[str, Any], split: str, metric: str, kind: str | None = None) -> str:
+    """What the best baseline reaches, and which that is; "" where none is scored so."""
+    judge = JUDGED_BY.get(metric, metric)
+    values = {
+        name: (_at(scored, split, judge, kind), _at(scored, split, metric, kind))
+        for name, scored in found.get("baselines", {}).items()
+    }
+    known = {name: (merit, value) for name, (merit, value) in values.items() if merit is not None and value is not None}
     if not known:
         return ""
-    name, value = min(known.items(), key=lambda pair: pair[1] if metric in LOWER else -pair[1])
+    name, (_, value) = max(known.items(), key=lambda pair: -pair[1][0] if judge in LOWER else pair[1][0])
     return f"{value:.1f} ({name})"
 
 
