@@ -9,7 +9,7 @@ class UserError(Exception):
 
 
 # As the system, SQLite and torch.save say it.
-FULL = ("No space left on device", "database or disk is full", "disk I/O error", "inline_container.cc")
+FULL = ("No space left on device", "database or disk is full", "disk I/O error", "unexpected pos ")
 NO_SPACE = "no space left on the disk; free some and run again"
 
 

@@ -72,7 +72,7 @@ def meanwhile(function: Callable[..., object], *arguments: object) -> Iterator[N
         try:
             done.result()
         except BrokenProcessPool as error:
-            raise UserError("a process was killed, most likely out of memory; run again with less beside it") from error
+            raise _killed("a process was killed, most likely out of memory; run again with less beside it") from error
 
 
 class ShardPool:
@@ -103,9 +103,8 @@ class ShardPool:
                     running.update(self._submit(function, islice(waiting, 1)))
                     yield shard, future.result()
         except BrokenProcessPool as error:
-            time.sleep(GRACE_SECONDS)  # an interrupt that ended the processes first is about to end this one
             self.close()
-            raise UserError(
+            raise _killed(
                 f"{self.knob}: one of {self.workers} processes was killed, most likely out of memory; "
                 f"lower {self.knob} and run again: what is finished is kept"
             ) from error
@@ -134,6 +133,12 @@ class ShardPool:
             context = multiprocessing.get_context("forkserver")
             self._executor = ProcessPoolExecutor(self.workers, context, initializer=_prepare)
         return self._executor
+
+
+def _killed(reason: str) -> UserError:
+    """What is raised for processes that were killed; an interrupt that ended them first is about to end this one."""
+    time.sleep(GRACE_SECONDS)
+    return UserError(reason)
 
 
 def _prepare() -> None:

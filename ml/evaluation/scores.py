@@ -14,11 +14,12 @@ from typing import Any
 
 import numpy as np
 
-from ml.compute.pool import ShardPool
+from ml.compute.pool import Pool, ShardPool
 from ml.errors import UserError
 from ml.evaluation.benchmarks.published import label
 from ml.evaluation.metrics import basics as metrics
 from ml.evaluation.metrics.absence_scores import absence_scores
+from ml.evaluation.metrics.basics import Groups, Intervals, Scores
 from ml.evaluation.metrics.lvis_scores import lvis_scores
 from ml.evaluation.metrics.outcomes import Addends, Outcome, maps, outcomes, phrases, ratios, referring
 from ml.evaluation.metrics.relevance_scores import judge, level_accuracy, relevance_intervals, relevance_scores
@@ -43,9 +44,6 @@ from ml.workspace.report import Report
 
 STAGE = "benchmark_scores"
 REFERRING = ("refcoco", "refcoco+", "refcocog", "refcoco_google", "refcocog_google")
-Scores = dict[str, float]  # fractions
-Intervals = dict[str, tuple[float, float]]
-Groups = dict[str, tuple[Scores, int]]  # scores of some questions, and how many they are
 Metric = Callable[[Sequence[Outcome]], Addends]
 RAW = ("pearson", "spearman")  # all other scores are shown in percent
 GOALS = {  # milestone -> where its value stands
@@ -85,9 +83,10 @@ def evaluate(ws: Workspace, params: Params) -> Report:
     checkpoint = ws.stage("multimodal_finetuning")
     require(data)
     with tracking.start(ws, params, STAGE) as run, atomic_dir(ws.stage(STAGE)) as out:
-        predict(data, backbones, checkpoint, out / "predictions", params.evaluation, params.filter)
-        result = score(data, out / "predictions", params.milestones, params.seed)
-        result["baselines"] = baselines(data, out / "predictions" / BASELINES, params)
+        with ShardPool(params.evaluation.workers, "evaluation.workers") as pool:
+            predict(data, backbones, checkpoint, out / "predictions", params.evaluation, params.filter, pool)
+            rivals = baselines(data, out / "predictions" / BASELINES, params, pool)
+        result = score(data, out / "predictions", params.milestones, params.seed) | {"baselines": rivals}
         write_json(out / "scores.json", result)
         pictures = gallery(data, out / "predictions", backbones, checkpoint, params.evaluation, params.seed)
         (out / "pictures").mkdir()
@@ -108,12 +107,11 @@ def require(data: Path) -> None:
         raise UserError(f"{data}: no images.parquet; run arrcoc stage benchmark_data first")
 
 
-def baselines(data: Path, folder: Path, params: Params) -> dict[str, Any]:
-    """What needs no training scored on the same questions: its name -> {"scores", "intervals", "breakdown"}."""
+def baselines(data: Path, folder: Path, params: Params, pool: Pool) -> dict[str, Any]:
+    """The baselines scored on the same questions: its name -> {"scores", "intervals", "breakdown"}."""
     names = sorted(place.name for place in folder.glob("*/"))
     work = partial(_baseline, data, folder, params.milestones, params.seed)
-    with ShardPool(params.evaluation.workers, "evaluation.workers") as pool:
-        found = dict(pool.map(work, names))
+    found = dict(pool.map(work, names))
     return {name: {part: found[name][part] for part in ("scores", "intervals", "breakdown")} for name in names}
 
 

@@ -31,6 +31,7 @@ Array = NDArray[np.floating]
 
 LEVEL_ORDER = ("object", "group", "scene", "part")  # who is described first where masks are too many
 TOLD = 2  # times that a kind of part must have been told of a kind of whole
+COMPARED = 4096  # described masks by which a shard's similarities are judged: all would take its memory twice
 SIZE_SURE = 0.8  # least certainty of "small" or "large"
 
 
@@ -119,21 +120,22 @@ def _vocabulary(drafts: Sequence[Draft], clip: Embedder, params: Labels) -> Voca
     names = {subject.prompt for phrase in phrases for subject in Region(0, phrase, "object").subjects()}
     mentioned = {phrase.indefinite for draft in drafts for phrase in parse_all(draft.caption)}
     prompts = sorted({phrase.indefinite for phrase in phrases} | names | mentioned)
-    things = sorted((phrase for phrase in phrases if phrase.countable), key=lambda phrase: phrase.indefinite)
+    things = sorted((phrase for phrase in phrases if phrase.countable), key=repr)
     texts = embed_texts(prompts, clip, params.batch_size)
     return Vocabulary(prompts, things, texts, params.similarity_midpoint, params.similarity_scale)
 
 
 def _sound(drafts: Sequence[Draft], embeddings: Array, words: Vocabulary, params: Labels, seed: int) -> float:
-    """How far names and crops agree in this shard.
+    """How far names and crops agree in this shard, by a sample of its described masks.
 
     Raises:
         UserError: no better than by chance, or little.
     """
     said = [(draft.start + i, phrase) for draft in drafts for i, phrase in enumerate(draft.phrases) if phrase]
+    rng = np.random.default_rng(seed)
+    said = [said[i] for i in np.sort(rng.permutation(len(said))[:COMPARED])]
     crops = embeddings[[row for row, _ in said]].astype(np.float32)
-    prompts = [phrase.indefinite for _, phrase in said]
-    found = name_agreement(prompts, crops, words, np.random.default_rng(seed))
+    found = name_agreement([phrase.indefinite for _, phrase in said], crops, words, rng)
     require_agreement(found, len(said), params.least_agreement)
     return found
 

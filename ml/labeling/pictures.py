@@ -21,7 +21,7 @@ FONT = ImageFont.load_default(13)
 
 
 def sample_sheet(rows: Sequence[dict[str, Any]], tar: Path) -> bytes:
-    """PNG bytes of a sheet, a line a row of `pseudo_labels`: the described masks, then its first and last query."""
+    """PNG bytes of a sheet, a line a row of `pseudo_labels`: its described masks, its first and last query of one."""
     lines = [np.concatenate(_panels(row, tar), axis=1) for row in rows]
     out = BytesIO()
     Image.fromarray(np.concatenate(lines)).save(out, "PNG")
@@ -37,7 +37,8 @@ def _panels(row: dict[str, Any], tar: Path) -> list[Pixels]:
     first = _phrases(image, shapes, row)
     if not row["queries"]:
         return [first, np.full_like(first, 255), np.full_like(first, 255)]
-    return [first, *(_heat(image, shapes, row, q) for q in (0, len(row["queries"]) - 1))]
+    present = [q for q, query in enumerate(row["queries"]) if query["target"] >= 0] or [0]
+    return [first, *(_heat(image, shapes, row, q) for q in (present[0], present[-1]))]
 
 
 def _shrunk(masks: Masks, index: int, size: tuple[int, int]) -> Pixels:

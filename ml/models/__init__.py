@@ -1,1 +1,4 @@
-"""The networks: what is trained, and under `frozen` what is not. Imports `sa1b.sources` for checkpoints, and below."""
+"""The networks: what is trained, and under `frozen` what is not.
+
+Imports `labeling.language` for what a query speaks of, `sa1b.sources` for checkpoints, and below.
+"""

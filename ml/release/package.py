@@ -24,7 +24,6 @@ from ml.release.runtime import OnnxHeads, onnx_crops, onnx_sam
 from ml.workspace.atomic import write_json
 
 CONFIG = "package.json"
-RELEVANT = 0.5  # relevance above which a mask is what a query means, as in the benchmarks
 
 
 @dataclass(frozen=True)
@@ -93,10 +92,9 @@ def answer(package: Package, image: NDArray[np.uint8], query: str, most: int = 1
         }
         for i in order
     ]
-    present = bool(answers.relevance[0].max() > RELEVANT)
     return {
         "query": query,
-        "present": present,
+        "present": answers.present(0),
         "box": found[0]["box"],
         "score": found[0]["relevance"],
         "masks": found,

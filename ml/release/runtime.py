@@ -73,11 +73,12 @@ class OnnxHeads:
 
     def _read(self, texts: Sequence[str]) -> dict[str, Tensor]:
         """What the heads read of Q texts: their tokens, pooled features and mask, and those of what they speak of."""
-        tokens, pooled, mask = _run(self.text, ids=self.tokenize(list(texts)))
         spoken = [part for text in texts for part in referents(text)]
         there = torch.tensor([[float(bool(part))] for part in spoken])
-        parts = (_run(self.text, ids=self.tokenize(spoken))[1] * there).unflatten(0, (-1, REFERENTS))
-        read = {"tokens": tokens, "text_mask": mask, "pooled": pooled, "referents": parts}
+        tokens, pooled, mask = _run(self.text, ids=self.tokenize([*texts, *spoken]))
+        asked, parts = pooled.split([len(texts), len(spoken)])
+        read = {"tokens": tokens[: len(texts)], "text_mask": mask[: len(texts)], "pooled": asked}
+        read["referents"] = (parts * there).unflatten(0, (-1, REFERENTS))
         return {name: part[None] for name, part in read.items()}
 
 

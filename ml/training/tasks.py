@@ -24,7 +24,8 @@ from ml.objectives.vqa import vqa_loss
 from ml.params import Grounding as GroundingParams
 from ml.params import Params
 from ml.training import measures
-from ml.training.data.batches import FINE, Batch, grounding_targets, meant, painted, pointing_targets
+from ml.training.data.batches import FINE, Batch
+from ml.training.data.targets import grounding_targets, marked, meant, painted, pointing_targets
 from ml.training.measures import Measures
 
 Outcome = tuple[Tensor, dict[str, Tensor], Measures]  # the loss, its terms detached, what validation averages
@@ -202,10 +203,10 @@ class MultimodalFinetuning(Task):
         ids = self.texts.ids([answer for row in batch.answers for answer in row])
         memory, mask = self.model.answer_memory(seen.grid, seen.regions, batch.valid, text, logits)
         words = self.model.caption(memory, ids[:, :-1], mask).float()
-        pointed = F.one_hot(batch.evidence.clamp_min(0), batch.valid.shape[1]).float()
         given = present(batch.questions, logits.device) & (batch.evidence >= 0)
         weight = self.params.multimodal_finetuning.evidence_weight
-        loss = vqa_loss(words, ids[:, 1:], pad, logits, painted(pointed, batch.fine), given, weight)
+        shown = painted(marked(batch.evidence, batch), batch.fine)
+        loss = vqa_loss(words, ids[:, 1:], pad, logits, shown, given, weight)
         return loss, measures.answers(words, ids[:, 1:], pad)
 
 

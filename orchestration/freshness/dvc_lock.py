@@ -13,7 +13,7 @@ import psutil
 
 from ml.errors import NO_SPACE, UserError
 from ml.workspace import Workspace, lineage, stages
-from orchestration.freshness.kept import kept
+from orchestration.freshness.lock_backup import backed_up
 
 ATTEMPTS = 2  # at copying what DVC says it has copied, and has not
 
@@ -100,7 +100,7 @@ def _commit(ws: Workspace, names: Sequence[str]) -> None:
     for name in ("dvc", "dvc_data", "dvc_objects"):
         logging.getLogger(name).setLevel(logging.CRITICAL)  # what it could not copy is told once, below
     try:
-        with kept(ws), Repo(str(ws.root)) as repo:
+        with backed_up(ws), Repo(str(ws.root)) as repo:
             for name in names:
                 repo.commit(f"{ws.root / 'dvc.yaml'}:{name}", force=True)
     except DvcException as error:

@@ -8,7 +8,7 @@ from contextlib import contextmanager
 from ml.errors import UserError
 from ml.workspace import Workspace
 from ml.workspace.atomic import sweep
-from orchestration.freshness.kept import restore
+from orchestration.freshness.lock_backup import restore
 
 _held: set[str] = set()  # by this process: a stage inside a run needs no lock of its own
 

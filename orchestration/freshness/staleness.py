@@ -20,8 +20,8 @@ from ml.workspace.atomic import write_json
 from ml.workspace.lineage import Made, data_version
 from ml.workspace.stages import Stage
 from orchestration.freshness.dvc_lock import uncached
-from orchestration.freshness.kept import restore
 from orchestration.freshness.lock import busy
+from orchestration.freshness.lock_backup import restore
 from orchestration.freshness.reasons import explain
 from orchestration.freshness.versions import code_version
 

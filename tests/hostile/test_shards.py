@@ -38,7 +38,9 @@ class Shard(bytes):
 @pytest.fixture(scope="module")
 def shard(tmp_path_factory: pytest.TempPathFactory) -> Shard:
     members = [member for number in range(1, IMAGES + 1) for member in pair(number)]
-    return Shard(write_tar(tmp_path_factory.mktemp("hostile") / "a.tar", members).read_bytes())
+    tar = write_tar(tmp_path_factory.mktemp("hostile") / "a.tar", members)
+    build_index(tar, tar.with_name("index"), tar.with_name("rejects"), Quality(max_reject_fraction=0))  # compiles
+    return Shard(tar.read_bytes())
 
 
 @QUICK

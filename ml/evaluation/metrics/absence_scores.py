@@ -12,12 +12,9 @@ import pyarrow.parquet as pq
 from numpy.typing import ArrayLike, NDArray
 
 from ml.evaluation.metrics import basics as metrics
+from ml.evaluation.metrics.basics import Groups, Intervals, Scores
 from ml.evaluation.metrics.relevance_scores import RELEVANT
 from ml.evaluation.predictions.files import Row, read
-
-Scores = dict[str, float]  # fractions
-Intervals = dict[str, tuple[float, float]]
-Groups = dict[str, tuple[Scores, int]]  # scores of some questions, and how many they are
 
 
 @dataclass(frozen=True)

@@ -12,6 +12,9 @@ from scipy.stats import rankdata
 from ml.masks import Masks
 
 Array = NDArray[np.float64]
+Scores = dict[str, float]  # fractions
+Intervals = dict[str, tuple[float, float]]
+Groups = dict[str, tuple[Scores, int]]  # scores of some questions, and how many they are
 
 
 def box_iou(a: ArrayLike, b: ArrayLike) -> Array:

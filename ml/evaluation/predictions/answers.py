@@ -9,13 +9,11 @@ from collections import defaultdict
 from collections.abc import Callable, Iterator, Sequence
 from functools import lru_cache, partial
 from pathlib import Path
-from typing import NamedTuple
 
 import numpy as np
-from torch import Tensor
 
 from ml.compute.device import accelerator
-from ml.compute.pool import ShardPool, in_order
+from ml.compute.pool import Pool, in_order
 from ml.evaluation.benchmarks.index import image_path
 from ml.evaluation.predictions.baselines import Baselines
 from ml.evaluation.predictions.files import Row, Tables, as_tables, prediction_files
@@ -38,7 +36,9 @@ BASELINES = "baselines"
 MASKS_ALONE = (GIVEN, DETECTION)  # scored by their masks; their grounding maps are not kept
 
 
-def predict(data: Path, backbones: Path, checkpoint: Path, out: Path, params: Evaluation, hierarchy: Filter) -> int:
+def predict(
+    data: Path, backbones: Path, checkpoint: Path, out: Path, params: Evaluation, hierarchy: Filter, pool: Pool
+) -> int:
     """Predict every benchmark in `data` with the model in `checkpoint`; write to `out`. Returns how many images.
 
     Raises:
@@ -48,7 +48,7 @@ def predict(data: Path, backbones: Path, checkpoint: Path, out: Path, params: Ev
     starts = [str(start) for start in range(0, len(works), CHUNK)]
     stamps = [_stamp(folder) for folder in (data, backbones, checkpoint)]
     answer = partial(_answer_chunk, data, backbones, checkpoint, params, hierarchy, stamps)
-    with ShardPool(params.workers, "evaluation.workers") as pool, prediction_files(out) as append:
+    with prediction_files(out) as append:
         for tables in in_order(pool.map(answer, starts), starts):
             append(tables)
     return len(works)
@@ -62,47 +62,35 @@ def answer_work(
     A detection question that none of its best masks answers has none.
     """
     asked = [question for question in work.questions if question.benchmark not in SPOKEN]
-    proposed = _Asked(scene.proposals.masks, scene.crops)
-    given = _Asked(Masks.parse(work.counts or (), scene.size))
+    given = [question for question in asked if question.benchmark == GIVEN]
+    groups = [
+        (_best, scene, [question for question in asked if question.benchmark not in MASKS_ALONE]),
+        (_detections, scene, [question for question in asked if question.benchmark == DETECTION]),
+    ]
+    if given:
+        groups.append((_given, predictor.given(scene, Masks.parse(work.counts or (), scene.size)), given))
     rows: dict[str, list[Row]] = defaultdict(list)
-    for tell, about, questions in (
-        (_best, proposed, [question for question in asked if question.benchmark not in MASKS_ALONE]),
-        (_detections, proposed, [question for question in asked if question.benchmark == DETECTION]),
-        (_given, given, [question for question in asked if question.benchmark == GIVEN]),
-    ):
-        describe = _describer(about.masks, hierarchy)
-        for folder, answers in _answers(predictor, scene, about, questions, tell is _best, baselines):
-            for question, row in zip(questions, tell(answers, partial(describe, answers), scene), strict=True):
+    for tell, seen, questions in groups:
+        describe = _describer(seen.proposals.masks, hierarchy)
+        for folder, answers in _answers(predictor, seen, questions, tell is _best, baselines):
+            for question, row in zip(questions, tell(answers, partial(describe, answers), seen), strict=True):
                 if row is not None:
                     named = {"query_id": question.query_id, "image": work.image}
                     rows[folder + question.benchmark].append(named | row)
     return dict(rows)
 
 
-class _Asked(NamedTuple):
-    """The masks that questions are about, with the embeddings of their crops where these are known."""
-
-    masks: Masks
-    crops: Tensor | None = None
-
-
 def _answers(
-    predictor: Predictor,
-    scene: Scene,
-    about: _Asked,
-    questions: Sequence[Question],
-    maps: bool,
-    baselines: Baselines | None,
+    predictor: Predictor, scene: Scene, questions: Sequence[Question], maps: bool, baselines: Baselines | None
 ) -> Iterator[tuple[str, Answers]]:
     """Ours, then each baseline's, with the folder that they go to."""
     if not questions:
         return
     texts = [question.text for question in questions]
-    crops = predictor.see(scene, about.masks) if about.crops is None else about.crops
-    ours = predictor.answer(scene, texts, about.masks, crops, maps)
+    ours = predictor.answer(scene, texts, maps)
     yield "", ours
-    if baselines is not None and len(about.masks):
-        for name, answers in baselines.answer(scene, texts, about.masks, crops.numpy(), ours).items():
+    if baselines is not None and len(scene.proposals.masks):
+        for name, answers in baselines.answer(scene, texts, ours).items():
             yield f"{BASELINES}/{name}/", answers
 
 
@@ -177,7 +165,7 @@ def _models(
     clip, sam = load_clip(backbones).to(device), load_sam(backbones).to(device)
     model = ARRCOC.load(checkpoint).to(device)
     crops, heads = Crops(clip, model.config.crop_margin), TorchHeads(model, clip)
-    return Predictor(sam, crops, heads, params), Speaker(model, clip, sam.image_size), Baselines(heads, hierarchy)
+    return Predictor(sam, crops, heads, params), Speaker(heads, sam.image_size), Baselines(heads, hierarchy)
 
 
 @lru_cache(maxsize=1)

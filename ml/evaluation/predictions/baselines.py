@@ -14,7 +14,7 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
-from ml.evaluation.predictions.predictor import Answers, Scene, TorchHeads
+from ml.evaluation.predictions.predictor import RELEVANT, Answers, Scene, TorchHeads
 from ml.labeling.geometry.hierarchy import assign
 from ml.labeling.geometry.relations import PART_OF, RELATIONS, SUPERLATIVES, Geometry, extreme, measure
 from ml.labeling.language.referents import referents
@@ -24,7 +24,6 @@ from ml.params import Filter
 CROPS, CIRCLE, BLUR, RULE, MAP = "clip on crops", "clip, red circle", "clip, blurred", "clip and a rule", "map alone"
 RED, LINE = (255, 0, 0), 0.02  # the circle's colour, and its width in sides of the picture
 SIGMA = 0.04  # of the blur, in sides of the picture
-RELEVANT = 0.5
 SIDES = {"left": "leftmost", "right": "rightmost", "top": "topmost", "bottom": "bottommost"}
 
 Image = NDArray[np.uint8]
@@ -37,19 +36,14 @@ class Baselines:
     def __init__(self, heads: TorchHeads, hierarchy: Filter) -> None:
         self.texts, self.config, self.hierarchy = heads.texts, heads.model.config, hierarchy
 
-    def answer(
-        self, scene: Scene, texts: Sequence[str], masks: Masks, crops: Floats, ours: Answers
-    ) -> dict[str, Answers]:
-        """By name, for the masks that `ours` is about; `crops`: their embeddings, f32 [N, e]."""
+    def answer(self, scene: Scene, texts: Sequence[str], ours: Answers) -> dict[str, Answers]:
+        """By name, of the scene's masks; `ours`: the model's answers to the same."""
+        masks, crops = scene.proposals.masks, scene.crops.numpy()
         shown = {CIRCLE: circled(scene.image, masks, self.size), BLUR: blurred(scene.image, masks, self.size)}
-        relevance = {CROPS: self.similarity(texts, crops)}
-        relevance |= {name: self.similarity(texts, self.embed(pictures)) for name, pictures in shown.items()}
-        relevance[RULE] = self.ruled(texts, masks, crops)
-        found = {
-            name: Answers(values, np.zeros_like(values), values, ours.maps[:0]) for name, values in relevance.items()
-        }
-        agreed = ours.grounding.clip(0, 1)
-        return found | {MAP: Answers(agreed, ours.grounding, ours.grounding, ours.maps)}
+        found = {CROPS: self.similarity(texts, crops)}
+        found |= {name: self.similarity(texts, self.embed(pictures)) for name, pictures in shown.items()}
+        found |= {RULE: self.ruled(texts, masks, crops), MAP: ours.grounding.clip(0, 1)}
+        return {name: Answers(values, np.zeros_like(values), values, ours.maps[:0]) for name, values in found.items()}
 
     @property
     def size(self) -> int:

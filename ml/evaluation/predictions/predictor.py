@@ -27,6 +27,7 @@ from ml.params import Evaluation
 
 QUERIES_PER_BATCH = 32
 CROPS_PER_BATCH = 64
+RELEVANT = 0.5  # relevance above which a mask is what a query means
 
 
 class Heads(Protocol):
@@ -91,8 +92,8 @@ class Scene:
     Attributes:
         image: uint8 RGB [H, W, 3].
         features: frozen SAM features [1, C, h, w].
-        proposals: the masks that SAM proposes.
-        crops: CLIP's embeddings of their crops, [N, e].
+        proposals: the masks that SAM proposes, or that came with the image.
+        crops: CLIP's embeddings of their crops, [N, e]; of no masks, one row that means nothing.
     """
 
     image: NDArray[np.uint8]
@@ -121,6 +122,10 @@ class Answers:
     grounding: NDArray[np.float32]
     scores: NDArray[np.float32]
     maps: NDArray[np.float32]
+
+    def present(self, query: int) -> bool:
+        """Whether anything is what a query means."""
+        return bool(self.relevance[query].max(initial=0.0) > RELEVANT)
 
     def best(self, query: int, most: int) -> NDArray[np.int64]:
         """Indices of the masks with the highest scores for a query, best first; ties keep the proposals' order."""
@@ -159,38 +164,26 @@ class Predictor:
 
     def scene(self, image: NDArray[np.uint8], features: Tensor, proposals: Proposals) -> Scene:
         """An RGB image `[H, W, 3]` with its features `[1, C, h, w]`, masks of any origin, and their crops."""
-        return Scene(image, features, proposals, self.crops.embed(image, _some(proposals.masks)))
+        return Scene(image, features, proposals, self.crops.embed(image, at_least_one(proposals.masks)))
 
-    def see(self, scene: Scene, masks: Masks) -> Tensor:
-        """What CLIP says of masks in a scene, `[N, e]`; of none, one row that means nothing."""
-        return self.crops.embed(scene.image, _some(masks))
+    def given(self, scene: Scene, masks: Masks) -> Scene:
+        """The same image with masks of the input in the place of those proposed; nobody doubts them."""
+        sure = np.ones(len(masks), np.float32)
+        return self.scene(scene.image, scene.features, Proposals(masks, sure, sure))
 
-    def answer(
-        self,
-        scene: Scene,
-        texts: Sequence[str],
-        masks: Masks | None = None,
-        crops: Tensor | None = None,
-        maps: bool = True,
-    ) -> Answers:
-        """Score `masks` (default: the scene's proposals) for every text; without `maps`, none of them is kept.
-
-        `crops`: what `see` says of them, where that is known.
-        """
-        found = scene.proposals.masks if masks is None else masks
-        if crops is None:
-            crops = scene.crops if masks is None else self.see(scene, masks)
-        answers = self._answer(scene, texts, _some(found), crops, maps)
-        return answers if len(found) else _without_masks(answers)
+    def answer(self, scene: Scene, texts: Sequence[str], maps: bool = True) -> Answers:
+        """Score the scene's masks for every text; without `maps`, none of them is kept."""
+        answers = self._answer(scene, texts, maps)
+        return answers if len(scene.proposals.masks) else _without_masks(answers)
 
     def predict(self, image: NDArray[np.uint8], texts: Sequence[str]) -> tuple[Scene, Answers]:
         """`look`, then `answer` for its proposals."""
         scene = self.look(image)
         return scene, self.answer(scene, texts)
 
-    def _answer(self, scene: Scene, texts: Sequence[str], masks: Masks, crops: Tensor, keep_maps: bool) -> Answers:
-        (coverage, boxes, valid), fine = self._placed(scene, masks)
-        given = scene.features, coverage, boxes, crops[None].to(scene.features.device), valid
+    def _answer(self, scene: Scene, texts: Sequence[str], keep_maps: bool) -> Answers:
+        (coverage, boxes, valid), fine = self._placed(scene, at_least_one(scene.proposals.masks))
+        given = scene.features, coverage, boxes, scene.crops[None].to(scene.features.device), valid
         parts: list[list[NDArray[np.float32]]] = []
         for start in range(0, len(texts), QUERIES_PER_BATCH):
             batch = texts[start : start + QUERIES_PER_BATCH]
@@ -256,7 +249,7 @@ def _shown(grid: tuple[int, int], frame: Frame, size: tuple[int, int]) -> tuple[
     return max(1, round(height / frame.out * grid[0])), max(1, round(width / frame.out * grid[1]))
 
 
-def _some(masks: Masks) -> Masks:
+def at_least_one(masks: Masks) -> Masks:
     """The masks; of an image without a single one an empty dummy, which keeps every shape legal."""
     return masks if len(masks) else Masks.from_dense(np.zeros((1, *masks.size), bool))
 

@@ -2,15 +2,11 @@
 
 from collections.abc import Sequence
 
-import numpy as np
 import torch
 from torch import Tensor
 
-from ml.evaluation.predictions.predictor import Scene
-from ml.masks import Frame, Masks
-from ml.models.arrcoc import ARRCOC
-from ml.models.frozen.clip import Clip
-from ml.models.frozen.texts import TextBank
+from ml.evaluation.predictions.predictor import Scene, TorchHeads, at_least_one
+from ml.masks import Frame
 
 CAPTION_TOKENS, ANSWER_TOKENS = 48, 12  # at most, the start included
 
@@ -18,12 +14,9 @@ CAPTION_TOKENS, ANSWER_TOKENS = 48, 12  # at most, the start included
 class Speaker:
     """Greedy words of ARR-COC's captioner."""
 
-    def __init__(self, model: ARRCOC, clip: Clip, side: int) -> None:
+    def __init__(self, heads: TorchHeads, side: int) -> None:
         """`side`: of SAM's frame in pixels."""
-        self.model = model.eval()
-        self.clip = clip
-        self.texts = TextBank(clip, model.positions.device)
-        self.side = side
+        self.model, self.texts, self.side = heads.model, heads.texts, side
 
     @torch.no_grad()
     def caption(self, scene: Scene) -> str:
@@ -44,7 +37,7 @@ class Speaker:
     def _regions(self, scene: Scene, grid: Tensor) -> tuple[Tensor, Tensor]:
         """Features `[1, N, d]` of the proposals, and which are there; without any, an empty one that is not."""
         found = scene.proposals.masks
-        masks = found if len(found) else Masks.from_dense(np.zeros((1, *scene.size), bool))
+        masks = at_least_one(found)
         frame = Frame(None, False, self.side)
         h, w = grid.shape[-2:]
         coverage = torch.from_numpy(masks.coverage((h, w), frame))[None].to(grid.device)
@@ -53,4 +46,4 @@ class Speaker:
         return self.model.regions(grid, coverage, boxes), valid
 
     def _words(self, ids: Tensor) -> list[str]:
-        return [self.clip.detokenize(row) for row in ids.cpu()]
+        return [self.texts.clip.detokenize(row) for row in ids.cpu()]

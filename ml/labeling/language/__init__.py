@@ -1,1 +1,1 @@
-"""English: captions read as noun phrases, and what two captions agree on. Imports nothing of the house."""
+"""English: captions read as noun phrases, what captions agree on, what a query speaks of. Imports `geometry`."""

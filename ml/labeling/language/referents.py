@@ -21,7 +21,7 @@ QUESTION = re.compile(r"^(what is|what color is|is there|are there|how many)\b")
 
 
 class Referents(NamedTuple):
-    """Prompts for CLIP, "a red car"; `anchor` is "" where a query leans on nothing."""
+    """Prompts for CLIP, "red car"; `anchor` is "" where a query leans on nothing."""
 
     name: str
     anchor: str
@@ -34,7 +34,8 @@ def referents(query: str) -> Referents:
     if not phrases:
         return Referents(query, "")
     named, *others = phrases
-    anchors = [named.whole, *others] if named.whole else others
+    whole = placeless(named.whole) if named.whole else None
+    anchors = [whole, *others] if whole else others
     return Referents(prompt(replace(named, whole=None)), prompt(anchors[0]) if anchors else "")
 
 

@@ -4,7 +4,7 @@ Near misses come first: another colour of a kind that is there, the right things
 where every mask is clearly irrelevant to it by the labels' own similarity and geometry, and no caption tells of it.
 """
 
-from collections.abc import Callable, Collection, Iterator, Sequence
+from collections.abc import Collection, Iterator, Sequence
 from itertools import zip_longest
 
 import numpy as np
@@ -19,10 +19,8 @@ NOWHERE = 0.2  # the highest relevance of any mask to what is absent
 OPPOSITE = {"left of": "right of", "right of": "left of", "above": "below", "below": "above"}
 TOUCHING = ("inside", "overlapping")  # relations without a contrary
 CONTRARY = 0.8  # of the wrong relations, those tried first that have one
-TRIES = 24  # things of the shard tried an image, near misses first
+TRIES = 24  # things of the shard tried an image, of its kinds and of others
 NONE = -1
-
-Judge = Callable[[Sequence[Subject]], Scores]  # relevance of an image's masks to further subjects
 
 
 class Absent:
@@ -34,13 +32,8 @@ class Absent:
         """`mentioned`: what the image's own caption speaks of, with a mask or without."""
         self.asker, self.rng = asker, rng
         self.anchors = [v for v, mask in enumerate(asker.alone.tolist()) if mask >= 0 and asker.countable[mask]]
-        tried = self._nearest(words.things)
-        highest = words.similarity([thing.indefinite for thing in tried], crops).max(axis=1, initial=0.0)
-        self.things = [
-            thing
-            for thing, best in zip(tried, highest, strict=True)
-            if best < NOWHERE and not any(_might_mean(thing, other) for other in mentioned)
-        ]
+        kinds = [_missing(tried, mentioned, crops, words) for tried in self._tried(words.things)]
+        self.things = [thing for turn in zip_longest(*kinds) for thing in turn if thing is not None][:TRIES]
         self.subjects = [Subject(thing.name, thing.indefinite, thing.noun, thing.attributes) for thing in self.things]
 
     def queries(self, scores: Scores, count: int) -> list[Query]:
@@ -53,13 +46,13 @@ class Absent:
         found = dict.fromkeys(query for turn in turns for query in turn if query is not None)
         return list(found)[:count]
 
-    def _nearest(self, things: Sequence[Phrase]) -> list[Phrase]:
-        """Some of the shard's things in random order, those of a kind that is here before the others, in turn."""
+    def _tried(self, things: Sequence[Phrase]) -> tuple[list[Phrase], list[Phrase]]:
+        """Some of the shard's things in random order: those of a kind that is here, and the others."""
         shuffled = [things[i] for i in self.rng.permutation(len(things))]
         here = {region.phrase.noun for region in self.asker.regions.values()}
         near = [thing for thing in shuffled if thing.noun in here]
         far = [thing for thing in shuffled if thing.noun not in here]
-        return [thing for turn in zip_longest(near, far) for thing in turn if thing is not None][:TRIES]
+        return near[:TRIES], far[:TRIES]
 
     def _names(self) -> Iterator[Query]:
         return (Query(KIND, NONE, Expression(subject)) for subject in self.subjects)
@@ -105,6 +98,16 @@ def _clearly_not(expression: Expression, scores: Scores) -> bool:
     if relation not in OPPOSITE:
         return True
     return bool(scores.of(Expression(subject, OPPOSITE[relation], anchor)).max() >= RELEVANT)
+
+
+def _missing(things: Sequence[Phrase], mentioned: Collection[Phrase], crops: Floats, words: Vocabulary) -> list[Phrase]:
+    """Those that no crop shows and nobody mentions."""
+    highest = words.similarity([thing.indefinite for thing in things], crops).max(axis=1, initial=0.0)
+    return [
+        thing
+        for thing, best in zip(things, highest, strict=True)
+        if best < NOWHERE and not any(_might_mean(thing, other) for other in mentioned)
+    ]
 
 
 def _might_mean(thing: Phrase, other: Phrase) -> bool:

@@ -1,1 +1,4 @@
-"""SAM and CLIP as they come, verified, and what they give of texts. Imports `models.weights` and `sa1b.sources`."""
+"""SAM and CLIP as they come, verified, and what they give of texts.
+
+Imports `labeling.language`, `models.weights` and `sa1b.sources`.
+"""

@@ -1,6 +1,5 @@
 """The absence benchmark: things that a scene holds, and near misses of them that it does not."""
 
-import json
 import re
 from pathlib import Path
 from typing import Any
@@ -8,12 +7,12 @@ from typing import Any
 import numpy as np
 
 from ml.params import Params
-from ml.toytown.files.annotations import write_jpeg
-from ml.toytown.world.draw import Drawing, draw
+from ml.toytown.files.annotations import write_lines
+from ml.toytown.world.draw import Drawing
 from ml.toytown.world.expressions import Expression, expressions, spoken
 from ml.toytown.world.kinds import KINDS
 from ml.toytown.world.meaning import Meaning
-from ml.toytown.world.scene import COLOURS, HELD_OUT, random_for, scene
+from ml.toytown.world.scene import COLOURS, HELD_OUT, random_for
 
 MOST = 3  # that are there, and as many that are not, of a kind an image; nouns are all asked for
 OPPOSITE = {"left of": "right of", "right of": "left of", "above": "below", "below": "above"}
@@ -22,21 +21,15 @@ _RELATION = re.compile(rf"(?<= )({'|'.join(OPPOSITE)})(?= )")
 
 def write_absence(folder: Path, params: Params) -> None:
     """Write `params.toytown.absence_images` images and `absence_val.jsonl` under `folder`."""
-    rows = []
-    for index in range(params.toytown.absence_images):
-        drawing = draw(scene(params.seed, index, "absence/val"))
-        file_name = f"{index + 1:012d}.jpg"
-        write_jpeg(folder / "images" / file_name, drawing)
-        rows.append({"file_name": file_name, "image_id": index + 1, "queries": _queries(drawing)})
-    (folder / "absence_val.jsonl").write_text("".join(json.dumps(row) + "\n" for row in rows), encoding="utf-8")
+    write_lines(folder, "absence", params.toytown.absence_images, params, _asked_of)
 
 
-def _queries(drawing: Drawing) -> list[dict[str, Any]]:
+def _asked_of(drawing: Drawing) -> dict[str, Any]:
     """What one image is asked for; a thing is absent where its phrase means nothing."""
     rng, town = random_for(f"{drawing.scene.key}/absence"), Meaning(drawing)
     names = [Expression(noun, "name", town.of(noun)) for noun in KINDS]
     asked = [*names, *_some(_coloured(town), rng), *_some(_placed(town), rng)]
-    return [{"text": spoken(e, rng), "kind": e.kind, "present": bool(e.targets)} for e in asked]
+    return {"queries": [{"text": spoken(e, rng), "kind": e.kind, "present": bool(e.targets)} for e in asked]}
 
 
 def _some(pool: list[Expression], rng: np.random.Generator) -> list[Expression]:

@@ -1,15 +1,18 @@
 """COCO-style annotations of nodes, shared by the benchmarks that use them."""
 
+import json
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 import cv2
 import numpy as np
 
+from ml.params import Params
 from ml.toytown.files.shards import jpeg
-from ml.toytown.world.draw import Drawing
+from ml.toytown.world.draw import Drawing, draw
 from ml.toytown.world.kinds import KINDS
-from ml.toytown.world.scene import SIDE
+from ml.toytown.world.scene import SIDE, scene
 
 INFO = {"description": "ARR-COC toytown", "version": "1.0", "year": 2026}
 CATEGORY = {kind: number for number, kind in enumerate(KINDS, 1)}
@@ -41,6 +44,19 @@ def write_jpeg(path: Path, drawing: Drawing) -> None:
     """Write the picture of a scene, and the folders it lies in."""
     path.parent.mkdir(parents=True, exist_ok=True)
     path.write_bytes(jpeg(drawing.image))
+
+
+def write_lines(
+    folder: Path, benchmark: str, images: int, params: Params, told: Callable[[Drawing], dict[str, Any]]
+) -> None:
+    """Write images and `<benchmark>_val.jsonl`, a line an image with what is `told` of its drawing."""
+    rows = []
+    for index in range(images):
+        drawing = draw(scene(params.seed, index, f"{benchmark}/val"))
+        file_name = f"{index + 1:012d}.jpg"
+        write_jpeg(folder / "images" / file_name, drawing)
+        rows.append({"file_name": file_name, "image_id": index + 1, **told(drawing)})
+    (folder / f"{benchmark}_val.jsonl").write_text("".join(json.dumps(row) + "\n" for row in rows), encoding="utf-8")
 
 
 def image_record(number: int, file_name: str) -> dict[str, Any]:

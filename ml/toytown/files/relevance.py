@@ -1,6 +1,5 @@
 """The relevance benchmark: given masks of every level, queries of every kind, and how relevant each mask truly is."""
 
-import json
 from pathlib import Path
 from typing import Any
 
@@ -8,13 +7,13 @@ import numpy as np
 
 from ml.masks import Masks
 from ml.params import Params
-from ml.toytown.files.annotations import write_jpeg
+from ml.toytown.files.annotations import write_lines
 from ml.toytown.files.shards import imprecise
 from ml.toytown.files.truth import Truth
-from ml.toytown.world.draw import Drawing, draw
+from ml.toytown.world.draw import Drawing
 from ml.toytown.world.expressions import Expression, expressions, spoken
 from ml.toytown.world.kinds import KINDS
-from ml.toytown.world.scene import random_for, scene
+from ml.toytown.world.scene import random_for
 
 LEAST = 26  # visible pixels of a node that gets a mask
 QUERIES = {"attribute": 2, "relation": 3, "superlative": 2, "part": 2, "group": 1, "scene": 1}  # at most, an image
@@ -22,13 +21,7 @@ QUERIES = {"attribute": 2, "relation": 3, "superlative": 2, "part": 2, "group": 
 
 def write_relevance(folder: Path, params: Params) -> None:
     """Write `params.toytown.relevance_images` images and `relevance_val.jsonl` under `folder`."""
-    rows = []
-    for index in range(params.toytown.relevance_images):
-        drawing = draw(scene(params.seed, index, "relevance/val"))
-        file_name = f"{index + 1:012d}.jpg"
-        write_jpeg(folder / "images" / file_name, drawing)
-        rows.append({"file_name": file_name, "image_id": index + 1, **_judged(drawing)})
-    (folder / "relevance_val.jsonl").write_text("".join(json.dumps(row) + "\n" for row in rows), encoding="utf-8")
+    write_lines(folder, "relevance", params.toytown.relevance_images, params, _judged)
 
 
 def _judged(drawing: Drawing) -> dict[str, Any]:

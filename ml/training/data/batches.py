@@ -272,33 +272,3 @@ def _stacked(arrays: Sequence[np.ndarray], shape: tuple[int, ...], fill: float) 
     for padded, array in zip(out, arrays, strict=True):
         padded[tuple(slice(0, size) for size in array.shape)] = array
     return out
-
-
-def grounding_targets(batch: Batch) -> Tensor:
-    """Where each query is grounded, `[B, Q, 4h, 4w]` in [0, 1]: the most relevant of the masks on each cell.
-
-    Only masks of relevance 0.5 or more count; a query with none is grounded in the region it was made for, if any.
-    """
-    weights = torch.where(batch.relevance >= RELEVANT, batch.relevance, 0.0) * batch.valid.unsqueeze(1)
-    weights = torch.where(weights.amax(-1, keepdim=True) > 0, weights, meant(batch))
-    return painted(weights, batch.fine)
-
-
-def meant(batch: Batch) -> Tensor:
-    """The region that each query means, `[B, Q, N]` one-hot; nothing for what is absent."""
-    return F.one_hot(batch.targets + 1, 1 + batch.valid.shape[1])[..., 1:].to(batch.relevance.dtype)
-
-
-def pointing_targets(batch: Batch) -> Tensor:
-    """What each query points to on the grid, `[B, Q, POINTERS, h, w]` in [0, 1]: its anchor, and all of its name."""
-    anchors = F.one_hot(batch.anchors + 1, 1 + batch.valid.shape[1])[..., 1:].to(batch.named.dtype)
-    coverage = batch.coverage
-    return torch.stack([painted(anchors, coverage), painted(batch.named, coverage)], dim=2)
-
-
-def painted(weights: Tensor, fine: Tensor) -> Tensor:
-    """The largest of weight x coverage on each cell: weights `[B, Q, N]`, coverage `[B, N, ...]` on them."""
-    out = torch.zeros(*weights.shape[:2], *fine.shape[2:], device=fine.device)
-    for n in range(fine.shape[1]):  # one region at a time: all at once would take N times the memory
-        torch.maximum(out, weights[:, :, n, None, None] * fine[:, None, n], out=out)
-    return out

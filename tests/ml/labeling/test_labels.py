@@ -182,10 +182,10 @@ def test_a_captioner_is_needed(shard: Any, clip: Clip, tmp_path: Path) -> None:
 
 
 def test_the_sample_sheet_boxes_the_target_of_what_is_there(labelled: tuple[list[Row], Path, Report]) -> None:
-    """A line an image: its masks, its first query, and its last, which is of something absent."""
+    """A line an image: its masks, and the first and the last query that means one."""
     png = labelled[2].pictures["labels"]
     assert png.startswith(b"\x89PNG")
     sheet = cv2.imdecode(np.frombuffer(png, np.uint8), cv2.IMREAD_COLOR)[..., ::-1]
     boxed = [(panel == TARGET).all(-1).any() for panel in np.split(sheet, 3, axis=1)]
-    assert boxed == [False, True, False]
+    assert boxed == [False, True, True]
     assert json.dumps(labelled[2].tables)

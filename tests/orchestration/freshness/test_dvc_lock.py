@@ -13,7 +13,7 @@ from dvc.repo import Repo
 
 from ml.workspace import Workspace
 from orchestration.freshness.dvc_lock import cache_folder
-from orchestration.freshness.kept import kept
+from orchestration.freshness.lock_backup import backed_up
 from orchestration.freshness.staleness import states
 
 
@@ -93,7 +93,7 @@ def test_the_cache_is_where_dvc_has_it(tmp_path, monkeypatch, level, named):
 def test_a_lock_file_cut_while_dvc_wrote_it_is_taken_back(town):
     lock, copy = town.ws.root / "dvc.lock", town.ws.root / ".dvc" / "tmp" / "dvc.lock.kept"
     whole = lock.read_bytes()
-    with pytest.raises(OSError), kept(town.ws):
+    with pytest.raises(OSError), backed_up(town.ws):
         lock.write_bytes(whole[: len(whole) // 2])
         raise OSError(errno.ENOSPC, "No space left on device")
     assert lock.read_bytes() == whole and not copy.exists()

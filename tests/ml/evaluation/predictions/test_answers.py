@@ -22,7 +22,8 @@ from ml.params import Params
 
 
 def run(data: Path, out: Path, weights: tuple[Path, Path], params: Params) -> dict[str, bytes]:
-    predict(data, *weights, out, params.evaluation, params.filter)
+    with ShardPool(params.evaluation.workers) as pool:
+        predict(data, *weights, out, params.evaluation, params.filter, pool)
     return {file.name: file.read_bytes() for file in sorted(out.glob("*.parquet"))}
 
 

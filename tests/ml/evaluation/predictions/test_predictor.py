@@ -103,9 +103,9 @@ def test_crops_are_what_the_labels_saw_of_the_masks(predictor: Predictor) -> Non
     features, ious = predictor.encode(image), np.zeros(len(masks), np.float32)
     scene = predictor.scene(image, features, Proposals(masks, ious, ious))
     bare = predictor.scene(image, features, Proposals(Masks.parse([], (96, 128)), ious[:0], ious[:0]))
-    for found in (scene.crops, predictor.see(bare, masks)):
+    for found in (scene.crops, predictor.given(bare, masks).crops):
         torch.testing.assert_close(found, wanted, atol=1e-5, rtol=1e-5)
-    proposed, given = predictor.answer(scene, ["red car"]), predictor.answer(bare, ["red car"], masks)
+    proposed, given = predictor.answer(scene, ["red car"]), predictor.answer(predictor.given(bare, masks), ["red car"])
     assert np.array_equal(proposed.relevance, given.relevance)
     other = predictor.answer(predictor.scene(255 - image, features, scene.proposals), ["red car"])
     assert np.abs(other.relevance - proposed.relevance).max() > 1e-3
@@ -114,16 +114,15 @@ def test_crops_are_what_the_labels_saw_of_the_masks(predictor: Predictor) -> Non
 
 def test_crops_that_are_known_are_not_seen_again(predictor: Predictor, monkeypatch: pytest.MonkeyPatch) -> None:
     image = np.random.default_rng(0).integers(0, 255, (96, 128, 3)).astype(np.uint8)
-    scene, masks = predictor.look(image), boxes((5, 5, 20, 20), (60, 40, 30, 30))
-    crops, wanted = predictor.see(scene, masks), predictor.answer(scene, ["red car"], masks)
+    scene = predictor.given(predictor.look(image), boxes((5, 5, 20, 20), (60, 40, 30, 30)))
+    wanted = predictor.answer(scene, ["red car"])
     monkeypatch.setattr(Crops, "embed", lambda *_: pytest.fail("seen again"))
-    assert np.array_equal(predictor.answer(scene, ["red car"], masks, crops).scores, wanted.scores)
-    predictor.answer(scene, ["a boat"])
+    assert np.array_equal(predictor.answer(scene, ["red car"]).scores, wanted.scores)
 
 
 def test_no_given_masks_are_answered_with_a_map_alone(predictor: Predictor) -> None:
     scene = predictor.look(np.full((96, 128, 3), 9, np.uint8))
-    answers = predictor.answer(scene, ["red car", "boat"], Masks.parse([], scene.size))
+    answers = predictor.answer(predictor.given(scene, Masks.parse([], scene.size)), ["red car", "boat"])
     assert answers.relevance.shape == answers.scores.shape == (2, 0) and answers.maps.shape == (2, 24, 32)
 
 

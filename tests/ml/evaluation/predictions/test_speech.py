@@ -15,7 +15,7 @@ QUESTIONS = ["what color is the car?", "how many balls are there?"]
 
 @pytest.fixture
 def speaker(predictor: Predictor) -> Speaker:
-    return Speaker(predictor.heads.model, predictor.heads.texts.clip, predictor.sam.image_size)
+    return Speaker(predictor.heads, predictor.sam.image_size)
 
 
 @pytest.fixture

@@ -43,6 +43,7 @@ QUERIES = [
     # A part leans on its whole.
     ("the wheel of the red car", "wheel", "red car"),
     ("the left wheel of the red car", "wheel", "red car"),
+    ("the wheel of the leftmost car", "wheel", "car"),
     ("the wheel of the red car left of the house", "wheel", "red car"),
     # Several are one prompt, as in the captions.
     ("three red balls", "a group of three red balls", ""),
@@ -75,7 +76,7 @@ def test_any_text_is_taken(text: str) -> None:
 
 
 THINGS = st.sampled_from(["car", "red car", "tall white house", "leftmost ball", "left wheel", "three dogs", "sky"])
-PLACES = st.sampled_from(["left of", "to the right of", "above", "larger than", "on the left side of"])
+PLACES = st.sampled_from(["left of", "to the right of", "above", "larger than", "on the left side of", "of"])
 
 
 @given(THINGS, PLACES, THINGS)

@@ -17,13 +17,10 @@ from ml.training.data.batches import (
     Examples,
     balanced,
     collate,
-    grounding_targets,
-    meant,
-    painted,
-    pointing_targets,
     visible,
 )
 from ml.training.data.samples import TrainingData
+from ml.training.data.targets import grounding_targets
 from ml.workspace import Workspace
 from ml.workspace.settings import load
 
@@ -140,17 +137,6 @@ def test_a_share_of_the_queries_is_of_what_is_absent(workspace: Make, share: flo
     assert (("yellow box" in texts) and len(texts) > 3) == (share > 0)
 
 
-def test_nothing_is_meant_by_what_is_absent(workspace: Make) -> None:
-    made, _ = examples(workspace(), absent=1.0)
-    batch = made[[(0, index) for index in range(6)]]
-    there = torch.tensor([[bool(text) for text in row] for row in batch.queries])
-    assert there.any(1).all() and (batch.targets == -1).all()
-    assert not meant(batch).any() and not batch.relevance.any() and not grounding_targets(batch).any()
-    leaning = torch.tensor([[text.startswith("the yellow") for text in row] for row in batch.queries])
-    assert leaning.any() and torch.equal(batch.anchors >= 0, leaning)
-    assert torch.equal(pointing_targets(batch)[:, :, 0].flatten(2).any(2), leaning)
-
-
 def test_without_absent_queries_all_are_of_what_is_there(workspace: Make) -> None:
     """Labels that were made with `labels.absent_queries` of 0."""
     ws = workspace()
@@ -203,38 +189,6 @@ def test_coverage_of_the_grid_is_exact(workspace: Make) -> None:
     labels = made.data.labels(0)
     wanted = labels.masks.coverage((4, 4), Frame(None, False, SIDE))
     assert np.allclose(batch.coverage[0, : len(wanted)].numpy(), wanted, atol=1e-6)
-
-
-def test_painted_is_the_maximum_over_masks() -> None:
-    generator = torch.Generator().manual_seed(0)
-    weights, fine = torch.rand(2, 3, 5, generator=generator), torch.rand(2, 5, 4, 4, generator=generator)
-    wanted = (weights[..., None, None] * fine[:, None]).amax(2)
-    assert torch.allclose(painted(weights, fine), wanted)
-
-
-def test_grounding_targets(workspace: Make) -> None:
-    made, _ = examples(workspace(), train=False)
-    batch = made[[(0, 0)]]
-    batch.relevance = torch.zeros_like(batch.relevance)
-    batch.relevance[0, 0, 0], batch.relevance[0, 0, 1] = 0.9, 0.4
-    targets = grounding_targets(batch)
-    assert torch.allclose(targets[0, 0], 0.9 * batch.fine[0, 0])  # 0.4 is not relevant enough
-    meant = int(batch.targets[0, 1])
-    assert torch.allclose(targets[0, 1], batch.fine[0, meant])  # nothing is: the region it was made for
-
-
-def test_pointing_targets_are_the_anchor_and_all_of_the_name(workspace: Make) -> None:
-    made, _ = examples(workspace(), train=False, queries_per_image=100)
-    batch = made[[(0, 0), (0, 1)]]
-    anchor, name = pointing_targets(batch).unbind(2)
-    assert anchor.shape == name.shape == (*batch.targets.shape, *batch.coverage.shape[2:])
-    for b, q in np.ndindex(*batch.targets.shape):
-        n = int(batch.anchors[b, q])
-        wanted = batch.coverage[b, n] if n >= 0 else torch.zeros_like(batch.coverage[b, 0])
-        assert torch.equal(anchor[b, q], wanted)
-        named = batch.coverage[b][batch.named[b, q] > 0]
-        assert torch.equal(name[b, q], named.amax(0) if len(named) else torch.zeros_like(name[b, q]))
-    assert anchor.any() and not anchor.flatten(2).any(2).all()
 
 
 def test_an_image_without_masks_or_queries_is_padding(workspace: Make) -> None:

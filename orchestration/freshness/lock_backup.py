@@ -11,7 +11,7 @@ from ml.workspace.atomic import atomic_path
 
 
 @contextmanager
-def kept(ws: Workspace) -> Iterator[None]:
+def backed_up(ws: Workspace) -> Iterator[None]:
     """Keep a copy of `dvc.lock` while DVC writes it, and take that back where the file was cut short.
 
     Raises:
