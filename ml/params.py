@@ -261,7 +261,7 @@ class Evaluation(Section):
     stability_score: NonNegative
     duplicate_iou: Fraction  # proposals that overlap a better one by more are dropped
     max_proposals: Positive
-    grounding_weight: NonNegative  # of the grounding map against the relevance head when masks are ranked
+    grounding_weight: NonNegative  # of the grounding map against the relevance head where masks are ranked
     gallery: Positive  # answers on a contact sheet
     workers: Positive
 

@@ -27,7 +27,7 @@ GROUPS = ("shards", "labels", "training", "evaluation", "release")
 STAGES = 15
 WIDE = {"width": 4200, "height": 2600}  # the whole lineage, near enough that nodes show their state
 MINUTE = 60_000  # milliseconds
-KNOB, BEFORE, AFTER = "benchmark_scores.evaluation.grounding_weight", "0.3", "0.9"
+KNOB, BEFORE, AFTER = "benchmark_scores.evaluation.grounding_weight", "0.6", "0.9"
 SCORES = "tags.stage = 'benchmark_scores'"
 READ_BY = {"benchmark_scores", "compressed_model", "released_model"}  # the stages that read `evaluation`
 

@@ -96,6 +96,6 @@ def answer(package: Package, image: NDArray[np.uint8], query: str, most: int = 1
         "query": query,
         "present": answers.present(0),
         "box": found[0]["box"],
-        "score": found[0]["relevance"],
+        "score": round(float(answers.scores[0, order[0]]), 4),
         "masks": found,
     }

@@ -1,7 +1,7 @@
 """Scores of the absence benchmark: whether the model says that a thing is not there.
 
-A thing counts as found where the most relevant of all masks is relevant to it. Beside the shares of errors on either
-side stands what no threshold decides: the area under the ROC curve of that highest relevance.
+A thing counts as found where the score of the best mask says that it is more likely meant than not. Beside the shares
+of errors on either side stands what no threshold decides: the area under the ROC curve of that highest score.
 """
 
 from dataclasses import dataclass
@@ -19,7 +19,7 @@ from ml.evaluation.predictions.files import Row, read
 
 @dataclass(frozen=True)
 class Answered:
-    """Q questions; `highest`: of each the relevance of its most relevant mask, in [0, 1]."""
+    """Q questions; `highest`: of each the score of its best mask, 0 without any."""
 
     images: NDArray[np.str_]
     kinds: NDArray[np.str_]
@@ -48,7 +48,7 @@ def absence_scores(data: Path, predictions: Path, seed: int) -> tuple[Scores, In
 
 
 def answers(data: Path, predictions: Path) -> Answered:
-    """Every question with its prediction; without one, and without masks, nothing is relevant."""
+    """Every question with its prediction; without one, and without masks, nothing is found."""
     truth, predicted = read(data / "truth" / "absence.parquet"), read(predictions / "absence.parquet")
     queries = pq.read_table(data / "queries" / "absence.parquet").to_pylist()
     ids = [query["query_id"] for query in queries]
@@ -92,7 +92,7 @@ def _intervals(answered: Answered, scores: Scores, seed: int) -> Intervals:
 
 
 def _highest(row: Row | None) -> float:
-    return max(row["relevance"] or [0.0]) if row else 0.0
+    return max(0.0, *row["scores"]) if row and row["scores"] else 0.0
 
 
 def _share(values: NDArray[np.bool_]) -> float:

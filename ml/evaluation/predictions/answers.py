@@ -98,16 +98,10 @@ Describe = Callable[[int, Sequence[int]], Row]
 
 
 def _best(answers: Answers, describe: Describe, scene: Scene) -> Iterator[Row]:
-    """The best few of the masks for each text, and what its grounding map says.
-
-    The most relevant one is among them: by its relevance it is judged whether anything is meant.
-    """
+    """The best few of the masks for each text, and what its grounding map says."""
     for query in range(len(answers.scores)):
         heat = _describe_map(answers.maps[query], scene.size) if len(answers.maps) else {}
-        best = answers.best(query, TOP)
-        if len(best) and (most := answers.relevance[query].argmax()) not in best:
-            best[-1] = most
-        yield describe(query, best.tolist()) | heat
+        yield describe(query, answers.best(query, TOP).tolist()) | heat
 
 
 def _detections(answers: Answers, describe: Describe, scene: Scene) -> Iterator[Row | None]:

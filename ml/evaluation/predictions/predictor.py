@@ -27,7 +27,7 @@ from ml.params import Evaluation
 
 QUERIES_PER_BATCH = 32
 CROPS_PER_BATCH = 64
-RELEVANT = 0.5  # relevance above which a mask is what a query means
+RELEVANT = 0.5  # score above which a mask is what a query means
 
 
 class Heads(Protocol):
@@ -114,7 +114,8 @@ class Answers:
     Attributes:
         relevance: float32 [Q, N] in [0, 1].
         grounding: float32 [Q, N] in [-1, 1], how well the grounding map agrees with each mask.
-        scores: float32 [Q, N], relevance + grounding_weight x grounding: what masks are ranked by.
+        scores: float32 [Q, N], the mean of the two, grounding having grounding_weight: what masks are ranked by, and
+            by which it is judged whether anything is meant.
         maps: float32 [Q, h, w] in [0, 1], the grounding maps over the image (padding cut off), or none [0, h, w].
     """
 
@@ -125,7 +126,7 @@ class Answers:
 
     def present(self, query: int) -> bool:
         """Whether anything is what a query means."""
-        return bool(self.relevance[query].max(initial=0.0) > RELEVANT)
+        return bool(self.scores[query].max(initial=0.0) > RELEVANT)
 
     def best(self, query: int, most: int) -> NDArray[np.int64]:
         """Indices of the masks with the highest scores for a query, best first; ties keep the proposals' order."""
@@ -193,7 +194,8 @@ class Predictor:
             found = (relevance[0].float(), agreement(maps, fine), maps if keep_maps else maps[:0])
             parts.append([part.cpu().numpy() for part in found])
         likely, grounding, shown = (np.concatenate(column) for column in zip(*parts, strict=True))
-        return Answers(likely, grounding, likely + np.float32(self.params.grounding_weight) * grounding, shown)
+        weight = np.float32(self.params.grounding_weight)
+        return Answers(likely, grounding, (likely + weight * grounding) / (1 + weight), shown)
 
     def _placed(self, scene: Scene, masks: Masks) -> tuple[tuple[Tensor, Tensor, Tensor], Tensor]:
         """Masks as the heads read them (coverage, boxes, valid), and their coverage of the image.

@@ -54,11 +54,11 @@ def test_two_runs_differ_in_the_knob_that_moved(finished, tmp_path):
     shutil.copytree(finished.root, place.root)
     first = finished.json("arrcoc", "trace", "relevance/val/accuracy", "--json")["run"]["id"]
     params = place.root / "params.yaml"
-    params.write_text(params.read_text().replace("  grounding_weight: 0.3", "  grounding_weight: 0.9"))
+    params.write_text(params.read_text().replace("  grounding_weight: 0.6", "  grounding_weight: 0.9"))
     assert place.json("arrcoc", "run", "--select", "benchmark_scores", "--json", check=False)["failed"] == []
     second = place.json("arrcoc", "trace", "relevance/val/accuracy", "--json")["run"]["id"]
     found = place.json("arrcoc", "compare", first, second, "--json")
-    assert found["knobs"] == {"benchmark_scores.evaluation.grounding_weight": ["0.3", "0.9"]}
+    assert found["knobs"] == {"benchmark_scores.evaluation.grounding_weight": ["0.6", "0.9"]}
     assert (found["code"], found["differing"]) == ([], ["benchmark_scores"])
     row = next(row for row in found["scores"] if row["name"] == "refcoco/val/acc_at_0.5")
     assert row["interval"][0] <= row["difference"] <= row["interval"][1]

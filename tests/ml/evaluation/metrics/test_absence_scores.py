@@ -15,7 +15,7 @@ from ml.evaluation.metrics import basics as metrics
 from ml.evaluation.metrics.absence_scores import absence_scores, answers, auc
 from ml.evaluation.predictions.files import as_tables, prediction_files
 
-ASKED = [  # image, kind, whether it is there, relevance of its masks: None without a row
+ASKED = [  # image, kind, whether it is there, scores of its masks: None without a row
     ("a", "name", True, [0.6, 0.9]),
     ("a", "name", False, []),
     ("a", "relation", True, [0.5]),
@@ -26,7 +26,7 @@ ASKED = [  # image, kind, whether it is there, relevance of its masks: None with
     ("c", "attribute", True, None),
 ]
 DECIDED = ("found where absent", "missed where present", "AUC")
-RELEVANCES = st.lists(st.sampled_from([0.0, 0.1, 0.25, 0.5, 0.9, 1.0]), min_size=1, max_size=12)
+SCORES = st.lists(st.sampled_from([0.0, 0.1, 0.25, 0.5, 0.9, 1.0]), min_size=1, max_size=12)
 
 
 def written(folder: Path, asked: list[tuple]) -> tuple[Path, Path]:
@@ -41,16 +41,16 @@ def written(folder: Path, asked: list[tuple]) -> tuple[Path, Path]:
         (data / part).mkdir(parents=True)
         pq.write_table(pa.Table.from_pylist(table), data / part / "absence.parquet")
     said = [
-        {"query_id": row["query_id"], "image": row["image"], "relevance": relevance}
-        for row, (_, _, _, relevance) in zip(rows, asked, strict=True)
-        if relevance is not None
+        {"query_id": row["query_id"], "image": row["image"], "scores": scores}
+        for row, (_, _, _, scores) in zip(rows, asked, strict=True)
+        if scores is not None
     ]
     with prediction_files(out) as append:
         append(as_tables({"absence": said}))
     return data, out
 
 
-def test_the_highest_relevance_decides_and_nothing_said_is_nothing_found(tmp_path: Path) -> None:
+def test_the_highest_score_decides_and_nothing_said_is_nothing_found(tmp_path: Path) -> None:
     found = answers(*written(tmp_path, ASKED))
     np.testing.assert_allclose(found.highest, [0.9, 0, 0.5, 0.7, 0.7, 0.5, 0, 0], atol=1e-6)
     assert found.present.tolist() == [present for _, _, present, _ in ASKED]
@@ -76,7 +76,7 @@ def test_a_side_without_questions_has_no_scores(tmp_path: Path, side: bool) -> N
     assert groups["name"][0] == pytest.approx(dict.fromkeys(DECIDED, math.nan) | {known: 0}, nan_ok=True)
 
 
-@given(RELEVANCES, RELEVANCES)
+@given(SCORES, SCORES)
 def test_the_area_is_the_share_of_pairs_in_order(present: list[float], absent: list[float]) -> None:
     pairs = [(high > low) + (high == low) / 2 for high in present for low in absent]
     assert auc(present, absent) == pytest.approx(sum(pairs) / len(pairs), abs=1e-12)

@@ -10,6 +10,7 @@ from hypothesis.extra import numpy as hnp
 from ml.evaluation.predictions.predictor import (
     CROPS_PER_BATCH,
     QUERIES_PER_BATCH,
+    Answers,
     Crops,
     Predictor,
     TorchHeads,
@@ -60,8 +61,15 @@ def test_answers_do_not_depend_on_the_company_of_queries(predictor: Predictor) -
     n = len(scene.proposals.masks)
     assert together.scores.shape == (36, n) and together.maps.shape == (36, 24, 32)
     np.testing.assert_allclose(together.relevance[34], alone.relevance[0], atol=1e-5)
-    weighted = together.relevance + predictor.params.grounding_weight * together.grounding
-    np.testing.assert_allclose(together.scores, weighted, atol=1e-6)
+    weight = predictor.params.grounding_weight
+    mean = np.average([together.relevance, together.grounding], axis=0, weights=[1, weight])
+    np.testing.assert_allclose(together.scores, mean, atol=1e-6)
+
+
+@pytest.mark.parametrize(("scores", "present"), [([0.2, 0.51], True), ([0.5, 0.1], False), ([], False)])
+def test_what_is_more_likely_meant_than_not_is_there(scores: list[float], present: bool) -> None:
+    row = np.array([scores], np.float32)
+    assert Answers(1 - row, row, row, np.zeros((0, 4, 4), np.float32)).present(0) is present
 
 
 def test_an_image_without_proposals_is_answered_with_a_map_alone(predictor: Predictor) -> None:
