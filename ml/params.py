@@ -121,6 +121,7 @@ class Backbones(Section):
 class Labels(Section):
     """Pseudo-labels: captions, phrases, spatial queries, and relevance from CLIP similarity."""
 
+    language: Annotated[str, Field(min_length=1)]  # the spaCy model that captions and queries are read with
     max_regions: Positive  # phrases an image
     spatial_queries: Count  # relation and superlative queries an image
     absent_queries: Count  # of things that are not there, an image

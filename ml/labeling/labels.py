@@ -15,7 +15,8 @@ from ml.labeling.captions import Captioner, Described, Embedder, describe, embed
 from ml.labeling.geometry.relations import measure
 from ml.labeling.kept import KeptImage, count_masks, read_kept
 from ml.labeling.language.agreement import agree, part_names, unseen
-from ml.labeling.language.phrases import Phrase, parse, parse_all
+from ml.labeling.language.english import English, english
+from ml.labeling.language.phrases import Phrase
 from ml.labeling.queries.absent import Absent
 from ml.labeling.queries.query import Asker, Query, Region, choose, phrase_text, subjects
 from ml.labeling.queries.questions import ask
@@ -37,11 +38,17 @@ SIZE_SURE = 0.8  # least certainty of "small" or "large"
 
 @dataclass(frozen=True)
 class Draft:
-    """An image after the first pass: what was said of it; its embeddings lie in the shard's file from `start`."""
+    """An image after the first pass: what was said of it; its embeddings lie in the shard's file from `start`.
+
+    Attributes:
+        things: what the image's own caption tells of.
+        phrases: of each mask what its caption tells of first.
+    """
 
     kept: KeptImage
     phash: bytes
     caption: str
+    things: tuple[Phrase, ...]
     phrases: list[Phrase | None]
     start: int
 
@@ -67,7 +74,7 @@ def label_shard(
     with TemporaryDirectory() as folder:
         embeddings = _scratch(Path(folder), count_masks(kept_parquet), clip.embed_dim)
         described = describe(read_kept(kept_parquet), tar, clip, captioner, params, rejected)
-        drafts = _agreeing(list(_drafts(described, embeddings)))
+        drafts = _agreeing(list(_drafts(described, embeddings, english(params.language))))
         words = _vocabulary(drafts, clip, params)
         agreement = _sound(drafts, embeddings, words, params, seed)
         drafts = [_confident(draft, embeddings, words, params.max_regions) for draft in drafts]
@@ -93,12 +100,13 @@ def _keep(embeddings: Array, out: Path) -> None:
         tensors["embeddings"][:] = embeddings
 
 
-def _drafts(described: Iterator[Described], embeddings: Array) -> Iterator[Draft]:
+def _drafts(described: Iterator[Described], embeddings: Array, reader: English) -> Iterator[Draft]:
     start = 0
     for one in described:
         end = start + len(one.captions)
         embeddings[start:end] = one.embeddings
-        yield Draft(one.kept, one.phash, one.caption, [parse(caption) for caption in one.captions], start)
+        whole, *parts = reader.read([one.caption, *one.captions])
+        yield Draft(one.kept, one.phash, one.caption, whole.things, [part.first for part in parts], start)
         start = end
 
 
@@ -118,7 +126,7 @@ def _vocabulary(drafts: Sequence[Draft], clip: Embedder, params: Labels) -> Voca
     """Every phrase and name of the shard, embedded once."""
     phrases = {phrase for draft in drafts for phrase in draft.phrases if phrase}
     names = {subject.prompt for phrase in phrases for subject in Region(0, phrase, "object").subjects()}
-    mentioned = {phrase.indefinite for draft in drafts for phrase in parse_all(draft.caption)}
+    mentioned = {phrase.indefinite for draft in drafts for phrase in draft.things}
     prompts = sorted({phrase.indefinite for phrase in phrases} | names | mentioned)
     things = sorted((phrase for phrase in phrases if phrase.countable), key=repr)
     texts = embed_texts(prompts, clip, params.batch_size)
@@ -180,7 +188,7 @@ def _label(
     names, crops = subjects(regions), _crops(draft, embeddings)
     hidden = unseen(draft.phrases, kept.levels, parents)
     asker = Asker(regions, names, Scores(names, crops, geometry, words, sizes), hidden)
-    absent = Absent(asker, {*hidden, *parse_all(draft.caption)}, crops, words, rng)
+    absent = Absent(asker, {*hidden, *draft.things}, crops, words, rng)
     scores = Scores([*names, *absent.subjects], crops, geometry, words, sizes)
     clear = asker.all()
     spatial = [query for query in clear if query.kind in ("relation", "superlative")]
@@ -191,7 +199,7 @@ def _label(
     return {
         **image_columns(kept),
         "phash": draft.phash,
-        "caption": image_caption(draft.caption, regions, geometry, crops, words),
+        "caption": image_caption(draft.caption, draft.things, regions, geometry, crops, words),
         "phrases": [_spoken(phrase) for phrase in draft.phrases],
         "queries": [_asked(query, scores, rng) for query in chosen],
         "relevance": list(_relevance(chosen, scores)),

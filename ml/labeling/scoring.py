@@ -9,7 +9,7 @@ import numpy as np
 import pyarrow.parquet as pq
 from numpy.typing import NDArray
 
-from ml.labeling.language.phrases import parse
+from ml.labeling.language.english import english
 from ml.labeling.relevance import RELEVANT
 from ml.masks import Masks
 from ml.workspace.report import Report
@@ -64,12 +64,13 @@ def _query(ours: NDArray[np.floating], theirs: NDArray[np.floating], target: int
 
 def _phrases(said: Sequence[str], captions: Sequence[str]) -> Counter[str]:
     counts: Counter[str] = Counter()
-    for ours, theirs in zip(said, captions, strict=True):
-        if ours and theirs:
-            noun = (parse(ours), parse(theirs))
-            counts["phrases"] += 1
-            counts["right words"] += ours == theirs
-            counts["right noun"] += noun[0] is not None and noun[1] is not None and noun[0].noun == noun[1].noun
+    told = [(ours, theirs) for ours, theirs in zip(said, captions, strict=True) if ours and theirs]
+    read = english().read(text for pair in told for text in pair)
+    nouns = [{phrase.noun for phrase in what.things[:1]} for what in read]
+    for (ours, theirs), mine, true in zip(told, nouns[::2], nouns[1::2], strict=True):
+        counts["phrases"] += 1
+        counts["right words"] += ours == theirs
+        counts["right noun"] += bool(mine & true)
     return counts
 
 

@@ -29,10 +29,10 @@ CONFIG, WEIGHTS = "config.json", "model.safetensors"
 
 @dataclass(frozen=True)
 class ModelConfig:
-    """Sizes of the trained part, the token ids its captioner starts and ends with, and how crops are seen and judged.
+    """Sizes of the trained part, the token ids its captioner starts and ends with, how crops are seen and texts read.
 
     The frozen similarity is of crops with `crop_margin`; the cosine `similarity_midpoint` says that a region is what is
-    named as often as not, `similarity_scale` above it is a logit.
+    named as often as not, `similarity_scale` above it is a logit. The spaCy model `language` reads queries.
     """
 
     sam_dim: int
@@ -50,6 +50,7 @@ class ModelConfig:
     captioner_layers: int
     dropout: float
     frozen_similarity: bool
+    language: str
     crop_margin: float
     similarity_midpoint: float
     similarity_scale: float
@@ -70,6 +71,7 @@ class ModelConfig:
             context_length=clip.context_length,
             start_id=clip.start_id,
             end_id=clip.end_id,
+            language=labels.language,
             crop_margin=labels.crop_margin,
             similarity_midpoint=labels.similarity_midpoint,
             similarity_scale=labels.similarity_scale,

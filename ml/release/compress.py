@@ -136,7 +136,8 @@ def measure(
 
 def load_predictor(folder: Path, sam: Sam, clip: Clip, params: Params) -> Predictor:
     """A predictor on the graphs of one variant; prompts, masks and the tokenizer are those of `sam` and `clip`."""
-    crops, heads = onnx_crops(folder, params.labels.crop_margin), OnnxHeads.load(folder, clip.tokenize)
+    crops = onnx_crops(folder, params.labels.crop_margin)
+    heads = OnnxHeads.load(folder, clip.tokenize, params.labels.language)
     return Predictor(onnx_sam(sam, folder), crops, heads, params.evaluation)
 
 

@@ -45,6 +45,7 @@ def write_package(backbones: Path, graphs: Path, params: Params, out: Path) -> N
         "evaluation": params.evaluation.model_dump(),
         "filter": params.filter.model_dump(),
         "crop_margin": params.labels.crop_margin,
+        "language": params.labels.language,
         "context_length": clip["architecture"]["text_cfg"]["context_length"],
     }
     write_json(out / CONFIG, config)
@@ -63,7 +64,9 @@ def load_package(folder: Path) -> Package:
     predictor = Predictor(
         onnx_sam(load_sam(folder), folder),
         onnx_crops(folder, config["crop_margin"]),
-        OnnxHeads.load(folder, lambda texts: tokenizer(texts, context_length=config["context_length"])),
+        OnnxHeads.load(
+            folder, lambda texts: tokenizer(texts, context_length=config["context_length"]), config["language"]
+        ),
         Evaluation(**config["evaluation"]),
     )
     return Package(predictor, Filter(**config["filter"]))

@@ -17,6 +17,7 @@ from torch import Tensor
 
 from ml.errors import UserError
 from ml.evaluation.predictions.predictor import Crops
+from ml.labeling.language.english import SMALL, english
 from ml.labeling.language.referents import referents
 from ml.models.frozen.sam import Sam
 from ml.models.frozen.texts import REFERENTS
@@ -50,18 +51,25 @@ class OnnxCropEncoder:
 class OnnxHeads:
     """Text encoder and heads as ONNX graphs: `ml.evaluation.predictions.predictor.Heads`."""
 
-    def __init__(self, text_encoder: Path, heads: Path, tokenize: Callable[[list[str]], Tensor]) -> None:
+    def __init__(
+        self, text_encoder: Path, heads: Path, tokenize: Callable[[list[str]], Tensor], language: str = SMALL
+    ) -> None:
         self.text, self.trained = session(text_encoder), session(heads)
-        self.tokenize = tokenize
+        self.tokenize, self.reader = tokenize, english(language)
 
     @classmethod
-    def load(cls, folder: Path, tokenize: Callable[[list[str]], Tensor]) -> "OnnxHeads":
-        """The graphs of an exported folder. `tokenize`: texts to token ids int64 `[Q, context_length]`.
+    def load(cls, folder: Path, tokenize: Callable[[list[str]], Tensor], language: str = SMALL) -> "OnnxHeads":
+        """The graphs of an exported folder.
+
+        Args:
+            folder: has `TEXT_ENCODER` and `HEADS`.
+            tokenize: texts to token ids int64 `[Q, context_length]`.
+            language: the spaCy model that queries are read with.
 
         Raises:
             UserError: a graph is missing or broken.
         """
-        return cls(folder / TEXT_ENCODER, folder / HEADS, tokenize)
+        return cls(folder / TEXT_ENCODER, folder / HEADS, tokenize, language)
 
     def heads(
         self, features: Tensor, coverage: Tensor, boxes: Tensor, crops: Tensor, valid: Tensor, texts: Sequence[str]
@@ -73,7 +81,7 @@ class OnnxHeads:
 
     def _read(self, texts: Sequence[str]) -> dict[str, Tensor]:
         """What the heads read of Q texts: their tokens, pooled features and mask, and those of what they speak of."""
-        spoken = [part for text in texts for part in referents(text)]
+        spoken = [part for both in referents(texts, self.reader) for part in both]
         there = torch.tensor([[float(bool(part))] for part in spoken])
         tokens, pooled, mask = _run(self.text, ids=self.tokenize([*texts, *spoken]))
         asked, parts = pooled.split([len(texts), len(spoken)])

@@ -113,7 +113,7 @@ def make_task(stage: str, ws: Workspace, params: Params, world: "World") -> tupl
     encoder = None if params.training.cached_features else sam
     if encoder is not None:
         encoder.to(world.device)
-    return TASKS[stage](model, TextBank(clip, world.device), encoder, params), sam.image_size
+    return TASKS[stage](model, TextBank(clip, world.device, model.config.language), encoder, params), sam.image_size
 
 
 def upstream(stage: str, ws: Workspace) -> Path:

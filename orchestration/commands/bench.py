@@ -19,11 +19,12 @@ BENCHES = {
     "loader": "ml.bench.loader:bench",
     "freshness": "ml.bench.freshness:bench",
     "crops": "ml.bench.crops:bench",
+    "phrases": "ml.bench.phrases:bench",
 }
 
 
 def bench(
-    name: Annotated[str, typer.Argument(help="masks, index, filter, evaluation, loader, freshness or crops.")],
+    name: Annotated[str, typer.Argument(help=f"One of {', '.join(BENCHES)}.")],
     paths: Annotated[list[Path] | None, typer.Argument(help="Files to measure on, if it takes any.")] = None,
     as_json: AsJson = False,
 ) -> None:

@@ -62,7 +62,7 @@ class Baselines:
 
     def ruled(self, texts: Sequence[str], masks: Masks, crops: Floats) -> Floats:
         """Relevance of the name alone, times that of the anchor where the relation holds; of the extreme one alone."""
-        named, anchors = zip(*map(referents, texts), strict=True)
+        named, anchors = zip(*referents(texts, self.texts.reader), strict=True)
         relevance = self.similarity(named, crops)
         against = self.similarity([anchor or name for name, anchor in zip(named, anchors, strict=True)], crops)
         geometry = measure(masks, np.asarray(assign(masks, self.hierarchy)[1], np.int64), margin=0.0)

@@ -50,7 +50,7 @@ class TorchHeads:
 
     def __init__(self, model: ARRCOC, clip: Clip) -> None:
         self.model = model.eval()
-        self.texts = TextBank(clip, model.positions.device)
+        self.texts = TextBank(clip, model.positions.device, model.config.language)
 
     @torch.no_grad()
     def heads(

@@ -1,61 +1,61 @@
-"""A region caption read as a noun phrase: head noun, attributes, number, and the whole it is a part of.
+"""Noun phrases as things: head noun, attributes, number, and the whole they are a part of.
 
-Plain rules of the English noun phrase (determiner, number, modifiers, head, "of"), enough for what CoCa models
-say of a crop: "a red car", "a wheel of a blue car", "a group of three red balls", "green grass",
-"a close up of a man in a striped shirt".
+"a red car", "a wheel of a blue car", "a group of three red balls", "green grass", "a John Deere tractor", "a close up
+of a man in a striped shirt".
 """
 
 import re
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
+from itertools import pairwise
+from typing import TYPE_CHECKING, NamedTuple
 
+from ml.labeling.language.chunks import Chunk, chunks
+from ml.labeling.language.tags import attributive
+from ml.labeling.language.words import (
+    SEVERAL,
+    SHADES,
+    SIZES,
+    article,
+    attribute_kind,
+    listed,
+    number,
+    number_word,
+    plural,
+    singular,
+)
 
-def _words(text: str) -> frozenset[str]:
-    return frozenset(text.split())
+if TYPE_CHECKING:
+    from spacy.tokens import Doc
 
-
-COLORS = _words(
-    "red orange yellow green blue purple pink brown black white gray grey beige tan gold golden silver "
-    "turquoise teal cyan magenta maroon navy violet cream"
+COLLECTIVES = listed(
+    "group pair bunch set row pile stack couple crowd herd flock collection cluster lot number line dozen "
+    "hundred variety assortment team gathering"
 )
-SIZES = _words("small large big little tiny huge tall short giant")  # a crop cannot show them
-_NUMBER_WORDS = "one two three four five six seven eight nine ten eleven twelve"
-NUMBERS = {word: n for n, word in enumerate(_NUMBER_WORDS.split(), 1)}
-SEVERAL = 0  # the number of a plural that was not counted
-_SEVERAL_WORDS = _words("several many some few various multiple")
-_DETERMINERS = _words("a an the this that these those its his her their another")
-_SINGLE = frozenset(("a", "an", "another"))
-_COLLECTIVES = _words("group pair bunch set row pile stack couple crowd herd flock collection cluster lot number line")
-_STOPS = _words(
-    "with without in on at by near next beside behind under over above below inside against from into through "
-    "to for between among around across along and or but while as that which who is are was has have being "
-    "it up down off out standing sitting there"
-)
-_ING_NOUNS = _words(
-    "building ceiling string ring king painting clothing wing railing awning thing lightning icing "
-    "swing spring earring evening morning drawing sling siding"
-)
-_ED_NOUNS = _words("bed shed sled seed weed reed feed")
-_FRAMING = re.compile(
-    r"^(?:there (?:is|are) |this is |it is |(?:[\w-]+ ){0,4}?"
-    r"(?:close[- ]?up|picture|photo|photograph|image|view|shot|cropped)(?: (?:view|shot|picture|photo|image))? of )"
-)
-_IRREGULAR = {
-    "people": "person", "men": "man", "women": "woman", "children": "child", "leaves": "leaf",
-    "geese": "goose", "mice": "mouse", "feet": "foot", "teeth": "tooth", "knives": "knife", "wolves": "wolf",
-    "shelves": "shelf", "loaves": "loaf", "buses": "bus", "sheep": "sheep", "fish": "fish",
-}  # fmt: skip
-_PLURALS = {singular: plural for plural, singular in _IRREGULAR.items()}
+FRAMES = listed("close-up closeup picture photo photograph image view shot")
+JOINTS = frozenset(("and", "or", ",", "&"))
+_LIST = re.compile(r"(?:and|or|,|&| )*")
+_CLAUSE = re.compile(r"[.;:!?]|\b(?:while|as|but|because|when)\b")
+_TELLS = re.compile(r"^(?:(?:is |are |who is )?(?:wearing|dressed in|carrying|holding)|in|with)\b")
 
 
 @dataclass(frozen=True)
 class Phrase:
-    """A noun phrase. `noun` is singular; `number` 1 is one, `SEVERAL` an uncounted plural; `mass`: "grass", "sky"."""
+    """A noun phrase. `noun` is singular; `number` 1 is one, `SEVERAL` an uncounted plural; `mass`: "grass", "sky".
+
+    A compound is one noun, "john deere tractor"; attributes that "and" or a comma joins are one, "red and white".
+    """
 
     noun: str
     attributes: tuple[str, ...] = ()
     number: int = 1
     mass: bool = False
     whole: "Phrase | None" = None
+
+    @property
+    def head(self) -> str:
+        """The last word of the noun, before "of": "tractor", "glass" of "glass of water"."""
+        return self.noun.partition(" of ")[0].split()[-1]
 
     @property
     def name(self) -> str:
@@ -77,8 +77,13 @@ class Phrase:
 
     @property
     def color(self) -> str:
-        """The first colour word among the attributes, "" if there is none."""
-        return next((word for word in self.attributes if word.split()[0] in COLORS), "")
+        """The first attribute that tells a colour, "" if there is none."""
+        return next((word for word in self.attributes if attribute_kind(word) == "colour"), "")
+
+    @property
+    def kinds(self) -> dict[str, str]:
+        """What each attribute tells: colour, size, material, number or other."""
+        return {word: attribute_kind(word) for word in self.attributes}
 
     @property
     def countable(self) -> bool:
@@ -90,120 +95,111 @@ class Phrase:
         return replace(self, attributes=(), whole=None)
 
 
-def parse(caption: str) -> Phrase | None:
-    """Read the first noun phrase of a caption; None where it has no noun."""
-    text = re.split(r"[.,;:!?]", _unframed(caption), maxsplit=1)[0]
-    return _phrase(re.findall(r"[a-z0-9][a-z0-9'-]*", text))
+class Relation(NamedTuple):
+    """How one thing stands to another, in the words between: things by their places in `Told.things`."""
+
+    subject: int
+    words: str
+    anchor: int
 
 
-def parse_all(caption: str) -> list[Phrase]:
-    """Every noun phrase of a caption: "a dog and two balls on green grass" has three."""
-    joints = "|".join(sorted(_STOPS))
-    found = (parse(piece) for piece in re.split(rf"[.,;:!?]|\b(?:{joints})\b", _unframed(caption)))
-    return [phrase for phrase in found if phrase and phrase.noun not in COLORS]
+class Told(NamedTuple):
+    """What a text tells: "a dog and two balls on green grass" has three things, and the balls are on the grass."""
+
+    things: tuple[Phrase, ...] = ()
+    relations: tuple[Relation, ...] = ()
+
+    @property
+    def first(self) -> Phrase | None:
+        """What is told of first."""
+        return next(iter(self.things), None)
 
 
-def singular(noun: str) -> str:
-    """The singular: "balls" -> "ball", "boxes" -> "box", "people" -> "person"; what is no plural stays."""
-    if noun in _IRREGULAR:
-        return _IRREGULAR[noun]
-    if len(noun) < 4 or noun.endswith(("ss", "us", "is")) or not noun.endswith("s"):
-        return noun
-    if noun.endswith("ies"):
-        return noun[:-3] + "y"
-    return noun[:-2] if noun.endswith(("ches", "shes", "xes", "sses", "zes")) else noun[:-1]
+def told(doc: "Doc") -> Told:
+    """What a tagged text tells, in order."""
+    found = [(phrase, chain) for chain in _chains(doc) if (phrase := _thing(chain)) is not None]
+    gaps = [
+        " ".join(token.lower_ for token in doc[before[-1].end : behind[0].start])
+        for (_, before), (_, behind) in pairwise(found)
+    ]
+    return Told(tuple(phrase for phrase, _ in found), tuple(_relations(gaps)))
 
 
-def plural(noun: str) -> str:
-    """The plural: "ball" -> "balls", "box" -> "boxes", "person" -> "people"."""
-    if noun in _PLURALS:
-        return _PLURALS[noun]
-    if noun.endswith(("ch", "sh", "x", "s", "z")):
-        return noun + "es"
-    return noun[:-1] + "ies" if re.search(r"[^aeiou]y$", noun) else noun + "s"
+def _relations(gaps: Sequence[str]) -> Iterator[Relation]:
+    """`gaps[i]` stands between things i and i + 1; what is worn or held ("in a hat") is no subject of what follows."""
+    subject = 0
+    for i, words in enumerate(gaps):
+        if _LIST.fullmatch(words) or _CLAUSE.search(words):
+            subject = i + 1
+            continue
+        yield Relation(subject, words, i + 1)
+        if not _TELLS.search(words):
+            subject = i + 1
 
 
-def article(name: str) -> str:
-    """The name with "a" or "an"."""
-    return f"{'an' if name[0] in 'aeiou' else 'a'} {name}"
+def _chains(doc: "Doc") -> Iterator[list[Chunk]]:
+    """Noun phrases that "of" links."""
+    found = chunks(doc)
+    chain = found[:1]
+    for before, chunk in pairwise(found):
+        if [token.lower_ for token in doc[before.end : chunk.start]] != ["of"]:
+            yield chain
+            chain = []
+        chain.append(chunk)
+    if chain:
+        yield chain
 
 
-def number_word(n: int) -> str:
-    """A number as a word, "two"; in digits above twelve."""
-    return next((word for word, value in NUMBERS.items() if value == n), str(n))
+def _thing(chain: Sequence[Chunk]) -> Phrase | None:
+    """Of "a group of three red balls" the members, of "a picture of a dog" the dog, of "a wheel of a car" a part.
+
+    "A glass of water", without a determiner behind "of", is one compound.
+    """
+    first, *rest = chain
+    if not rest:
+        return _phrase(first)
+    if singular(first.noun) in FRAMES:
+        return _thing(rest)
+    behind = _thing(rest)
+    if behind is None:
+        return _phrase(first)
+    if singular(first.noun) in COLLECTIVES:
+        return behind if behind.number != 1 else replace(behind, number=SEVERAL, mass=False)
+    phrase = _phrase(first)
+    if rest[0].determiner:
+        return replace(phrase, whole=replace(behind, whole=None))
+    return replace(phrase, noun=f"{phrase.noun} of {behind.name}")
 
 
-def _unframed(caption: str) -> str:
-    """In lower case, without "there is" and "a picture of"."""
-    text = caption.lower().strip() + " "
-    while (stripped := _FRAMING.sub("", text)) != text:
-        text = stripped
-    return text
+def _phrase(chunk: Chunk) -> Phrase:
+    counted = next((n for word in chunk.modifiers if (n := number(word)) is not None), None)
+    told = [noun for noun in chunk.nouns[:-1] if attributive(noun)]
+    compound = [noun for noun in chunk.nouns[:-1] if not attributive(noun)]
+    attributes = _attributes([word for word in (*chunk.modifiers, *told) if number(word) is None])
+    many = chunk.plural and not chunk.single
+    several = counted if counted is not None else SEVERAL if many else 1
+    head = chunk.noun if several == 1 else singular(chunk.noun)
+    mass = several == 1 and counted is None and not chunk.single
+    return Phrase(" ".join([*compound, head]), attributes, several, mass)
 
 
-def _phrase(words: list[str]) -> Phrase | None:
-    """Determiner, number, modifiers, head; then "of" another phrase: a collective, a whole, or one compound noun."""
-    single = bool(words) and words[0] in _SINGLE
-    words = words[bool(words) and words[0] in _DETERMINERS :]
-    counted = _number(words[0]) if words else None
-    words = words[counted is not None :]
-    end = next((i for i in range(len(words)) if _ends(words, i)), len(words))
-    head = [word for word in words[:end] if word not in SIZES]
-    rest = words[end + 1 :] if end < len(words) and words[end] == "of" else []
-    if not head:
-        return None
-    if rest and singular(head[-1]) in _COLLECTIVES:
-        return _collective(rest)
-    phrase = _head(head, counted, single)
-    return _with_whole(phrase, rest) if rest else phrase
+def _attributes(words: Sequence[str]) -> tuple[str, ...]:
+    """Modifiers in order; "red and white", "light blue" and "brightly colored" are one each. A crop shows no sizes."""
+    found: list[list[str]] = []
+    joined = False
+    for word in words:
+        joint = word in JOINTS
+        if found and (joint or joined):
+            found[-1].append(word)
+        elif not joint and word not in SIZES:
+            found.append([word])
+        joined = joint or word in SHADES or word.endswith("ly")
+    told = (_trimmed(attribute) for attribute in found)
+    return tuple(" ".join(attribute).replace(" ,", ",") for attribute in told if attribute)
 
 
-def _head(words: list[str], counted: int | None, single: bool) -> Phrase:
-    *modifiers, noun = words
-    base = singular(noun)
-    several = counted if counted is not None else (1 if single or base == noun else SEVERAL)
-    mass = not single and counted is None and base == noun
-    return Phrase(noun if several == 1 else base, _attributes(modifiers), several, mass)
-
-
-def _collective(rest: list[str]) -> Phrase | None:
-    """The members of "a group of three red balls", as several."""
-    members = _phrase(rest)
-    if members is None or members.number != 1:
-        return members
-    return replace(members, number=SEVERAL, mass=False)
-
-
-def _with_whole(phrase: Phrase, rest: list[str]) -> Phrase:
-    """Of "a wheel of a car" a part; of "a glass of water", without a determiner, one compound noun."""
-    whole = _phrase(rest)
-    if whole is None:
-        return phrase
-    if rest[0] in _DETERMINERS:
-        return replace(phrase, whole=replace(whole, whole=None))
-    return replace(phrase, noun=f"{phrase.noun} of {whole.name}")
-
-
-def _attributes(words: list[str]) -> tuple[str, ...]:
-    """Modifiers in order; "red and white" is one."""
-    return tuple(re.findall(r"\S+ and \S+|\S+", " ".join(words)))
-
-
-def _number(word: str) -> int | None:
-    if word in _SEVERAL_WORDS:
-        return SEVERAL
-    return NUMBERS.get(word, int(word) if word.isdigit() and int(word) > 0 else None)
-
-
-def _ends(words: list[str], i: int) -> bool:
-    """Whether the noun phrase stops before word `i`: a preposition, a conjunction, or a verb after the head."""
-    word, last = words[i], i + 1 == len(words)
-    if word == "and" and 0 < i < len(words) - 1:
-        return not (words[i - 1] in COLORS and words[i + 1] in COLORS)
-    if word == "of" or word in _STOPS or word in _DETERMINERS:
-        return True
-    if i == 0:
-        return False
-    if word.endswith("ing") and word not in _ING_NOUNS:
-        return True
-    return word.endswith("ed") and word not in _ED_NOUNS | COLORS and (last or words[i + 1] in _STOPS)
+def _trimmed(words: list[str]) -> list[str]:
+    """Without a joint at its end."""
+    while words and words[-1] in JOINTS:
+        words = words[:-1]
+    return words

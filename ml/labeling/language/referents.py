@@ -6,11 +6,13 @@ frozen CLIP reads "left" and "right" alike, but it knows cars and houses.
 """
 
 import re
+from collections.abc import Sequence
 from dataclasses import replace
 from typing import NamedTuple
 
 from ml.labeling.geometry.relations import SUPERLATIVES
-from ml.labeling.language.phrases import Phrase, parse_all
+from ml.labeling.language.english import English
+from ml.labeling.language.phrases import Phrase
 
 SIDES = frozenset(["left", "right", "top", "bottom", "middle", "center", "centre", "side", "corner", "front", "back"])
 PLACES = frozenset(SUPERLATIVES) | SIDES
@@ -27,10 +29,14 @@ class Referents(NamedTuple):
     anchor: str
 
 
-def referents(query: str) -> Referents:
-    """The thing named and the anchor, as prompts; a query without any noun names itself."""
-    joined = JOINTS.sub("beside", QUESTION.sub("", query.lower()))
-    phrases = [phrase for phrase in map(placeless, parse_all(joined)) if phrase]
+def referents(queries: Sequence[str], reader: English) -> list[Referents]:
+    """Of each query the thing named and the anchor, as prompts; one without any noun names itself."""
+    read = reader.read(JOINTS.sub("beside", QUESTION.sub("", query.lower())) for query in queries)
+    return [_spoken_of(query, told.things) for query, told in zip(queries, read, strict=True)]
+
+
+def _spoken_of(query: str, things: Sequence[Phrase]) -> Referents:
+    phrases = [phrase for phrase in map(placeless, things) if phrase]
     if not phrases:
         return Referents(query, "")
     named, *others = phrases
@@ -48,4 +54,5 @@ def placeless(phrase: Phrase) -> Phrase | None:
     """The phrase without words of place; None where it is nothing but a place, as in "on the left"."""
     if phrase.noun in PLACES:
         return None
-    return replace(phrase, attributes=tuple(word for word in phrase.attributes if word not in PLACES))
+    told = tuple(attribute for attribute in phrase.attributes if PLACES.isdisjoint(attribute.split()))
+    return replace(phrase, attributes=told)

@@ -8,7 +8,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ml.labeling.geometry.relations import Geometry
-from ml.labeling.language.phrases import COLORS, number_word, plural
+from ml.labeling.language.words import COLORS, number_word, plural
 from ml.labeling.queries.query import Asker, Query, Region, phrase_text
 from ml.labeling.relevance import RELEVANT, Floats, Vocabulary
 

@@ -8,19 +8,26 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ml.labeling.geometry.relations import PART_OF, Geometry
-from ml.labeling.language.phrases import Phrase, parse_all
+from ml.labeling.language.phrases import Phrase
 from ml.labeling.queries.query import Region
 from ml.labeling.relevance import RELEVANT, Floats, Vocabulary
 
 NAMED = 3  # things in a caption made of phrases
 
 
-def image_caption(said: str, regions: Sequence[Region], geometry: Geometry, crops: Floats, words: Vocabulary) -> str:
-    """`said`, if each of its noun phrases is relevant to some mask's crop (`crops`: f32 [N, e]).
+def image_caption(
+    said: str,
+    things: Sequence[Phrase],
+    regions: Sequence[Region],
+    geometry: Geometry,
+    crops: Floats,
+    words: Vocabulary,
+) -> str:
+    """`said`, if each of the `things` it tells of is relevant to some mask's crop (`crops`: f32 [N, e]).
 
     A captioner that sees the whole image at its own small size guesses at what is small in it.
     """
-    prompts = [phrase.indefinite for phrase in parse_all(said)]
+    prompts = [phrase.indefinite for phrase in things]
     confirmed = words.similarity(prompts, crops).max(axis=1, initial=0.0) >= RELEVANT
     if prompts and confirmed.all():
         return said

@@ -8,6 +8,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
+from ml.labeling.language.english import SMALL, english
 from ml.labeling.language.referents import Referents, referents
 from ml.models.frozen.clip import Clip, TextFeatures
 
@@ -34,8 +35,10 @@ REFERENTS = len(Referents._fields)
 class TextBank:
     """Text features and token ids by string; "" stands for padding."""
 
-    def __init__(self, clip: Clip, device: torch.device) -> None:
+    def __init__(self, clip: Clip, device: torch.device, language: str = SMALL) -> None:
+        """`language`: the spaCy model that queries are read with."""
         self.clip, self.device = clip, device
+        self.reader = english(language)
         clip.model.text.to(device)
         self._known: OrderedDict[str, tuple[Tensor, Tensor]] = OrderedDict()
         self._bytes = 0
@@ -56,8 +59,9 @@ class TextBank:
     def queries(self, texts: Sequence[Sequence[str]]) -> QueryFeatures:
         """As `features`, with the pooled features of what each query speaks of."""
         whole = self.features(texts)
-        spoken = self.features([[part for text in row for part in referents(text)] for row in texts]).pooled
-        there = [[[bool(part)] for text in row for part in referents(text)] for row in texts]
+        named = [[part for both in referents(row, self.reader) for part in both] for row in texts]
+        spoken = self.features(named).pooled
+        there = [[[bool(part)] for part in row] for row in named]
         parts = (spoken * torch.tensor(there, device=spoken.device)).unflatten(1, (-1, REFERENTS))
         return QueryFeatures(whole.tokens, whole.pooled, whole.mask, parts)
 

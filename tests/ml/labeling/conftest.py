@@ -11,7 +11,8 @@ import pytest
 import ml.toytown
 from ml.labeling.geometry.hierarchy import assign
 from ml.labeling.geometry.relations import measure
-from ml.labeling.language.phrases import Phrase, parse
+from ml.labeling.language.english import english
+from ml.labeling.language.phrases import Phrase
 from ml.labeling.queries.query import Asker, Region, subjects
 from ml.labeling.relevance import Scores, Sizes, Vocabulary
 from ml.masks import Masks
@@ -21,6 +22,11 @@ from ml.sa1b.shards.filter import filter_masks
 from ml.sa1b.shards.index import build_index
 from ml.toytown.files.shards import shard_name, write_shard
 from ml.workspace.settings import preset
+
+
+def parse(text: str) -> Phrase | None:
+    return english().read([text])[0].first
+
 
 IMAGES = 4
 

@@ -17,7 +17,7 @@ from ml.labeling.captions import Described, describe
 from ml.labeling.geometry.relations import measure
 from ml.labeling.kept import read_kept
 from ml.labeling.labels import label_shard
-from ml.labeling.language.phrases import parse
+from ml.labeling.language.english import english
 from ml.labeling.pictures import TARGET
 from ml.labeling.scoring import score_labels
 from ml.labeling.table import SCHEMA
@@ -129,7 +129,9 @@ def test_what_the_caption_of_an_image_tells_of_is_not_absent(
 
     def telling(*given: Any) -> list[Described]:
         described = list(describe(*given))
-        phrases = [phrase for one in described for caption in one.captions if (phrase := parse(caption))]
+        phrases = [
+            phrase for one in described for caption in one.captions if (phrase := english().read([caption])[0].first)
+        ]
         everything = ", ".join(sorted({phrase.bare().indefinite for phrase in phrases}))
         return [replace(one, caption=everything) for one in described]
 

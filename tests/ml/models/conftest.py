@@ -8,6 +8,7 @@ import torch
 from torch import Tensor
 from torch.nn.functional import normalize
 
+from ml.labeling.language.english import SMALL
 from ml.models.arrcoc import ARRCOC, ModelConfig
 from ml.models.frozen.texts import REFERENTS, QueryFeatures
 
@@ -82,6 +83,7 @@ def config() -> ModelConfig:
         captioner_layers=2,
         dropout=0.0,
         frozen_similarity=True,
+        language=SMALL,
         crop_margin=0.25,
         similarity_midpoint=0.2,
         similarity_scale=0.4,

@@ -1,7 +1,14 @@
 import numpy as np
 
 from ml.labeling.language.agreement import agree, part_names, unseen
-from ml.labeling.language.phrases import SEVERAL, Phrase, parse
+from ml.labeling.language.english import english
+from ml.labeling.language.phrases import Phrase
+from ml.labeling.language.words import SEVERAL
+
+
+def parse(text: str) -> Phrase | None:
+    return english().read([text])[0].first
+
 
 KNOWN = {("wheel", "truck"), ("wheel", "car")}
 

@@ -6,11 +6,17 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from ml.labeling.language.referents import referents
+from ml.labeling.language import referents as room
+from ml.labeling.language.english import english
 from ml.labeling.queries.query import phrase_text
 from ml.labeling.queries.questions import ask
 from ml.labeling.relevance import Sizes, Subject
 from ml.training.data.augment import mirrored
+
+
+def referents(query: str) -> room.Referents:
+    return room.referents([query], english())[0]
+
 
 QUERIES = [
     ("red car", "red car", ""),

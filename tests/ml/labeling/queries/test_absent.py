@@ -6,7 +6,8 @@ from typing import Any
 import numpy as np
 import pytest
 
-from ml.labeling.language.phrases import Phrase, parse_all
+from ml.labeling.language.english import english
+from ml.labeling.language.phrases import Phrase
 from ml.labeling.queries.absent import CONTRARY, KIND, NOWHERE, OPPOSITE, Absent
 from ml.labeling.queries.query import Query, phrase_text
 from ml.labeling.relevance import Scores, Sizes
@@ -81,7 +82,7 @@ def test_nothing_that_is_there_is_absent(make: Make, seed: int) -> None:
 def test_nothing_that_the_caption_tells_of_is_absent(make: Make, caption: str, spared: set[str]) -> None:
     """It may be there without a mask."""
     made = make(RED, HOUSE, absent=SHARD)
-    assert names(made) - names(made, parse_all(caption)) == spared
+    assert names(made) - names(made, english().read([caption])[0].things) == spared
 
 
 def test_in_a_misplaced_relation_the_contrary_holds(make: Make) -> None:

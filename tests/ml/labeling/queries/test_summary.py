@@ -1,6 +1,7 @@
 from collections.abc import Callable
 from typing import Any
 
+from ml.labeling.language.english import english
 from ml.labeling.queries.summary import composed, image_caption
 
 Make = Callable[..., Any]
@@ -10,7 +11,8 @@ RED, BLUE = ("a red car", (5, 60, 15, 10)), ("a blue car", (40, 60, 20, 10))
 
 def caption(made: Any, said: str) -> str:
     regions = list(made.asker.regions.values())
-    return image_caption(said, regions, made.asker.scores.geometry, made.crops, made.words)
+    things = english().read([said])[0].things
+    return image_caption(said, things, regions, made.asker.scores.geometry, made.crops, made.words)
 
 
 def test_a_caption_that_the_masks_bear_out_stays(make: Make) -> None:
