@@ -123,6 +123,7 @@ class Labels(Section):
 
     max_regions: Positive  # phrases an image
     spatial_queries: Count  # relation and superlative queries an image
+    placed_queries: Count  # in people's own words of place, an image
     absent_queries: Count  # of things that are not there, an image
     questions: Count  # an image
     crop_margin: NonNegative  # context around a mask's box, in box sizes

@@ -82,7 +82,7 @@ def _about(said: tuple[str, ...], **words: str) -> tuple[str, ...]:
 
 def _beside(side: str) -> Ways:
     """Left of and right of another thing."""
-    said = tuple(f"{{thing}} {words}{side} of the {{anchor}}" for words in ("", "to the ", "on the "))
+    said = tuple(f"{{thing}} {words}{side} of the {{anchor}}" for words in ("", "to the "))
     return Ways(said, (rf"(?:(?:on|to|at) )?(?:the )?(?:far )?{side}(?: hand)?(?: side)? of",))
 
 
@@ -136,7 +136,7 @@ WAYS: dict[str, Ways] = {
     "larger than": Ways(("{thing} larger than the {anchor}",), (r"(?:larg|bigg)er than",)),
     "smaller than": Ways((), (r"smaller than",)),
     "on top of": Ways((), (r"on (?:the )?top of",)),
-    "largest": Ways(("largest {thing}", "biggest {thing}"), (r"(?:larg|bigg)(?:est|er)",)),
+    "largest": Ways(("largest {thing}", "biggest {thing}", "bigger {thing}"), (r"(?:larg|bigg)(?:est|er)",)),
     "smallest": Ways(("smallest {thing}",), (r"small(?:est|er)", r"littlest")),
     "next to": Ways(
         ("{thing} next to the {anchor}", "{thing} beside the {anchor}", "{thing} by the {anchor}",

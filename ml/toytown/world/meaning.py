@@ -13,7 +13,9 @@ import numpy as np
 from ml.toytown.world.draw import Drawing
 from ml.toytown.world.kinds import KINDS
 from ml.toytown.world.language import NUMBERS, plural
+from ml.toytown.world.places import Placed, read
 from ml.toytown.world.scene import COLOURS, SCALES, SIDE, Node
+from ml.toytown.world.standing import standing
 
 MARGIN = 0.08 * SIDE  # least distance of two centres, in pixels, for left of, right of, above, below
 LARGER = 1.3  # least ratio of areas
@@ -60,6 +62,8 @@ class Meaning:
     def of(self, text: str, loose: bool = False) -> tuple[int, ...]:
         """Ids of the nodes that a phrase means; none where it means nothing here."""
         text = _ARTICLE.sub("", text.strip().lower())
+        if placed := read(text):
+            return self._placed(placed, loose)
         if sided := _SIDED.match(text):
             return self.of(f"{sided[2]}most {sided[1]}", loose)
         word, _, rest = text.partition(" ")
@@ -97,6 +101,16 @@ class Meaning:
         x0, y0, x1, y1 = self.drawing.boxes[b].astype(int)
         held = self.drawing.masks[a, y0:y1, x0:x1].sum() / self.drawing.areas[a]
         return bool(held >= (0.7 if loose else 0.9))
+
+    def _placed(self, placed: Placed, loose: bool) -> tuple[int, ...]:
+        """Meaning of people's own words of place: those of the thing's name that are so placed."""
+        among = self._plain(placed.thing)
+        if placed.place in SUPERLATIVES:
+            return self._extreme(placed.place, among, loose)
+        if placed.place in RELATIONS:
+            return self.of(f"{placed.thing} {placed.place} {placed.anchors[0]}", loose)
+        anchors = [self.of(anchor, loose) or self._plain(SINGULAR.get(anchor, anchor)) for anchor in placed.anchors]
+        return standing(placed.place, self, among, anchors, loose)
 
     def _extreme(self, word: str, among: tuple[int, ...], loose: bool) -> tuple[int, ...]:
         values = [SUPERLATIVES[word](self, i) for i in among]
