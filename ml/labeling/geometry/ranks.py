@@ -70,25 +70,20 @@ def _counted(centers: Floats, nth: int, side: str) -> Mask:
 
 
 def _middle(centers: Floats, frame: Floats) -> Mask:
-    """The middle one of an odd row, and the one in the middle of the picture; where both are told they must agree."""
-    row, central = _halfway(centers), _central(centers, frame)
-    if row.any() and central.any():
-        return row & central
-    return row | central
+    """The middle one of an odd row, if no other is nearer the picture's middle; without a row the one that is there."""
+    distances = np.hypot(*(centers - frame / 2).T)
+    nearest, second = np.sort(distances)[:2]
+    halfway = _halfway(centers)
+    clear = nearest <= CENTRAL and second - nearest >= CENTRAL
+    return (distances == nearest) & (halfway if halfway.any() else clear)
 
 
 def _halfway(centers: Floats) -> Mask:
-    length, height = np.sort(np.ptp(centers, axis=0))[::-1]
-    side = "left" if np.ptp(centers[:, 0]) == length else "top"
-    if len(centers) % 2 == 0 or height > ROW * length:
+    """The middle one of an odd row: bool [n]."""
+    spread = np.ptp(centers, axis=0)
+    if len(centers) % 2 == 0 or spread.min() > ROW * spread.max():
         return np.zeros(len(centers), bool)
-    return _counted(centers, len(centers) // 2, side)
-
-
-def _central(centers: Floats, frame: Floats) -> Mask:
-    distances = np.hypot(*(centers - frame / 2).T)
-    nearest, second = np.sort(distances)[:2]
-    return (distances == nearest) & (nearest <= CENTRAL) & (second - nearest >= CENTRAL)
+    return _counted(centers, len(centers) // 2, "left" if spread[0] == spread.max() else "top")
 
 
 def _deep(boxes: Floats, areas: Floats, direction: int) -> Mask:

@@ -109,7 +109,7 @@ class Meaning:
             return self._extreme(placed.place, among, loose)
         if placed.place in RELATIONS:
             return self.of(f"{placed.thing} {placed.place} {placed.anchors[0]}", loose)
-        anchors = [self.of(anchor, loose) or self._plain(SINGULAR.get(anchor, anchor)) for anchor in placed.anchors]
+        anchors = [self.of(anchor, loose) or self._plain(_singular(anchor)) for anchor in placed.anchors]
         return standing(placed.place, self, among, anchors, loose)
 
     def _extreme(self, word: str, among: tuple[int, ...], loose: bool) -> tuple[int, ...]:
@@ -125,11 +125,15 @@ class Meaning:
         return tuple(node.id for node in self.nodes if node.level != "group" and _fits(node, words))
 
     def _several(self, count: int, words: list[str]) -> tuple[int, ...]:
-        words = [SINGULAR.get(word, word) for word in words]
+        words = _singular(" ".join(words)).split()
         groups = [node.id for node in self.nodes if node.level == "group" and node.count == count]
         fitting = tuple(i for i in groups if _fits(self.drawing.scene.nodes[i], words))
         loners = self._plain(" ".join(words))
         return fitting or (loners if len(loners) == count else ())
+
+
+def _singular(words: str) -> str:
+    return " ".join(SINGULAR.get(word, word) for word in words.split())
 
 
 def _fits(node: Node, words: list[str]) -> bool:

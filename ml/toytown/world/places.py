@@ -4,17 +4,18 @@ import re
 from typing import NamedTuple
 
 _OLD = re.compile(r"\b(?:left of|right of|above|below|inside|overlapping|larger than)\b|(?<!back )(?<!front )\bof\b")
-_RELATIONS = (
-    (re.compile(r"^(.+?) (?:right )?(?:next to|beside|close to|near|by) (?:the )?(?!camera$|front$)(.+)$"), "next to"),
-    (
-        re.compile(r"^(.+?) (?:closest to|nearest to|nearest the|closest the) (?:the )?(?!us$|camera$)(.+)$"),
-        "closest to",
-    ),
-    (re.compile(r"^(.+?) (?:right )?(?:behind|in back of) (?:the )?(.+)$"), "behind"),
-    (re.compile(r"^(.+?) in front of (?:the )?(.+)$"), "in front of"),
-    (re.compile(r"^(.+?) (?:underneath|beneath|under) (?:the )?(.+)$"), "below"),
-    (re.compile(r"^(.+?) (?:in )?between (?:the )?two (.+)$"), "between"),
-    (re.compile(r"^(.+?) (?:in )?between (?:the )?(.+?) and (?:the )?(.+)$"), "between"),
+_US = r"(?!(?:the )?(?:us|camera|front)$)(?:the )?"
+_RELATIONS = tuple(
+    (re.compile(rf"^(.+?) {words}$"), place)
+    for words, place in (
+        (rf"(?:right )?(?:next to|beside|close to|near|by) {_US}(.+)", "next to"),
+        (rf"(?:closest to|nearest to|nearest the|closest the) {_US}(.+)", "closest to"),
+        (r"(?:right )?(?:behind|in back of) (?:the )?(.+)", "behind"),
+        (r"in front of (?:the )?(.+)", "in front of"),
+        (r"(?:underneath|beneath|under) (?:the )?(.+)", "below"),
+        (r"(?:in )?between (?:the )?two (.+)", "between"),
+        (r"(?:in )?between (?:the )?(.+?) and (?:the )?(.+)", "between"),
+    )
 )
 _NTH = re.compile(r"\b(second|2nd|third|3rd)\b(.*?) (?:from|on) (?:the )?(left|right|top|bottom)\b")
 _CORNER = re.compile(r"\b(?:(?:in|at|on) )?(?:the )?(top|upper|bottom|lower) (left|right)(?: corner)?\b")
