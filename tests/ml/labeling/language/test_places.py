@@ -1,5 +1,7 @@
 """Words of place as people say them, read back to the place they name."""
 
+from itertools import pairwise
+
 import pytest
 
 from ml.labeling.language.places import places
@@ -81,7 +83,7 @@ def test_what_only_looks_like_a_place(text: str) -> None:
 def test_spans_do_not_overlap() -> None:
     text = "second dude from the left in the bottom right corner of the picture by the front of the stove near us"
     found = places(text)
-    assert all(a.end <= b.start for a, b in zip(found, found[1:], strict=False))
+    assert all(a.end <= b.start for a, b in pairwise(found))
     assert [place.name for place in found] == ["second from left", "bottom right", "next to", "nearest"]
 
 
