@@ -19,11 +19,14 @@ BENCHES = {
     "loader": "ml.bench.loader:bench",
     "freshness": "ml.bench.freshness:bench",
     "crops": "ml.bench.crops:bench",
+    "vocabulary": "ml.bench.vocabulary:bench",
 }
 
 
 def bench(
-    name: Annotated[str, typer.Argument(help="masks, index, filter, evaluation, loader, freshness or crops.")],
+    name: Annotated[
+        str, typer.Argument(help="masks, index, filter, evaluation, loader, freshness, crops or vocabulary.")
+    ],
     paths: Annotated[list[Path] | None, typer.Argument(help="Files to measure on, if it takes any.")] = None,
     as_json: AsJson = False,
 ) -> None:
@@ -58,7 +61,8 @@ def print_table(result: dict[str, Any]) -> None:
 
     table = Table("case", "ours", "peer", "unit", "ratio", "peer is", box=None, header_style="dim", pad_edge=False)
     for row in result["rows"]:
-        figures = f"{row['ours']:g}", f"{row['peer']:g}", row["unit"], f"{row['ratio']:g}x", row["peer_name"]
+        ratio = "" if row["ratio"] is None else f"{row['ratio']:g}x"
+        figures = f"{row['ours']:g}", f"{row['peer']:g}", row["unit"], ratio, row["peer_name"]
         table.add_row(row["case"], *figures)
     screen = console.stdout()
     screen.print(table)

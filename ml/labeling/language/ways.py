@@ -17,6 +17,7 @@ _SIDE = {
     "bottom": r"(?:bottom|lower|lowest)(?: ?most)?",
 }
 _NTH = {"second": "second|2nd", "third": "third|3rd", "fourth": "fourth|4th", "fifth": "fifth|5th"}
+SAID_NTH = ("second", "third")  # the others are read alone
 _VIEWER = r"(?:the )?(?:us|me|you|viewer|camera|cam|lens|screen|photographer)\b"
 _COLOURS = r"red|orange|yellow|green|blue|purple|pink|brown|black|white|gr[ae]y|tan|dark|light"
 _JUST = r"(?:(?:just|right|directly|immediately) )?"
@@ -38,6 +39,7 @@ def _across(side: str) -> Ways:
         "{side} {thing}", "{thing} on {side}", "{thing} on the {side}", "{thing} {side}", "far {side} {thing}",
         "{thing} far {side}", "{thing} on the far {side}", "{thing} on the {side} side", "{thing} on {side} side",
         "{thing} at {side}", "{thing} to the {side}", "{side} most {thing}", "{thing} farthest {side}",
+        "{side} side {thing}", "{thing} at the {side} side",
     )  # fmt: skip
     first = rf"(?:first|1st)(?: \w+){{0,2}} (?:from|on) (?:the )?{side}"
     read = rf"{_AT}{_SIDE[side]}(?: (?:side|edge|corner|part|end|half|picture|pic|image))?{_PICTURE}"
@@ -59,14 +61,16 @@ def _ordinal(nth: str, side: str) -> Ways:
             "{short} {thing} from {side}", "{nth} from {side} {thing}", "{nth} from the {side} {thing}")  # fmt: skip
     short = _NTH[nth].partition("|")[2]
     read = rf"(?:the )?(?:{_NTH[nth]})(?: \w+){{0,6}}? (?:from|on|in|at|to) (?:the )?(?:far )?{_SIDE[side]}(?: side)?"
-    return Ways(_about(said, nth=nth, short=short, side=side), (read, rf"(?:{_NTH[nth]}) {side}"))
+    spoken = _about(said, nth=nth, short=short, side=side) if nth in SAID_NTH else ()
+    return Ways(spoken, (read, rf"(?:{_NTH[nth]}) {side}"))
 
 
 def _corner(rise: str, side: str) -> Ways:
     said = ("{rise} {side} {thing}", "{thing} {rise} {side}", "{thing} in the {rise} {side}",
             "{thing} at {rise} {side}",
             "{thing} on the {rise} {side}", "{thing} in the {rise} {side} corner", "{rise} {side} corner {thing}",
-            "{other} {side} {thing}", "{thing} in {other} {side} corner", "{thing} {other} {side}")  # fmt: skip
+            "{other} {side} {thing}", "{thing} in {other} {side} corner", "{thing} {other} {side}",
+            "{other} {side} corner {thing}")  # fmt: skip
     end = rf"(?: (?:side|corner|edge|part))?{_PICTURE}"
     both = rf"{_SIDE[rise]} ?(?:and )?(?:the )?{_SIDE[side]}", rf"{_SIDE[side]} (?:side )?{_SIDE[rise]}"
     other = {"top": "upper", "bottom": "lower"}[rise]
@@ -82,7 +86,8 @@ def _about(said: tuple[str, ...], **words: str) -> tuple[str, ...]:
 
 def _beside(side: str) -> Ways:
     """Left of and right of another thing."""
-    said = tuple(f"{{thing}} {words}{side} of the {{anchor}}" for words in ("", "to the "))
+    words = (f"{side} of", f"to the {side} of", f"on the {side} of", f"on the {side} side of")
+    said = tuple(f"{{thing}} {of} the {{anchor}}" for of in words)
     return Ways(said, (rf"(?:(?:on|to|at) )?(?:the )?(?:far )?{side}(?: hand)?(?: side)? of",))
 
 
@@ -97,7 +102,8 @@ WAYS: dict[str, Ways] = {
     "end": Ways((), (r"(?:at|on) (?:the )?(?:very )?end",)),
     "middle": Ways(
         ("middle {thing}", "{thing} in the middle", "{thing} in middle", "center {thing}", "{thing} in the center",
-         "{thing} in center", "{thing} middle", "{thing} in the centre", "{thing} center"),
+         "{thing} in center", "{thing} middle", "{thing} in the centre", "{thing} center",
+         "{thing} in the middle of the picture"),
         (rf"(?:(?:in|at|on|the|very|dead) )*(?:middle|cent(?:er|re))(?:most)?{_PICTURE}",),
     ),
     "nearest": Ways(
@@ -137,7 +143,7 @@ WAYS: dict[str, Ways] = {
     "smaller than": Ways((), (r"smaller than",)),
     "on top of": Ways((), (r"on (?:the )?top of",)),
     "largest": Ways(("largest {thing}", "biggest {thing}", "bigger {thing}"), (r"(?:larg|bigg)(?:est|er)",)),
-    "smallest": Ways(("smallest {thing}",), (r"small(?:est|er)", r"littlest")),
+    "smallest": Ways(("smallest {thing}", "smaller {thing}"), (r"small(?:est|er)", r"littlest")),
     "next to": Ways(
         ("{thing} next to the {anchor}", "{thing} beside the {anchor}", "{thing} by the {anchor}",
          "{thing} near the {anchor}", "{thing} close to the {anchor}", "{thing} right next to the {anchor}",
@@ -157,6 +163,7 @@ WAYS: dict[str, Ways] = {
     ),
     "behind": Ways(
         ("{thing} behind the {anchor}", "{thing} behind {anchor}", "{thing} right behind the {anchor}",
+         "{thing} directly behind the {anchor}",
          "{thing} in back of the {anchor}"),
         (_JUST + r"behind", r"in (?:the )?back of"),
     ),

@@ -17,7 +17,10 @@ from ml.labeling.language.ways import WAYS
 from ml.labeling.queries.query import Asker, Query, clear_targets
 from ml.labeling.relevance import RELEVANT, Expression
 
-SAID_ANEW = ("leftmost", "rightmost", "topmost", "bottommost", "largest", "below")  # of the asker's, in other words
+SAID_ANEW = (  # places of the asker's queries, in other words
+    *("leftmost", "rightmost", "topmost", "bottommost", "largest", "smallest"),
+    *("left of", "right of", "below"),
+)
 LOOSE = 2.5  # times as far as what is strictly so
 
 

@@ -3,15 +3,17 @@
 import re
 from typing import NamedTuple
 
-_OLD = re.compile(r"\b(?:left of|right of|above|below|inside|overlapping|larger than)\b|(?<!back )(?<!front )\bof\b")
+_OLD = re.compile(r"\b(?:left of|right of|above|below|inside|overlapping|larger than)\b|(?<!middle )\bof\b")
 _US = r"(?!(?:the )?(?:us|camera|front)$)(?:the )?"
 _RELATIONS = tuple(
     (re.compile(rf"^(.+?) {words}$"), place)
     for words, place in (
         (rf"(?:right )?(?:next to|beside|close to|near|by) {_US}(.+)", "next to"),
         (rf"(?:closest to|nearest to|nearest the|closest the) {_US}(.+)", "closest to"),
-        (r"(?:right )?(?:behind|in back of) (?:the )?(.+)", "behind"),
+        (r"(?:(?:right|directly) )?(?:behind|in back of) (?:the )?(.+)", "behind"),
         (r"in front of (?:the )?(.+)", "in front of"),
+        (r"on the left (?:side )?of (?:the )?(.+)", "left of"),
+        (r"on the right (?:side )?of (?:the )?(.+)", "right of"),
         (r"(?:underneath|beneath|under) (?:the )?(.+)", "below"),
         (r"(?:in )?between (?:the )?two (.+)", "between"),
         (r"(?:in )?between (?:the )?(.+?) and (?:the )?(.+)", "between"),
@@ -28,8 +30,9 @@ _PLACES = (
     (r"(?:farthest|furthest|far|rear|back)", "farthest"),
     (r"(?:(?:at|on) )?(?:the )?(?:very )?(?:top|upper)", "topmost"),
     (r"(?:(?:at|on) )?(?:the )?(?:very )?(?:bottom|lower)", "bottommost"),
-    (r"(?:in )?(?:the )?(?:middle|center|centre)", "middle"),
+    (r"(?:in )?(?:the )?(?:middle|center|centre)(?: of the picture)?", "middle"),
     (r"(?:biggest|bigger)", "largest"),
+    (r"smaller", "smallest"),
 )
 _WORDS = {"2nd": "second", "3rd": "third", "upper": "top", "lower": "bottom"}
 
@@ -44,11 +47,11 @@ class Placed(NamedTuple):
 
 def read(text: str) -> Placed | None:
     """A phrase without its article; None where it holds none of these words of place."""
-    if _OLD.search(text):
-        return None
     for pattern, place in _RELATIONS:
         if match := pattern.match(text):
             return Placed(match[1], place, match.groups()[1:])
+    if _OLD.search(text):
+        return None
     if match := _NTH.search(text):
         thing = f"{text[: match.start()]} {match[2]} {text[match.end() :]}"
         return Placed(_plain(thing), f"{_WORDS.get(match[1], match[1])} from {match[3]}")

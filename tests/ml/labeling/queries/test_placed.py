@@ -105,7 +105,7 @@ def test_old_places_in_new_words(make: Make) -> None:
     made = make(*ROW, TREE)
     below = [query for query in asked(made) if query.expression.relation == "below"]
     assert below and all(query in made.asker.all() for query in below)
-    assert "left of" not in {query.expression.relation for query in asked(made)}
+    assert "above" not in {query.expression.relation for query in asked(made)}
 
 
 @pytest.mark.parametrize("seed", range(20))
