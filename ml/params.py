@@ -124,6 +124,7 @@ class Labels(Section):
     language: Annotated[str, Field(min_length=1)]  # the spaCy model that captions and queries are read with
     max_regions: Positive  # phrases an image
     spatial_queries: Count  # relation and superlative queries an image
+    placed_queries: Count  # in people's own words of place, an image
     absent_queries: Count  # of things that are not there, an image
     questions: Count  # an image
     crop_margin: NonNegative  # context around a mask's box, in box sizes

@@ -32,6 +32,13 @@ def rates(case: str, ours: float, peer: float, peer_name: str, unit: str) -> Row
     return _row(case, ours, peer, peer_name, unit, ours / peer)
 
 
+def shares(case: str, ours: int, peer: int, of: int, peer_name: str) -> Row:
+    """A row of two counts as percent of what they are counted of; where the peer has none, `ratio` is None."""
+    percent = 100 / max(of, 1)
+    row = _row(case, percent * ours, percent * peer, peer_name, "%", ours / max(peer, 1))
+    return row if peer else row | {"ratio": None}
+
+
 def result(name: str, rows: list[Row]) -> dict[str, Any]:
     """What `arrcoc bench NAME --json` prints."""
     return {"name": name, "machine": machine(), "rows": rows}

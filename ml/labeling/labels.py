@@ -18,6 +18,7 @@ from ml.labeling.language.agreement import agree, part_names, unseen
 from ml.labeling.language.english import English, english
 from ml.labeling.language.phrases import Phrase
 from ml.labeling.queries.absent import Absent
+from ml.labeling.queries.placed import Placed
 from ml.labeling.queries.query import Asker, Query, Region, choose, phrase_text, subjects
 from ml.labeling.queries.questions import ask
 from ml.labeling.queries.summary import image_caption
@@ -33,6 +34,7 @@ Array = NDArray[np.floating]
 LEVEL_ORDER = ("object", "group", "scene", "part")  # who is described first where masks are too many
 TOLD = 2  # times that a kind of part must have been told of a kind of whole
 COMPARED = 4096  # described masks by which a shard's similarities are judged: all would take its memory twice
+PLACED_DRAWS = 1  # a stream of random numbers of their own: what else is asked stays as it is without them
 SIZE_SURE = 0.8  # least certainty of "small" or "large"
 
 
@@ -194,15 +196,20 @@ def _label(
     spatial = [query for query in clear if query.kind in ("relation", "superlative")]
     plain = [query for query in clear if query.kind not in ("relation", "superlative")]
     chosen = choose(plain, params.max_regions, "kind", rng) + choose(spatial, params.spatial_queries, "relation", rng)
-    chosen += absent.queries(scores, params.absent_queries)
+    placed = Placed(asker, np.random.default_rng([seed, kept.image_id, PLACED_DRAWS]))
+    anew = placed.queries(params.placed_queries)
+    missing = absent.queries(scores, params.absent_queries)
     questions = ask(asker, clear, kept.levels, crops, words, params.questions, rng)
+    queries = [*chosen, *anew, *missing]
+    said = [phrase_text(query, rng) for query in chosen]
+    said += [*map(placed.text, anew), *(phrase_text(query, rng) for query in missing)]
     return {
         **image_columns(kept),
         "phash": draft.phash,
         "caption": image_caption(draft.caption, draft.things, regions, geometry, crops, words),
         "phrases": [_spoken(phrase) for phrase in draft.phrases],
-        "queries": [_asked(query, scores, rng) for query in chosen],
-        "relevance": list(_relevance(chosen, scores)),
+        "queries": [_asked(query, text, scores) for query, text in zip(queries, said, strict=True)],
+        "relevance": list(_relevance(queries, scores)),
         "questions": [asdict(question) for question in questions],
     }
 
@@ -224,10 +231,10 @@ def _relevance(queries: Sequence[Query], scores: Scores) -> Floats:
     return np.concatenate([lifted, np.zeros((len(queries) - len(present), N), np.float32)])
 
 
-def _asked(query: Query, scores: Scores, rng: np.random.Generator) -> dict[str, Any]:
+def _asked(query: Query, text: str, scores: Scores) -> dict[str, Any]:
     """A query as it is kept; `named`: the masks that its name alone might mean, the cars of "leftmost car"."""
     return {
-        "text": phrase_text(query, rng),
+        "text": text,
         "kind": query.kind,
         "target": query.target,
         "anchor": query.anchor,

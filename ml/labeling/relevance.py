@@ -6,6 +6,8 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
+from ml.labeling.geometry.neighbours import BETWEEN, CLOSEST, beside, between, closest
+from ml.labeling.geometry.ranks import RANKS, ranked, several
 from ml.labeling.geometry.relations import PART_OF, RELATIONS, SUPERLATIVES, Geometry, extreme
 from ml.labeling.language.phrases import Phrase
 
@@ -33,11 +35,15 @@ class Subject:
 
 @dataclass(frozen=True)
 class Expression:
-    """A subject alone, a superlative of it, or a subject in a relation to an anchor."""
+    """A subject alone, a superlative of it, or a subject in a relation to an anchor.
+
+    Between an anchor and another; between the two of the anchor's name where there is no other.
+    """
 
     subject: Subject
     relation: str = ""
     anchor: Subject | None = None
+    other: Subject | None = None
 
 
 class Vocabulary:
@@ -126,13 +132,37 @@ class Scores:
         subject = self.subjects[self._index[expression.subject]]
         if expression.relation in SUPERLATIVES:
             return subject * extreme(expression.relation, self.geometry, subject >= RELEVANT)
+        if expression.relation in RANKS:
+            return subject * ranked(expression.relation, self.geometry, subject >= RELEVANT)
         if expression.anchor is None:
             return subject
-        return subject * self._near[expression.relation][self._index[expression.anchor]]
+        if expression.relation in (CLOSEST, BETWEEN):
+            return subject * self._told_against(expression, subject >= RELEVANT)
+        return subject * self._reach_of(expression.relation)[self._index[expression.anchor]]
 
     def related(self, relation: str) -> Floats:
         """All pairs of subjects in a relation at once: f32 [U targets, U anchors, N]."""
-        return self.subjects[:, None, :] * self._near[relation][None, :, :]
+        return self.subjects[:, None, :] * self._reach_of(relation)[None, :, :]
+
+    def ends(self, expression: Expression) -> list[int]:
+        """The masks an anchor, and another, most likely are; between nothing but an anchor, all those of its name."""
+        rows = [self.subjects[self._index[end]] for end in (expression.anchor, expression.other) if end is not None]
+        if len(rows) == 1 and expression.relation == BETWEEN:
+            return several(self.geometry, rows[0] >= RELEVANT).tolist()
+        return [int(row.argmax()) for row in rows]
+
+    def _told_against(self, expression: Expression, candidates: NDArray[np.bool_]) -> NDArray[np.bool_]:
+        """The candidate closest to the anchor, or all masks between its ends: bool [N]."""
+        ends = self.ends(expression)
+        if expression.relation == CLOSEST:
+            return closest(self.geometry, candidates, ends[0])
+        return between(self.geometry, *ends) if len(ends) == 2 else np.zeros(len(candidates), bool)
+
+    def _reach_of(self, relation: str) -> Floats:
+        """`_reach` of a relation; of one of neighbours, when it is first asked for."""
+        if relation not in self._near:
+            self._near[relation] = self._reach(beside(relation, self.geometry))
+        return self._near[relation]
 
     def _reach(self, pairs: NDArray[np.bool_]) -> Floats:
         """How much each mask stands in a relation to any mask of a subject: max over anchors, f32 [U, N]."""

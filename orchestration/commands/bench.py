@@ -20,6 +20,7 @@ BENCHES = {
     "freshness": "ml.bench.freshness:bench",
     "crops": "ml.bench.crops:bench",
     "phrases": "ml.bench.phrases:bench",
+    "vocabulary": "ml.bench.vocabulary:bench",
 }
 
 
@@ -59,7 +60,8 @@ def print_table(result: dict[str, Any]) -> None:
 
     table = Table("case", "ours", "peer", "unit", "ratio", "peer is", box=None, header_style="dim", pad_edge=False)
     for row in result["rows"]:
-        figures = f"{row['ours']:g}", f"{row['peer']:g}", row["unit"], f"{row['ratio']:g}x", row["peer_name"]
+        ratio = "" if row["ratio"] is None else f"{row['ratio']:g}x"
+        figures = f"{row['ours']:g}", f"{row['peer']:g}", row["unit"], ratio, row["peer_name"]
         table.add_row(row["case"], *figures)
     screen = console.stdout()
     screen.print(table)

@@ -27,12 +27,16 @@ class Geometry:
         areas: f64 [N], fractions of the image.
         relations: name -> bool [N, N], `[i, j]`: mask i is NAME mask j; `PART_OF`: i is a part of j, at any depth.
         duplicates: bool [N, N], pairs of near-duplicates, the diagonal included.
+        boxes: f64 [N, 4], xywh in longest image sides.
+        frame: f64 [2], width and height of the picture in longest image sides.
     """
 
     centers: NDArray[np.float64]
     areas: NDArray[np.float64]
     relations: dict[str, Pairs]
     duplicates: Pairs
+    boxes: NDArray[np.float64]
+    frame: NDArray[np.float64]
 
 
 def measure(masks: Masks, parents: NDArray[np.int64], margin: float) -> Geometry:
@@ -53,7 +57,8 @@ def measure(masks: Masks, parents: NDArray[np.int64], margin: float) -> Geometry
         "larger than": areas[:, None] >= LARGER * areas[None, :],
         PART_OF: _descendants(parents),
     }
-    return Geometry(centers / side, areas, {name: pairs & ~duplicates for name, pairs in relations.items()}, duplicates)
+    related = {name: pairs & ~duplicates for name, pairs in relations.items()}
+    return Geometry(centers / side, areas, related, duplicates, boxes / side, np.array([width, height]) / side)
 
 
 def extreme(name: str, geometry: Geometry, candidates: NDArray[np.bool_]) -> NDArray[np.bool_]:

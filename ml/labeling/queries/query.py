@@ -150,28 +150,29 @@ class Asker:
 
     def superlatives(self) -> Iterator[Query]:
         """The extreme one of several of a name, where it is well ahead."""
-        several = [
-            int(u) for u in np.flatnonzero((self.owned & self.countable).any(1) & self.usable & (self.alone < 0))
-        ]
-        for u in several:
+        for u in self.several():
             for name in SUPERLATIVES if not self.names[u].size else ():
                 expression = Expression(self.names[u], name)
                 target = int(clear_targets(self.scores.of(expression)[None], self.scores.geometry)[0])
                 if target >= 0 and self.owned[u, target] and self.countable[target] and self._ahead(u, name):
                     yield Query("superlative", target, expression, necessary=True)
 
+    def several(self) -> list[int]:
+        """Names of things, each of which more than one might be."""
+        return np.flatnonzero((self.owned & self.countable).any(1) & self.usable & (self.alone < 0)).tolist()
+
     def parts(self) -> Iterator[Query]:
         """A part by its whole; the others of its name at the same whole are as relevant."""
         below = self.scores.geometry.relations[PART_OF].astype(np.float32)
         named_alike = self.owned.T.astype(np.float32) @ self.owned > 0
-        yield from self._pairs("part", PART_OF, self.is_part, (below @ below.T > 0) & named_alike)
+        yield from self.pairs("part", PART_OF, self.is_part, (below @ below.T > 0) & named_alike)
 
     def relations(self) -> Iterator[Query]:
         """A thing by its place or size against another."""
         for name in RELATIONS:
-            yield from self._pairs("relation", name, self.countable)
+            yield from self.pairs("relation", name, self.countable)
 
-    def _pairs(
+    def pairs(
         self, kind: str, relation: str, targets: NDArray[np.bool_], also: NDArray[np.bool_] | None = None
     ) -> Iterator[Query]:
         """Subjects in a relation to anchors that are clear by themselves."""

@@ -13,7 +13,9 @@ import numpy as np
 from ml.toytown.world.draw import Drawing
 from ml.toytown.world.kinds import KINDS
 from ml.toytown.world.language import NUMBERS, plural
+from ml.toytown.world.places import Placed, read
 from ml.toytown.world.scene import COLOURS, SCALES, SIDE, Node
+from ml.toytown.world.standing import standing
 
 MARGIN = 0.08 * SIDE  # least distance of two centres, in pixels, for left of, right of, above, below
 LARGER = 1.3  # least ratio of areas
@@ -60,6 +62,8 @@ class Meaning:
     def of(self, text: str, loose: bool = False) -> tuple[int, ...]:
         """Ids of the nodes that a phrase means; none where it means nothing here."""
         text = _ARTICLE.sub("", text.strip().lower())
+        if placed := read(text):
+            return self._placed(placed, loose)
         if sided := _SIDED.match(text):
             return self.of(f"{sided[2]}most {sided[1]}", loose)
         word, _, rest = text.partition(" ")
@@ -98,6 +102,16 @@ class Meaning:
         held = self.drawing.masks[a, y0:y1, x0:x1].sum() / self.drawing.areas[a]
         return bool(held >= (0.7 if loose else 0.9))
 
+    def _placed(self, placed: Placed, loose: bool) -> tuple[int, ...]:
+        """Meaning of people's own words of place: those of the thing's name that are so placed."""
+        among = self._plain(placed.thing)
+        if placed.place in SUPERLATIVES:
+            return self._extreme(placed.place, among, loose)
+        if placed.place in RELATIONS:
+            return self.of(f"{placed.thing} {placed.place} {placed.anchors[0]}", loose)
+        anchors = [self.of(anchor, loose) or self._plain(_singular(anchor)) for anchor in placed.anchors]
+        return standing(placed.place, self, among, anchors, loose)
+
     def _extreme(self, word: str, among: tuple[int, ...], loose: bool) -> tuple[int, ...]:
         values = [SUPERLATIVES[word](self, i) for i in among]
         best = max(values, default=0.0)
@@ -111,11 +125,15 @@ class Meaning:
         return tuple(node.id for node in self.nodes if node.level != "group" and _fits(node, words))
 
     def _several(self, count: int, words: list[str]) -> tuple[int, ...]:
-        words = [SINGULAR.get(word, word) for word in words]
+        words = _singular(" ".join(words)).split()
         groups = [node.id for node in self.nodes if node.level == "group" and node.count == count]
         fitting = tuple(i for i in groups if _fits(self.drawing.scene.nodes[i], words))
         loners = self._plain(" ".join(words))
         return fitting or (loners if len(loners) == count else ())
+
+
+def _singular(words: str) -> str:
+    return " ".join(SINGULAR.get(word, word) for word in words.split())
 
 
 def _fits(node: Node, words: list[str]) -> bool:

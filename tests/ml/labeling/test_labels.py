@@ -1,6 +1,7 @@
 """The whole of `label_shard` with toytown's own CLIP, judged by toytown's truth."""
 
 import json
+from copy import deepcopy
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -18,6 +19,7 @@ from ml.labeling.geometry.relations import measure
 from ml.labeling.kept import read_kept
 from ml.labeling.labels import label_shard
 from ml.labeling.language.english import english
+from ml.labeling.language.places import places
 from ml.labeling.pictures import TARGET
 from ml.labeling.scoring import score_labels
 from ml.labeling.table import SCHEMA
@@ -89,7 +91,8 @@ def test_there_is_enough_of_everything(labelled: tuple[list[Row], Path, Report],
     for row in rows:
         spatial = sum(query["kind"] in ("relation", "superlative") for query in row["queries"])
         absent = sum(query["kind"] == "absent" for query in row["queries"])
-        assert spatial <= limits.spatial_queries and 0 < absent <= limits.absent_queries
+        assert limits.placed_queries < spatial <= limits.spatial_queries + limits.placed_queries
+        assert 0 < absent <= limits.absent_queries
         assert len(row["queries"]) - spatial - absent <= limits.max_regions
         assert sum(map(bool, row["phrases"])) <= limits.max_regions
         assert 0 < len(row["questions"]) <= limits.questions
@@ -160,6 +163,23 @@ def test_the_same_bytes_again(labelled: tuple[list[Row], Path, Report], shard: A
     for name in ("labels.parquet", "labels.safetensors"):
         assert (tmp_path / name).read_bytes() == (labelled[1] / name).read_bytes()
     assert sorted(path.name for path in tmp_path.iterdir()) == ["labels.parquet", "labels.safetensors"]
+
+
+def test_people_s_words_of_place_take_nothing_from_what_else_is_asked(
+    labelled: tuple[list[Row], Path, Report], shard: Any, clip: Clip, tmp_path: Path
+) -> None:
+    without = shard.params.labels.model_copy(update={"placed_queries": 0})
+    outputs = tmp_path / "labels.parquet", tmp_path / "labels.safetensors"
+    label_shard(shard.kept, shard.tar, *outputs, clip, clip, without, 0)
+    for row, bare in zip(deepcopy(labelled[0]), pq.read_table(outputs[0]).to_pylist(), strict=True):
+        absent = sum(query["kind"] == "absent" for query in row["queries"])
+        more = len(row["queries"]) - len(bare["queries"])
+        assert more == shard.params.labels.placed_queries
+        added = slice(len(row["queries"]) - absent - more, len(row["queries"]) - absent)
+        assert all(places(query["text"]) for query in row["queries"][added])
+        for name in ("queries", "relevance"):
+            del row[name][added]
+        assert row == bare
 
 
 def test_a_broken_picture_is_counted(shard: Any, clip: Clip, tmp_path: Path) -> None:
