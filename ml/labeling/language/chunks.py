@@ -29,8 +29,11 @@ from ml.labeling.language.words import COLORS, listed, number
 if TYPE_CHECKING:
     from spacy.tokens import Doc, Token
 
-# Nouns by their tags that name no thing by themselves: "one of them", "the other".
-NO_THINGS = listed("one ones other others same each someone something everyone everything anything none")
+# Nouns by their tags that name no thing by themselves: "one of them", "the second from the left".
+NO_THINGS = listed(
+    "one ones other others same each someone something everyone everything anything none first second third fourth "
+    "fifth last"
+)
 SIDES = frozenset(("front", "top", "back", "middle", "midst"))  # "in front of", "on top of"
 
 

@@ -26,7 +26,7 @@ BRIEF = {  # MLflow's own seven retries of two minutes each would hold whoever a
 }
 LOGGERS = {
     "alembic": "WARNING",
-    "mlflow.store.db.utils": "WARNING",
+    "mlflow.store.db.utils": "CRITICAL",  # what a store says is raised as well
     "mlflow.system_metrics": "CRITICAL",
     "urllib3.connectionpool": "ERROR",  # warns of every retry; what comes of them is told
 }

@@ -20,6 +20,16 @@ from ml.evaluation.benchmarks.referring.kinds import expression_kind
         ("a group of three balls", "group"),
         ("two red balls", "group"),
         ("the green grass", "scene"),
+        ("skier in blue vest", "attribute"),
+        ("person on left in striped shirt", "superlative"),
+        ("lady on left wearing visor", "superlative"),
+        ("second guy from left", "superlative"),
+        ("the tallest giraffe", "superlative"),
+        ("a man in a forest", "attribute"),
+        ("guy on ground", "relation"),
+        ("girl holding plate", "relation"),
+        ("table behind pizza box", "relation"),
+        ("", "attribute"),
     ],
 )
 def test_kind(text: str, kind: str) -> None:
