@@ -39,7 +39,7 @@ def closest(geometry: Geometry, candidates: Mask, anchor: int) -> Mask:
     if len(among) < 2:
         return np.zeros(len(candidates), bool)
     distances = np.hypot(*(geometry.centers[among] - geometry.centers[anchor]).T)
-    gaps = _gaps(geometry.boxes)[among, anchor]
+    gaps = _gaps(geometry.boxes[among], geometry.boxes[[anchor]])[:, 0]
     first, second = np.argsort(distances)[:2]
     far = distances[second] >= FARTHER * distances[first] and gaps[first] + DEEPER <= np.delete(gaps, first).min()
     return candidates & geometry.duplicates[among[first]] & far
@@ -59,9 +59,9 @@ def between(geometry: Geometry, a: int, b: int, slack: float = 1.0) -> Mask:
 
 def _abreast(boxes: Floats, slack: float) -> Pairs:
     """Near one another for their size; strictly so, also side by side and hardly one before the other."""
-    across, up = _overlaps(boxes)
+    across, up = _overlaps(boxes, boxes)
     smaller = np.sqrt(np.minimum.outer(*[boxes[:, 2] * boxes[:, 3]] * 2))
-    near = _gaps(boxes) <= GAP * slack * smaller
+    near = _gaps(boxes, boxes) <= GAP * slack * smaller
     if slack > 1:
         return near
     widths, heights = (np.minimum.outer(sides, sides) for sides in boxes[:, 2:].T)
@@ -77,17 +77,17 @@ def _behind(geometry: Geometry, slack: float) -> Pairs:
     feet, middles = boxes[:, 1] + boxes[:, 3], geometry.centers[:, 1]
     higher = feet[None, :] - feet[:, None]  # of i's foot above j's
     if slack > 1:
-        return (_gaps(boxes) <= DEEPER) & (higher > 0)
+        return (_gaps(boxes, boxes) <= DEEPER) & (higher > 0)
     return geometry.relations["overlapping"] & (higher >= DEEPER) & (feet[:, None] > middles[None, :])
 
 
-def _overlaps(boxes: Floats) -> tuple[Floats, Floats]:
-    """Lengths that boxes [N, 4], xywh, have in common across and up, negative for a gap: f64 [N, N] each."""
-    ends = boxes[:, :2] + boxes[:, 2:]
-    shared = np.minimum(ends[:, None], ends[None]) - np.maximum(boxes[:, None, :2], boxes[None, :, :2])
+def _overlaps(boxes: Floats, others: Floats) -> tuple[Floats, Floats]:
+    """Lengths that boxes [N, 4] and others [M, 4], xywh, share across and up, negative for a gap: f64 [N, M] each."""
+    ends, beyond = boxes[:, :2] + boxes[:, 2:], others[:, :2] + others[:, 2:]
+    shared = np.minimum(ends[:, None], beyond[None]) - np.maximum(boxes[:, None, :2], others[None, :, :2])
     return shared[..., 0], shared[..., 1]
 
 
-def _gaps(boxes: Floats) -> Floats:
-    """Distances between boxes, 0 where they overlap: f64 [N, N]."""
-    return np.hypot(*(np.maximum(-shared, 0.0) for shared in _overlaps(boxes)))
+def _gaps(boxes: Floats, others: Floats) -> Floats:
+    """Distances between boxes, 0 where they overlap: f64 [N, M]."""
+    return np.hypot(*(np.maximum(-shared, 0.0) for shared in _overlaps(boxes, others)))

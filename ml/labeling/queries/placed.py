@@ -5,7 +5,7 @@ twice: the geometry means one mask strictly, and no other one loosely. Of severa
 """
 
 from collections.abc import Iterator, Sequence
-from itertools import zip_longest
+from itertools import combinations, zip_longest
 
 import numpy as np
 from numpy.typing import NDArray
@@ -15,7 +15,7 @@ from ml.labeling.geometry.ranks import RANKS, several
 from ml.labeling.language.phrases import plural
 from ml.labeling.language.ways import WAYS
 from ml.labeling.queries.query import Asker, Query, clear_targets
-from ml.labeling.relevance import RELEVANT, Expression
+from ml.labeling.relevance import RELEVANT, Expression, Subject
 
 SAID_ANEW = (  # places of the asker's queries, in other words
     *("leftmost", "rightmost", "topmost", "bottommost", "largest", "smallest"),
@@ -30,6 +30,7 @@ class Placed:
     def __init__(self, asker: Asker, rng: np.random.Generator) -> None:
         self.asker, self.rng = asker, rng
         self.geometry, self.subjects = asker.scores.geometry, asker.scores.subjects
+        self.row = {name: u for u, name in enumerate(asker.names)}
         self.several = [u for u in asker.several() if not asker.names[u].size and self._described(u)]
         named: dict[int, list[int]] = {}
         for v in np.flatnonzero((asker.alone >= 0) & asker.countable[asker.alone]).tolist():
@@ -38,6 +39,8 @@ class Placed:
 
     def queries(self, count: int) -> list[Query]:
         """At most `count`, in turn over their places, which come in random order."""
+        if count == 0:
+            return []
         found = [*self._anew(), *self._ranks(), *self._neighbours(), *self._closest(), *self._between()]
         piles: dict[str, list[Query]] = {}
         for query in sorted((found[i] for i in self.rng.permutation(len(found))), key=lambda q: not q.necessary):
@@ -71,11 +74,10 @@ class Placed:
 
     def _neighbours(self) -> Iterator[Query]:
         """Two near each other, where no other of the name is roughly so."""
-        roughly = {name: beside(name, self.geometry, LOOSE) for name in NEIGHBOURS}
-        row = {name: u for u, name in enumerate(self.asker.names)}
         for name in NEIGHBOURS:
+            roughly = beside(name, self.geometry, LOOSE)
             for query in self.asker.pairs("relation", name, self.asker.countable):
-                also = roughly[name][:, query.anchor] & (self.subjects[row[query.expression.subject]] >= RELEVANT)
+                also = roughly[:, query.anchor] & (self.subjects[self.row[query.expression.subject]] >= RELEVANT)
                 if self._only(query.target, also):
                     yield query
 
@@ -86,25 +88,32 @@ class Placed:
 
     def _between(self) -> Iterator[Query]:
         """What stands between two things, or between the two of a name."""
-        names, anchors = self.asker.names, self.anchors
-        ends = [(names[a], names[b]) for i, a in enumerate(anchors) for b in anchors[i + 1 :]]
-        twos = [names[u] for u in self.several if len(several(self.geometry, self.subjects[u] >= RELEVANT)) == 2]
-        for u in np.flatnonzero((self.asker.owned & self.asker.countable).any(1) & self.asker.usable).tolist():
-            told = [Expression(names[u], BETWEEN, a, b) for a, b in ends] + [
-                Expression(names[u], BETWEEN, two) for two in twos if two.noun != names[u].noun
-            ]
+        asker, names = self.asker, self.asker.names
+        for anchor, other, a, b in self._ends():
+            amid = between(self.geometry, a, b) & asker.countable
+            also = between(self.geometry, a, b, LOOSE)
+            here = np.flatnonzero(asker.owned[:, amid].any(axis=1) & asker.usable).tolist()
+            told = [Expression(names[u], BETWEEN, anchor, other) for u in here if other or names[u].noun != anchor.noun]
             for query in self._clear("relation", told):
-                a, b = self.asker.scores.ends(query.expression)
-                also = between(self.geometry, a, b, LOOSE) & (self.subjects[u] >= RELEVANT)
-                if self._only(query.target, also):
+                if self._only(query.target, also & (self.subjects[self.row[query.expression.subject]] >= RELEVANT)):
                     yield query
+
+    def _ends(self) -> Iterator[tuple[Subject, Subject | None, int, int]]:
+        """Two things by their names and masks, and the two of a name."""
+        names, alone = self.asker.names, self.asker.alone.tolist()
+        for v, w in combinations(self.anchors, 2):
+            yield names[v], names[w], alone[v], alone[w]
+        for u in self.several:
+            two = several(self.geometry, self.subjects[u] >= RELEVANT).tolist()
+            if len(two) == 2:
+                yield names[u], None, two[0], two[1]
 
     def _clear(self, kind: str, expressions: Iterator[Expression] | Sequence[Expression]) -> Iterator[Query]:
         """The queries of expressions that mean one described thing."""
-        asker, row = self.asker, {name: u for u, name in enumerate(self.asker.names)}
+        asker = self.asker
         for expression in expressions:
             target = int(clear_targets(asker.scores.of(expression)[None], self.geometry)[0])
-            u = row[expression.subject]
+            u = self.row[expression.subject]
             if target >= 0 and asker.owned[u, target] and asker.countable[target]:
                 necessary = bool(asker.alone[u] != target)
                 yield Query(kind, target, expression, necessary, self._anchor(expression))
