@@ -5,6 +5,19 @@ from functools import cache
 from typing import NamedTuple
 
 from ml.labeling.language.ways import NOWHERE, WAYS
+from ml.labeling.language.words import listed
+
+# Places that are told against another thing; all others are a rank among the things of a name.
+AGAINST = frozenset(
+    [name for name, ways in WAYS.items() if any("{anchor" in said for said in ways.said)]
+    + ["smaller than", "on top of"]
+)
+_TOLD = {word for name, ways in WAYS.items() if name not in AGAINST for said in ways.said for word in said.split()}
+# The words that ranks are told with, between which the thing may stand: "second red car from the left".
+RANK_WORDS = frozenset(_TOLD - {"{thing}"}) | listed(
+    "leftmost rightmost hand 1st 2nd 3rd 4th 5th first fourth fifth edge corner part end row half picture pic image "
+    "upper lower uppermost highest lowest very one closer nearer rear farther further away distance viewer lens screen"
+)
 
 
 class Place(NamedTuple):

@@ -13,6 +13,7 @@ from typing import NamedTuple
 from ml.labeling.geometry.relations import SUPERLATIVES
 from ml.labeling.language.english import English
 from ml.labeling.language.phrases import Phrase
+from ml.labeling.language.places import AGAINST, RANK_WORDS, places
 
 SIDES = frozenset(["left", "right", "top", "bottom", "middle", "center", "centre", "side", "corner", "front", "back"])
 PLACES = frozenset(SUPERLATIVES) | SIDES
@@ -31,8 +32,18 @@ class Referents(NamedTuple):
 
 def referents(queries: Sequence[str], reader: English) -> list[Referents]:
     """Of each query the thing named and the anchor, as prompts; one without any noun names itself."""
-    read = reader.read(JOINTS.sub("beside", QUESTION.sub("", query.lower())) for query in queries)
+    read = reader.read(_unplaced(JOINTS.sub("beside", QUESTION.sub("", query.lower()))) for query in queries)
     return [_spoken_of(query, told.things) for query, told in zip(queries, read, strict=True)]
+
+
+def _unplaced(text: str) -> str:
+    """A text with "beside" for what things are told against, and without ranks: "second car from the left" is a car."""
+    for place in reversed(places(text)):
+        words = text[place.start : place.end].replace("-", " ").split()
+        article = words[:1] if words[0] == "the" and place.end < len(text) else []
+        left = " ".join(article + [word for word in words if word not in RANK_WORDS])
+        text = text[: place.start] + (f" {left} " if place.name not in AGAINST else " beside ") + text[place.end :]
+    return text
 
 
 def _spoken_of(query: str, things: Sequence[Phrase]) -> Referents:

@@ -2,14 +2,11 @@
 
 import re
 
-from ml.labeling.geometry.relations import RELATIONS
 from ml.labeling.language.english import english
 from ml.labeling.language.phrases import Told
-from ml.labeling.language.places import Place, places
+from ml.labeling.language.places import AGAINST, Place, places
 from ml.labeling.language.referents import placeless
 
-# Places that are told against another thing; all others are a rank among things of a name.
-AGAINST = {*RELATIONS, "smaller than", "on top of", "next to", "between", "closest to", "in front of", "behind"}
 RANK = re.compile(r"\b(?!(?:\w*rest|vest|chest|nest|guest|test|west)\b)\w{2,}est\b|\b(?:first|last)\b")
 WORN = re.compile(r"^(?:(?:is |are |who is |that is )?(?:wearing|dressed in)|in|with|has|without)\b")
 SCENE = re.compile(r"^(the )?(\w+ )?(sky|grass|ground|sand|water|sea|road|background)$")

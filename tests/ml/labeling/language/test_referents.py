@@ -8,6 +8,7 @@ from hypothesis import strategies as st
 
 from ml.labeling.language import referents as room
 from ml.labeling.language.english import english
+from ml.labeling.language.ways import WAYS
 from ml.labeling.queries.query import phrase_text
 from ml.labeling.queries.questions import ask
 from ml.labeling.relevance import Sizes, Subject
@@ -72,6 +73,17 @@ def test_what_a_query_names_and_leans_on(query: str, name: str, anchor: str) -> 
 @pytest.mark.parametrize("query", ["", "red", "on the left", "largest", "!!", "the"])
 def test_a_text_without_a_noun_names_itself(query: str) -> None:
     assert referents(query) == (query, "")
+
+
+SAID = [said for ways in WAYS.values() for said in ways.said]
+
+
+@pytest.mark.parametrize("the", ["", "the "])
+def test_however_a_place_is_said_the_thing_and_its_anchor_are_found(the: str) -> None:
+    texts = [the + said.format(thing="red car", anchor="house", anchors="houses", other="tree") for said in SAID]
+    for text, said, found in zip(texts, SAID, room.referents(texts, english()), strict=True):
+        anchor = "house" if "{anchor}" in said else "a group of houses" if "{anchors}" in said else ""
+        assert (found.name, found.anchor.replace("two ", "")) == ("red car", anchor), text
 
 
 @given(st.text(max_size=60))
