@@ -35,6 +35,7 @@ class Baselines:
 
     def __init__(self, heads: TorchHeads, hierarchy: Filter) -> None:
         self.texts, self.config, self.hierarchy = heads.texts, heads.model.config, hierarchy
+        self.reader = heads.texts.reader
 
     def answer(self, scene: Scene, texts: Sequence[str], ours: Answers) -> dict[str, Answers]:
         """By name, of the scene's masks; `ours`: the model's answers to the same."""
@@ -62,7 +63,7 @@ class Baselines:
 
     def ruled(self, texts: Sequence[str], masks: Masks, crops: Floats) -> Floats:
         """Relevance of the name alone, times that of the anchor where the relation holds; of the extreme one alone."""
-        named, anchors = zip(*referents(texts, self.texts.reader), strict=True)
+        named, anchors = zip(*referents(texts, self.reader), strict=True)
         relevance = self.similarity(named, crops)
         against = self.similarity([anchor or name for name, anchor in zip(named, anchors, strict=True)], crops)
         geometry = measure(masks, np.asarray(assign(masks, self.hierarchy)[1], np.int64), margin=0.0)

@@ -9,6 +9,7 @@ import torch
 from ml.evaluation.predictions.baselines import BLUR, CIRCLE, CROPS, MAP, RULE, Baselines, blurred, circled
 from ml.evaluation.predictions.predictor import Predictor
 from ml.labeling.geometry.crops import masked_crops
+from ml.labeling.language.english import english
 from ml.masks import Masks
 from ml.params import Params
 
@@ -71,7 +72,7 @@ class Told(Baselines):
     """A baseline whose similarities are given, name by name."""
 
     def __init__(self, likely: dict[str, list[float]], params: Params) -> None:
-        self.likely, self.hierarchy = likely, params.filter
+        self.likely, self.hierarchy, self.reader = likely, params.filter, english()
 
     def similarity(self, texts: Sequence[str], embeddings: np.ndarray) -> np.ndarray:
         return np.array([self.likely[text] for text in texts], np.float32)
