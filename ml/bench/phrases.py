@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING, Any
 from ml.bench.measure import Row, in_turns, rates, result
 from ml.errors import UserError
 from ml.evaluation.benchmarks.flickr30k import PHRASE
+from ml.evaluation.benchmarks.values import read_lines
 from ml.labeling.language.english import BATCH, SMALL, English, plain
 from ml.labeling.language.phrases import Phrase
 from ml.labeling.language.words import COLORS, listed, number, singular
@@ -58,7 +59,7 @@ def bench(folder: Path) -> dict[str, Any]:
     """Measure on the `*.txt` of a folder, in percent, and in captions a second.
 
     Raises:
-        UserError: there are no marked sentences.
+        UserError: there are no marked sentences, or a file is not readable as UTF-8.
     """
     sentences = [sentence for path in sorted(folder.rglob("*.txt")) for sentence in _sentences(path)]
     if not any(marked for _, marked in sentences):
@@ -71,7 +72,7 @@ def bench(folder: Path) -> dict[str, Any]:
 
 
 def _sentences(path: Path) -> Iterator[Sentence]:
-    for line in path.read_text(encoding="utf-8").split("\n"):
+    for line in read_lines(path):
         if line.strip():
             text = PHRASE.sub(lambda mark: mark[3], line)
             before = [line[: mark.start()].split() for mark in PHRASE.finditer(line)]

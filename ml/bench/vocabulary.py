@@ -35,14 +35,12 @@ class Word(NamedTuple):
     before: bool
 
 
-def bench(path: Path | None = None) -> dict[str, Any]:
+def bench(path: Path) -> dict[str, Any]:
     """Measure on a CSV of expressions with the columns `split` and `sent`.
 
     Raises:
-        UserError: there is no file, or not one of expressions.
+        UserError: it is not a file of expressions.
     """
-    if path is None:
-        raise UserError("bench vocabulary: no file; name a CSV of expressions with the columns split and sent")
     rows = [row for split, texts in _read(path).items() for row in _split(split, texts)]
     return result("vocabulary", rows)
 

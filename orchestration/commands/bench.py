@@ -46,7 +46,10 @@ def measure(name: str, paths: list[Path]) -> dict[str, Any]:
         raise UserError(f"benchmark {name!r} is unknown; choose from {', '.join(BENCHES)}")
     module, _, function = BENCHES[name].partition(":")
     bench: Callable[..., dict[str, Any]] = getattr(import_module(module), function)
-    takes = len(inspect.signature(bench).parameters)
+    parameters = inspect.signature(bench).parameters
+    takes, needed = len(parameters), [name for name, p in parameters.items() if p.default is p.empty]
+    if len(paths) < len(needed):
+        raise UserError(f"bench {name}: no {needed[-1]} given; say which: arrcoc bench {name} {needed[-1].upper()}")
     if len(paths) > takes:
         raise UserError(f"bench {name}: {len(paths)} paths given, it takes {'no more than one' if takes else 'none'}")
     return bench(*paths)

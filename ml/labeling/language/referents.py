@@ -17,9 +17,6 @@ from ml.labeling.language.places import AGAINST, RANK_WORDS, places
 
 SIDES = frozenset(["left", "right", "top", "bottom", "middle", "center", "centre", "side", "corner", "front", "back"])
 PLACES = frozenset(SUPERLATIVES) | SIDES
-JOINTS = re.compile(
-    r"\b((on |to )?(the )?(left|right|top) (side )?of|(larg|bigg|small)er than|overlapping|in front of)\b"
-)
 QUESTION = re.compile(r"^(what is|what color is|is there|are there|how many)\b")
 
 
@@ -32,7 +29,7 @@ class Referents(NamedTuple):
 
 def referents(queries: Sequence[str], reader: English) -> list[Referents]:
     """Of each query the thing named and the anchor, as prompts; one without any noun names itself."""
-    read = reader.read(_unplaced(JOINTS.sub("beside", QUESTION.sub("", query.lower()))) for query in queries)
+    read = reader.read(_unplaced(QUESTION.sub("", query.lower())) for query in queries)
     return [_spoken_of(query, told.things) for query, told in zip(queries, read, strict=True)]
 
 

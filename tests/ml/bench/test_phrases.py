@@ -39,6 +39,12 @@ def test_a_folder_without_marked_phrases_is_refused(tmp_path: Path) -> None:
         bench(tmp_path)
 
 
+def test_a_file_of_another_encoding_is_named(folder: Path) -> None:
+    (folder / "2.txt").write_bytes("[/EN#1/people A caf\u00e9 owner] waits .\n".encode("latin-1"))
+    with pytest.raises(UserError, match=r"2\.txt"):
+        bench(folder)
+
+
 @pytest.mark.skipif(not SAMPLES.is_dir(), reason="needs shared/samples beside the checkout")
 def test_real_captions_are_read_as_people_marked_them() -> None:
     found = {row["case"]: row["ours"] for row in bench(SAMPLES)["rows"]}

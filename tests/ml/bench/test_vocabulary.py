@@ -69,5 +69,3 @@ def test_a_file_without_expressions(tmp_path: Path, text: str) -> None:
         bench(path)
     with pytest.raises(UserError, match=r"none\.csv: "):
         bench(tmp_path / "none.csv")
-    with pytest.raises(UserError, match="no file"):
-        bench()

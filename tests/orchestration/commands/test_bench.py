@@ -32,3 +32,9 @@ def test_a_file_that_is_not_one_of_sa1b(tmp_path: Path) -> None:
 def test_more_paths_than_it_takes(name: str, paths: int, takes: str) -> None:
     with pytest.raises(UserError, match=f"bench {name}: {paths} paths given, it takes {takes}"):
         measure(name, [Path("a.json")] * paths)
+
+
+@pytest.mark.parametrize(("name", "lacks"), [("phrases", "FOLDER"), ("vocabulary", "PATH")])
+def test_fewer_paths_than_it_needs(name: str, lacks: str) -> None:
+    with pytest.raises(UserError, match=f"say which: arrcoc bench {name} {lacks}"):
+        measure(name, [])
