@@ -33,6 +33,13 @@ Alias = Annotated[
     str,
     _like(r"(?!(?i:latest|v\d+)$)[\w-]{1,255}", "letters, digits, _ and - are wanted, but not latest or v1, v2 ..."),
 ]
+CaptionFile = Annotated[
+    str,
+    _like(
+        r"(?!.*(^|/)\.\.?(/|$))(?!.*//)[^\0-\x1f\x7f${}]*[^\0-\x1f\x7f${}/]",
+        "a path of a file is wanted, without . or .. or // in it, $ or braces",
+    ),
+]
 Experiment = Annotated[str, _like(r"(?=.*\S)[^\0-\x1f\x7f]{1,500}", "a name of 1 to 500 characters is wanted")]
 StoreUri = Annotated[
     str,
@@ -118,9 +125,27 @@ class Backbones(Section):
     clip: Clip
 
 
+class OpenAi(Section):
+    """What a model behind `endpoint` is asked about each mask, and about each image. All of it counts for labels."""
+
+    model: Annotated[str, Field(min_length=1)]
+    prompt: Annotated[str, Field(min_length=1)]  # goes with the crop of a mask
+    image_prompt: Annotated[str, Field(min_length=1)]  # goes with the whole image
+    temperature: NonNegative
+    max_tokens: Positive  # of an answer; one that does not end there is no caption
+    drawing: Literal[
+        "outline", "dim", "none"
+    ]  # the mask in its crop: outlined in red, its surroundings dimmed, nothing
+    crop_margin: NonNegative  # context around a mask's box, in its longer sides
+    crop_size: Annotated[int, Field(ge=32, le=4096)]  # pixels of the longer side
+
+
 class Labels(Section):
     """Pseudo-labels: captions, phrases, spatial queries, and relevance from CLIP similarity."""
 
+    captioner: Literal["clip", "file", "openai"]
+    caption_file: CaptionFile  # Parquet or JSON lines of image_id, mask_id, text
+    openai: OpenAi
     language: Annotated[str, Field(min_length=1)]  # the spaCy model that captions and queries are read with
     max_regions: Positive  # phrases an image
     spatial_queries: Count  # relation and superlative queries an image
@@ -133,6 +158,17 @@ class Labels(Section):
     similarity_scale: PositiveFloat  # cosine distance from there to relevance 0.73 (one logit)
     least_agreement: Fraction  # of described masks, those nearer to their own name than to another's: 0.5 is chance
     batch_size: Positive
+
+
+class Endpoint(Section):
+    """A server with OpenAI's interface, for `labels.captioner: openai`. Nothing here makes labels stale."""
+
+    url: Annotated[str, _like(r"https?://[^/\s]\S*", "an http(s) address is wanted, as http://127.0.0.1:8000/v1")]
+    parallel: Annotated[int, Field(ge=1, le=1024)]  # questions at a time, of each of `shards.workers`
+    retries: Count
+    timeout: PositiveFloat  # seconds from a question to the end of its answer
+    prompt_price: NonNegative  # of a million tokens, in any currency; 0: not known
+    completion_price: NonNegative
 
 
 class Features(Section):
@@ -311,6 +347,7 @@ class Params(Section):
     filter: Filter
     backbones: Backbones
     labels: Labels
+    endpoint: Endpoint
     features: Features
     training_set: TrainingSet
     benchmarks: Benchmarks

@@ -1,7 +1,6 @@
-"""The table of contents: one function a stage, from what it reads to what it writes.
+"""The table of contents: one function a stage, from what it reads to what it writes, as `dvc.yaml` declares it too.
 
-`run` is what the command line, DVC and Dagster all call. `dvc.yaml` declares the same stages, with the code and the
-params each depends on. Rooms are imported late, so that a stage pays only for what it uses.
+`run` is what the command line, DVC and Dagster all call. Rooms are imported late: a stage pays only for what it uses.
 """
 
 from contextlib import closing
@@ -69,14 +68,15 @@ def backbones(ws: Workspace, params: Params) -> Report:
 
 
 def pseudo_labels(ws: Workspace, params: Params, shard: str) -> Report:
-    """Captions, phrases, queries, questions and relevance from the frozen CLIP and the masks' geometry."""
+    """Captions, phrases, queries, questions and relevance, from captions, the frozen CLIP and the masks' geometry."""
+    from ml.labeling.captioners.choice import captioner_of
     from ml.labeling.labels import label_shard
     from ml.models.frozen.clip import shared_captioner, shared_clip
 
     kept, tar = ws.shard_file("filtered_masks", shard, ".parquet"), ws.shard_file("sa1b_shards", shard, ".tar")
-    out, models = ws.shard_file("pseudo_labels", shard, ".parquet"), ws.stage("backbones")
-    embeddings, clip, captioner = out.with_suffix(".safetensors"), shared_clip(models), shared_captioner(models)
-    return label_shard(kept, tar, out, embeddings, clip, captioner, params.labels, params.seed)
+    out, clip = ws.shard_file("pseudo_labels", shard, ".parquet"), shared_clip(ws.stage("backbones"))
+    captioner = captioner_of(ws, params, shard, clip, partial(shared_captioner, ws.stage("backbones")))
+    return label_shard(kept, tar, out, out.with_suffix(".safetensors"), clip, captioner, params.labels, params.seed)
 
 
 def image_features(ws: Workspace, params: Params, shard: str) -> Report:

@@ -15,10 +15,10 @@ from typing import TYPE_CHECKING, Any
 from ml.bench.measure import Row, in_turns, rates, result
 from ml.errors import UserError
 from ml.evaluation.benchmarks.flickr30k import PHRASE
-from ml.evaluation.benchmarks.values import read_lines
 from ml.labeling.language.english import BATCH, SMALL, English, plain
 from ml.labeling.language.phrases import Phrase
 from ml.labeling.language.words import COLORS, listed, number, singular
+from ml.sa1b.reading.values import read_lines
 
 if TYPE_CHECKING:
     from spacy.language import Language

@@ -10,8 +10,8 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from ml.errors import UserError
-from ml.labeling.captions import Captioner, Described, Embedder, describe, embed_texts
+from ml.labeling.captioners.captioner import Captioner
+from ml.labeling.captions import Described, Embedder, describe, embed_texts
 from ml.labeling.geometry.relations import measure
 from ml.labeling.kept import KeptImage, count_masks, read_kept
 from ml.labeling.language.agreement import agree, part_names, unseen
@@ -23,11 +23,11 @@ from ml.labeling.queries.query import Asker, Query, Region, choose, phrase_text,
 from ml.labeling.queries.questions import ask
 from ml.labeling.queries.summary import image_caption
 from ml.labeling.relevance import RELEVANT, Expression, Floats, Scores, Sizes, Vocabulary, lift
-from ml.labeling.soundness import name_agreement, require_agreement
+from ml.labeling.soundness import Heard, name_agreement, require_agreement, require_queries
 from ml.labeling.table import image_columns, write
 from ml.labeling.tensors import reserve, tensor_file
 from ml.params import Labels
-from ml.workspace.report import Report
+from ml.workspace.report import Report, merge
 
 Array = NDArray[np.floating]
 
@@ -61,33 +61,34 @@ def label_shard(
     out_parquet: Path,
     out_embeddings: Path,
     clip: Embedder,
-    captioner: Captioner | None,
+    captioner: Captioner,
     params: Labels,
     seed: int,
 ) -> Report:
     """Label a shard. Two passes: crops are captioned and embedded; then, with all the shard's words known, queried.
 
     Raises:
-        UserError: there is no captioner, or an input is not readable.
+        UserError: an input is not readable, captions are not to be had or of no use, or no query comes of them.
     """
-    if captioner is None:
-        raise UserError("params.backbones.clip.captioner_name: no captioner; name an open_clip CoCa there")
     rejected: Counter[str] = Counter()
+    heard = Heard()
     with TemporaryDirectory() as folder:
         embeddings = _scratch(Path(folder), count_masks(kept_parquet), clip.embed_dim)
         described = describe(read_kept(kept_parquet), tar, clip, captioner, params, rejected)
-        drafts = _agreeing(list(_drafts(described, embeddings, english(params.language))))
+        drafts = _agreeing(list(_drafts(described, embeddings, english(params.language), heard)))
+        told = captioner.report()
         words = _vocabulary(drafts, clip, params)
         agreement = _sound(drafts, embeddings, words, params, seed)
         drafts = [_confident(draft, embeddings, words, params.max_regions) for draft in drafts]
         sizes = _sizes(drafts)
         rows = (_label(draft, embeddings, words, sizes, params, seed) for draft in drafts)
-        report = write(rows, out_parquet, tar)
+        report = write(require_queries(rows, heard, params.similarity_midpoint), out_parquet, tar)
         _keep(embeddings[: sum(len(draft.phrases) for draft in drafts)], out_embeddings)
-    report.rejected = dict(rejected)
+    report.numbers |= {"captions": heard.captions, "phrases": heard.phrases}
+    report.rejected = dict(rejected + heard.faults)
     if np.isfinite(agreement):
         report.numbers["names nearer to their own mask"] = agreement
-    return report
+    return merge([report, told])
 
 
 def _scratch(folder: Path, rows: int, width: int) -> Array:
@@ -102,13 +103,14 @@ def _keep(embeddings: Array, out: Path) -> None:
         tensors["embeddings"][:] = embeddings
 
 
-def _drafts(described: Iterator[Described], embeddings: Array, reader: English) -> Iterator[Draft]:
+def _drafts(described: Iterator[Described], embeddings: Array, reader: English, heard: Heard) -> Iterator[Draft]:
     start = 0
     for one in described:
         end = start + len(one.captions)
         embeddings[start:end] = one.embeddings
-        whole, *parts = reader.read([one.caption, *one.captions])
-        yield Draft(one.kept, one.phash, one.caption, whole.things, [part.first for part in parts], start)
+        whole, *parts = reader.read([one.caption, *(caption or "" for caption in one.captions)])
+        phrases = [heard.first(caption, part) for caption, part in zip(one.captions, parts, strict=True)]
+        yield Draft(one.kept, one.phash, one.caption, whole.things, phrases, start)
         start = end
 
 

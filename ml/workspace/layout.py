@@ -45,6 +45,11 @@ class Workspace:
         """DeepSpeed checkpoints of training stages that have not finished; never tracked."""
         return self.data / ".resume"
 
+    @property
+    def answers(self) -> Path:
+        """What an endpoint has answered about masks, a file a shard; never tracked, and never paid for again."""
+        return self.data / ".captions"
+
     def stage(self, name: str) -> Path:
         """The output folder of a stage, the one `dvc.yaml` names."""
         return self.data / DIRECTORIES.get(name, name)

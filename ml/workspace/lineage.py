@@ -13,8 +13,9 @@ from typing import Annotated, Any, Literal
 from pydantic import BaseModel, ConfigDict, Field
 
 from ml.errors import UserError, cut
+from ml.params import Params
 from ml.workspace import Workspace, keys, stages, yamlfile
-from ml.workspace.stages import files_below
+from ml.workspace.stages import Stage, files_below
 
 WAY_OUT = "a merge conflict? take one side (git checkout --ours dvc.lock), or remove the file and run again"
 Made = dict[str, Any]  # {"deps": {path: md5}, "params": {dotted key: value}, "out": md5, "files": {code file: md5}}
@@ -69,6 +70,12 @@ def data_version(ws: Workspace, path: Path) -> str | None:
         return keys.cached_md5(ws, path)
     files = listing(ws, path)
     return folder_md5(files) if files else None
+
+
+def deps(ws: Workspace, stage: Stage, params: Params) -> dict[str, str | None]:
+    """The data versions of all that a stage reads: code, files that params name, output of other stages."""
+    paths = (*stage.code, *stage.named_files(params), *stage.data)
+    return {path: data_version(ws, ws.root / path) for path in paths}
 
 
 def listing(ws: Workspace, folder: Path) -> dict[str, str]:

@@ -5,6 +5,10 @@ from dataclasses import dataclass, field
 from typing import Any
 
 
+class Sum(float):
+    """A number that those of all shards are added up to; of other fractions, the last is kept."""
+
+
 @dataclass
 class Report:
     """Numbers, tables (rows as dicts), pictures (PNG bytes) and counts of what was rejected, by reason."""
@@ -22,8 +26,7 @@ def merge(reports: Sequence[Report]) -> Report:
     for report in reports:
         for name, value in report.numbers.items():
             before = merged.numbers.get(name, 0)
-            both = isinstance(value, int) and isinstance(before, int)
-            merged.numbers[name] = int(value) + int(before) if both else value
+            merged.numbers[name] = _together(before, value)
         for reason, count in report.rejected.items():
             merged.rejected[reason] = merged.rejected.get(reason, 0) + count
         for name, rows in report.tables.items():
@@ -31,3 +34,9 @@ def merge(reports: Sequence[Report]) -> Report:
         for name, png in report.pictures.items():
             merged.pictures.setdefault(name, png)
     return merged
+
+
+def _together(before: float | int | str, value: float | int | str) -> float | int | str:
+    if isinstance(value, Sum) and isinstance(before, int | Sum):
+        return Sum(before + value)
+    return before + value if isinstance(value, int) and isinstance(before, int) else value

@@ -7,6 +7,7 @@ Code counts by its bytes, as it does for DVC: a comment makes a stage stale ther
 import hashlib
 import json
 import os
+import re
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 from functools import lru_cache
@@ -20,6 +21,7 @@ from ml.params import Params
 from ml.workspace import Workspace, yamlfile
 
 WAY_OUT = "get it back with git checkout dvc.yaml"
+NAMED = re.compile(r"\$\{([\w.]+)\}")  # a dep whose path is a param's value, in DVC's notation
 
 
 def _path(out: Any) -> Any:
@@ -81,6 +83,11 @@ class Stage:
     files: tuple[str, ...] = ()  # the suffixes of what one shard writes
     reads: Mapping[str, str] = field(default_factory=dict)  # the one file that a shard reads of a stage above
     gpu: bool = False  # a shard takes a GPU, where there is one
+    named: tuple[str, ...] = ()  # dotted keys of params whose values are paths of files that it reads
+
+    def named_files(self, params: Params) -> tuple[str, ...]:
+        """The paths of files that it reads and that params name, as `dvc.lock` has them."""
+        return tuple(str(_value(params, key)) for key in self.named)
 
     def code_files(self, ws: Workspace) -> dict[str, str]:
         """The md5 of every file of the declared code: {"ml/masks/rle.py": md5, ...}, sorted."""
@@ -191,7 +198,7 @@ def _stage(name: str, entry: _Entry, maker: dict[str, str]) -> Stage:
         name=name,
         description=entry.desc,
         cmd=entry.cmd,
-        code=tuple(path for path in entry.deps if path not in maker),
+        code=tuple(path for path in entry.deps if path not in maker and not NAMED.fullmatch(path)),
         data=tuple(path for path in entry.deps if path in maker),
         params=tuple(entry.params),
         out=entry.outs[0],
@@ -203,4 +210,5 @@ def _stage(name: str, entry: _Entry, maker: dict[str, str]) -> Stage:
         files=tuple(meta.files),
         reads=meta.reads,
         gpu=meta.gpu,
+        named=tuple(found[1] for path in entry.deps if (found := NAMED.fullmatch(path))),
     )

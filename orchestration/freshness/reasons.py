@@ -9,7 +9,8 @@ from ml.workspace.stages import Stage
 
 def explain(stage: Stage, made: Made, now: Made) -> list[str]:
     """What differs between what a stage was made from and what it would be made from now."""
-    lost = [path for path in stage.data if now["deps"][path] is None]
+    named = [path for path in now["deps"] if path not in (*stage.code, *stage.data)]
+    lost = [path for path in (*named, *stage.data) if now["deps"][path] is None]
     if now["out"] is None:
         lost.append(stage.out)
     if lost or not made:
@@ -17,6 +18,7 @@ def explain(stage: Stage, made: Made, now: Made) -> list[str]:
     before, after = _flatten(made["params"]), _flatten(now["params"])
     reasons = [f"param {key}: {_shown(before, key)} -> {_shown(after, key)}" for key in _differing(before, after)]
     reasons += _code(stage, made, now)
+    reasons += [f"{path} changed" for path in named if made["deps"].get(path, now["deps"][path]) != now["deps"][path]]
     makers = dict(zip(stage.data, stage.upstream, strict=True))
     reasons += [
         f"upstream {name} changed" for path, name in makers.items() if made["deps"].get(path) != now["deps"][path]

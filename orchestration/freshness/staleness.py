@@ -113,6 +113,9 @@ def recorded(name: str, ws: Workspace, params: Params) -> Iterator[None]:
     for path, upstream in zip(stage.data, stage.upstream, strict=True):
         if made["deps"][path] is None:
             raise UserError(f"{name}: {path} is missing; run {upstream} first (arrcoc run --select '+{name}')")
+    for key, path in zip(stage.named, stage.named_files(params), strict=True):
+        if not (ws.root / path).is_file():
+            raise UserError(f"{name}: {path} is no file; correct {key}, or put a file there")
     yield
     shards = sharding.partitions(name, ws, params) if stage.per else []
     if all(_shard_state(stage, ws, params, shard) == "fresh" for shard in shards):
@@ -139,7 +142,7 @@ def _read(path: Path) -> Any:
 
 def _now(stage: Stage, ws: Workspace, params: Params) -> Made:
     return {
-        "deps": {path: data_version(ws, ws.root / path) for path in (*stage.code, *stage.data)},
+        "deps": lineage.deps(ws, stage, params),
         "params": stage.param_values(params),
         "out": data_version(ws, ws.root / stage.out),
         "files": stage.code_files(ws),

@@ -7,12 +7,15 @@ from pathlib import Path
 
 from ml.params import Params
 from ml.workspace import Workspace, keys
+from ml.workspace.lineage import data_version
 from ml.workspace.stages import Stage
 
 
 def code_version(stage: Stage, ws: Workspace, params: Params) -> str:
-    """The digest of the stage's command, declared code and those declared params that bear on a shard's contents."""
-    parts = [stage.code_digest(ws), stage.shard_values(params)]
+    """The digest of the stage's command, code, those params that bear on a shard's contents, and files they name."""
+    parts: list[object] = [stage.code_digest(ws), stage.shard_values(params)]
+    if named := stage.named_files(params):
+        parts.append([data_version(ws, ws.root / path) for path in named])
     return hashlib.sha256(json.dumps(parts, sort_keys=True).encode()).hexdigest()[:16]
 
 

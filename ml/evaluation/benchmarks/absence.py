@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from ml.evaluation.benchmarks.benchmark import Benchmark, Example, RefusedError, read_images, take, take_image
-from ml.evaluation.benchmarks.values import items, name_or_number, text
+from ml.sa1b.reading.values import items, name_or_number, text
 
 SPLIT = "val"
 

@@ -8,7 +8,7 @@ from pathlib import Path, PurePosixPath
 from typing import Any
 
 from ml.errors import UserError, cut
-from ml.evaluation.benchmarks.values import identity, parse_json, read_lines, shown, text
+from ml.sa1b.reading.values import identity, parse_json, read_lines, shown, text
 
 IMAGE_FOLDERS = ("images/train2014", "images/mscoco/images/train2014", "train2014", "images", ".")  # of RefCOCO
 TWICE, REPEATED = "comes twice; the first stays", "the same row twice"

@@ -14,7 +14,7 @@ from xml.etree import ElementTree
 from ml.errors import UserError, cut
 from ml.evaluation.benchmarks.benchmark import LEAVES, Benchmark, Example, RefusedError, find_image
 from ml.evaluation.benchmarks.regions import check_box
-from ml.evaluation.benchmarks.values import read_lines, read_text, text
+from ml.sa1b.reading.values import read_lines, read_text, text
 
 PHRASE = re.compile(r"\[/EN#([0-9]+)((?:/[^\s/\]]+)+) ((?:(?!\[?/?EN#)[^\]])+)\]")
 MARK = re.compile(r"\[?/?EN#")  # what a phrase begins with, a letter of it lost or not

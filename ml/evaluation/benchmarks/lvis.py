@@ -13,7 +13,7 @@ from typing import Any
 from ml.errors import UserError
 from ml.evaluation.benchmarks.benchmark import Benchmark, Example, RefusedError, find_image, keyed, take
 from ml.evaluation.benchmarks.regions import image_side, region
-from ml.evaluation.benchmarks.values import identity, items, number, read_lists, text
+from ml.sa1b.reading.values import identity, items, number, read_lists, text
 
 SPLIT = "val"
 

@@ -9,8 +9,8 @@ from pycocotools import mask as coco_mask
 
 from ml.errors import UserError
 from ml.evaluation.benchmarks.benchmark import Benchmark, Example, RefusedError
-from ml.evaluation.benchmarks.values import identity, items, number
 from ml.masks import MaskError, Masks
+from ml.sa1b.reading.values import identity, items, number
 
 SLACK = 2.0  # pixels by which an annotation's box may miss its segmentation: one is rounded, one counts pixels
 MOST_SIDE = 65535  # pixels of any JPEG

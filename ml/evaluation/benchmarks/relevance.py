@@ -10,7 +10,7 @@ from typing import Any
 
 from ml.evaluation.benchmarks.benchmark import Benchmark, Example, RefusedError, read_images, take, take_image
 from ml.evaluation.benchmarks.regions import image_side, to_counts
-from ml.evaluation.benchmarks.values import identity, items, name_or_number, number, shown, text
+from ml.sa1b.reading.values import identity, items, name_or_number, number, shown, text
 
 LEVELS = ("part", "object", "group", "scene")
 SPLIT = "val"

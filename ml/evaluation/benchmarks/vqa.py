@@ -9,7 +9,7 @@ from typing import Any
 
 from ml.errors import UserError
 from ml.evaluation.benchmarks.benchmark import Benchmark, Example, RefusedError, find_image, keyed, take
-from ml.evaluation.benchmarks.values import identity, items, read_lists, text
+from ml.sa1b.reading.values import identity, items, read_lists, text
 
 SPLIT, IMAGES = "val", "val2014"
 

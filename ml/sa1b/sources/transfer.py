@@ -1,8 +1,11 @@
 """What an attempt at a download says: the bytes that come, what they are of, and what may pass."""
 
 import re
+import time
 from collections.abc import Iterator
 from dataclasses import dataclass
+from datetime import UTC
+from email.utils import parsedate_to_datetime
 
 from ml.errors import cut
 
@@ -42,3 +45,15 @@ class Body:
 def plain(address: str) -> str:
     """An address without its query, which holds the signature, and without a password; cut short."""
     return cut(re.sub(r"//[^/@]*@", "//", re.split("[?#]", address, maxsplit=1)[0]))
+
+
+def asked_wait(asked: str) -> float:
+    """Seconds that a server asks for in `Retry-After`, given as a number or as a date; 0 where it does not."""
+    asked = asked.strip()
+    if re.fullmatch(r"\d{1,9}(\.\d*)?", asked, re.ASCII):
+        return float(asked)
+    try:
+        date = parsedate_to_datetime(asked)
+    except ValueError:
+        return 0
+    return max(0.0, (date if date.tzinfo else date.replace(tzinfo=UTC)).timestamp() - time.time())

@@ -1,18 +1,15 @@
 """The bytes at an http(s) address."""
 
 import re
-import time
 from collections.abc import Iterator
 from contextlib import contextmanager
-from datetime import UTC
-from email.utils import parsedate_to_datetime
 from urllib.parse import urlsplit
 
 import requests
 from urllib3.exceptions import HTTPError
 
 from ml.errors import UserError, cut
-from ml.sa1b.sources.transfer import CHUNK, PASSING, Body, TransferError, Version, plain
+from ml.sa1b.sources.transfer import CHUNK, PASSING, Body, TransferError, Version, asked_wait, plain
 
 TIMEOUT = (15, 60)  # seconds to connect, and without a byte
 REFUSAL = 4096  # bytes of a refusal that are read for its reason
@@ -48,7 +45,11 @@ def _refuse(answer: requests.Response, address: str) -> None:
     status = answer.status_code
     if status in PASSING or status >= 500 or status == 416 or (status == 400 and _expired(answer)):
         hint = " (has the link expired?)" if status in (400, 401, 403, 410) else ""
-        raise TransferError(f"{plain(address)}: status {status}{hint}", _wait(answer), restart=status == 416)
+        raise TransferError(
+            f"{plain(address)}: status {status}{hint}",
+            _wait(answer),
+            restart=status == 416,
+        )
     if status not in (200, 206):
         raise UserError(f"{plain(address)}: status {status}; check shards.source")
 
@@ -59,15 +60,7 @@ def _expired(answer: requests.Response) -> bool:
 
 
 def _wait(answer: requests.Response) -> float:
-    """Seconds that the server asks for in `Retry-After`, given as a number or as a date; 0 where it does not."""
-    asked = answer.headers.get("Retry-After", "").strip()
-    if re.fullmatch(r"\d{1,9}(\.\d*)?", asked, re.ASCII):
-        return float(asked)
-    try:
-        date = parsedate_to_datetime(asked)
-    except ValueError:
-        return 0
-    return max(0.0, (date if date.tzinfo else date.replace(tzinfo=UTC)).timestamp() - time.time())
+    return asked_wait(answer.headers.get("Retry-After", ""))
 
 
 def _refuse_content(answer: requests.Response, address: str) -> None:

@@ -25,8 +25,11 @@ def dagster() -> dict[str, str]:
 
 def made_from(ws: Workspace, params: Params, stage: stages.Stage) -> lineage.Made:
     """The code, params and data that a stage reads, as they are now."""
-    deps = {path: lineage.data_version(ws, ws.root / path) for path in (*stage.code, *stage.data)}
-    return {"deps": deps, "params": stage.param_values(params), "files": stage.code_files(ws)}
+    return {
+        "deps": lineage.deps(ws, stage, params),
+        "params": stage.param_values(params),
+        "files": stage.code_files(ws),
+    }
 
 
 def knobs(ws: Workspace, params: Params, stage: str) -> dict[str, str]:

@@ -2,7 +2,7 @@
 
 import json
 from copy import deepcopy
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -14,6 +14,8 @@ from safetensors.numpy import load_file
 
 from ml.errors import UserError
 from ml.labeling import labels
+from ml.labeling.captioners.captioner import Batch, Captions
+from ml.labeling.captioners.from_clip import ClipCaptioner
 from ml.labeling.captions import Described, describe
 from ml.labeling.geometry.relations import measure
 from ml.labeling.kept import read_kept
@@ -42,7 +44,9 @@ def labelled(shard: Any, clip: Clip, tmp_path_factory: pytest.TempPathFactory) -
 
 def label(shard: Any, clip: Clip, folder: Path, tar: Path | None = None) -> Report:
     outputs = folder / "labels.parquet", folder / "labels.safetensors"
-    return label_shard(shard.kept, tar or shard.tar, *outputs, clip, clip, shard.params.labels, 0)
+    params = shard.params.labels
+    captioner = ClipCaptioner(clip, clip, params.crop_margin)
+    return label_shard(shard.kept, tar or shard.tar, *outputs, clip, captioner, params, 0)
 
 
 def test_rows_are_whole(labelled: tuple[list[Row], Path, Report], shard: Any) -> None:
@@ -148,14 +152,34 @@ def test_what_the_caption_of_an_image_tells_of_is_not_absent(
     assert min(before) == -1 and min(told) >= 0
 
 
-def test_where_no_name_is_sure_all_queries_are_of_what_is_absent(shard: Any, clip: Clip, tmp_path: Path) -> None:
-    strict = shard.params.labels.model_copy(update={"similarity_midpoint": 5.0, "least_agreement": 0.0})
+def test_where_no_name_of_an_image_is_sure_all_its_queries_are_of_what_is_absent(
+    labelled: tuple[list[Row], Path, Report], shard: Any, clip: Clip, tmp_path: Path
+) -> None:
+    """At a midpoint that the surest name of one image does not reach."""
+    texts = (clip.encode_text(clip.tokenize([phrase or "nothing" for phrase in row["phrases"]])) for row in labelled[0])
+    stored = load_file(labelled[1] / "labels.safetensors")["embeddings"].astype(np.float32)
+    ends = np.cumsum([len(row["phrases"]) for row in labelled[0]])
+    crops = np.split(stored, ends[:-1])
+    surest = sorted(float((told.pooled.numpy() * seen).sum(1).max()) for told, seen in zip(texts, crops, strict=True))
+    high = {"similarity_midpoint": (surest[0] + surest[1]) / 2, "similarity_scale": 1e-4, "least_agreement": 0.0}
+    strict = shard.params.labels.model_copy(update=high)
     outputs = tmp_path / "labels.parquet", tmp_path / "labels.safetensors"
-    label_shard(shard.kept, shard.tar, *outputs, clip, clip, strict, 0)
-    for row in pq.read_table(outputs[0]).to_pylist():
-        assert not any(row["phrases"]) and row["queries"]
+    label_shard(shard.kept, shard.tar, *outputs, clip, ClipCaptioner(clip, clip, strict.crop_margin), strict, 0)
+    unsure = [row for row in pq.read_table(outputs[0]).to_pylist() if not any(row["phrases"])]
+    assert len(unsure) == 1
+    for row in unsure:
         assert {query["kind"] for query in row["queries"]} == {"absent"}
         assert np.array(row["relevance"]).shape == (len(row["queries"]), len(row["mask_ids"]))
+
+
+def test_labels_without_a_query_stop_and_say_why(shard: Any, clip: Clip, tmp_path: Path) -> None:
+    never = shard.params.labels.model_copy(update={"similarity_midpoint": 1.0, "least_agreement": 0.0})
+    outputs = tmp_path / "labels.parquet", tmp_path / "labels.safetensors"
+    with pytest.raises(
+        UserError, match=r"^labels: not one query for (\d+) masks: \1 captions read, \d+ phrases found, .* 1; CLIP"
+    ):
+        label_shard(shard.kept, shard.tar, *outputs, clip, ClipCaptioner(clip, clip, 0.25), never, 0)
+    assert not list(tmp_path.iterdir())
 
 
 def test_the_same_bytes_again(labelled: tuple[list[Row], Path, Report], shard: Any, clip: Clip, tmp_path: Path) -> None:
@@ -170,7 +194,7 @@ def test_people_s_words_of_place_take_nothing_from_what_else_is_asked(
 ) -> None:
     without = shard.params.labels.model_copy(update={"placed_queries": 0})
     outputs = tmp_path / "labels.parquet", tmp_path / "labels.safetensors"
-    label_shard(shard.kept, shard.tar, *outputs, clip, clip, without, 0)
+    label_shard(shard.kept, shard.tar, *outputs, clip, ClipCaptioner(clip, clip, without.crop_margin), without, 0)
     for row, bare in zip(deepcopy(labelled[0]), pq.read_table(outputs[0]).to_pylist(), strict=True):
         absent = sum(query["kind"] == "absent" for query in row["queries"])
         more = len(row["queries"]) - len(bare["queries"])
@@ -196,11 +220,58 @@ def test_a_broken_picture_is_counted(shard: Any, clip: Clip, tmp_path: Path) -> 
     assert len(load_file(tmp_path / "labels.safetensors")["embeddings"]) == sum(len(row["mask_ids"]) for row in rows)
 
 
-def test_a_captioner_is_needed(shard: Any, clip: Clip, tmp_path: Path) -> None:
+@dataclass(frozen=True)
+class Saying:
+    """A captioner that says the same of every mask."""
+
+    text: str | None
+
+    def caption(self, batch: Batch) -> Captions:
+        return Captions([self.text for kept, _ in batch for _ in kept.rows], [""] * len(batch))
+
+    def report(self) -> Report:
+        return Report(numbers={"told": 1}, rejected={"said nothing": 2})
+
+
+@pytest.mark.parametrize(
+    ("said", "why"),
+    [
+        (None, "0 captions read, 0 phrases found, relevance midpoint 0.46; give labels.captioner captions"),
+        ("", r"\d+ captions read, 0 phrases found, .*most often: empty"),
+        ("running quickly", "0 phrases found, .*most often: tells of no thing"),
+        ("a red car " * 300, "0 phrases found, .*most often: endless"),
+        ("a very rare zyzzyva", "[1-9]\\d* phrases found, .* lower labels.similarity_midpoint"),
+    ],
+)
+def test_captions_that_tell_of_nothing_stop_and_say_why(
+    said: str | None, why: str, shard: Any, clip: Clip, tmp_path: Path
+) -> None:
     outputs = tmp_path / "labels.parquet", tmp_path / "labels.safetensors"
-    with pytest.raises(UserError, match="captioner_name"):
-        label_shard(shard.kept, shard.tar, *outputs, clip, None, shard.params.labels, 0)
+    with pytest.raises(UserError, match=f"^labels: not one query for .*{why}") as error:
+        label_shard(shard.kept, shard.tar, *outputs, clip, Saying(said), shard.params.labels, 0)
+    assert "\n" not in str(error.value)
     assert not list(tmp_path.iterdir())
+
+
+def test_bad_captions_are_counted_with_their_reasons(shard: Any, clip: Clip, tmp_path: Path) -> None:
+    class Mixed(ClipCaptioner):
+        def caption(self, batch: Batch) -> Captions:
+            said = super().caption(batch)
+            return replace(said, masks=["", "running", None, "a car " * 400, *said.masks[4:]])
+
+        def report(self) -> Report:
+            return Report(numbers={"told": 1}, rejected={"said nothing": 2})
+
+    outputs = tmp_path / "labels.parquet", tmp_path / "labels.safetensors"
+    report = label_shard(shard.kept, shard.tar, *outputs, clip, Mixed(clip, clip, 0.25), shard.params.labels, 0)
+    assert report.rejected == {
+        "caption: empty": 1,
+        "caption: tells of no thing": 1,
+        "caption: endless, more than 2,000 letters": 1,
+        "said nothing": 2,
+    }
+    assert report.numbers["told"] == 1
+    assert report.numbers["captions"] == report.numbers["masks"] - 1 == report.numbers["phrases"] + 3
 
 
 def test_the_sample_sheet_boxes_the_target_of_what_is_there(labelled: tuple[list[Row], Path, Report]) -> None:

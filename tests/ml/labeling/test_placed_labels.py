@@ -6,6 +6,7 @@ from pathlib import Path
 import pyarrow.parquet as pq
 import pytest
 
+from ml.labeling.captioners.from_clip import ClipCaptioner
 from ml.labeling.geometry.hierarchy import assign
 from ml.labeling.geometry.neighbours import BETWEEN, CLOSEST, NEIGHBOURS
 from ml.labeling.geometry.ranks import CORNERS, DEPTHS, RANKS
@@ -35,7 +36,8 @@ def test_every_place_means_what_is_there(clip: Clip, tmp_path: Path) -> None:
     write_shard(3, params, tar)
     build_index(tar, tmp_path / "index.parquet", tmp_path / "rejects.parquet", params.quality)
     filter_masks(tmp_path / "index.parquet", kept, params.filter, assign)
-    label_shard(kept, tar, out, tmp_path / "embeddings.safetensors", clip, clip, labels, 0)
+    captioner = ClipCaptioner(clip, clip, labels.crop_margin)
+    label_shard(kept, tar, out, tmp_path / "embeddings.safetensors", clip, captioner, labels, 0)
     asked: Counter[str] = Counter()
     right: Counter[str] = Counter()
     for row in pq.read_table(out).to_pylist():

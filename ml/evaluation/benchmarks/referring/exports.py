@@ -19,7 +19,7 @@ from ml.evaluation.benchmarks.benchmark import (
 )
 from ml.evaluation.benchmarks.referring.kinds import expression_kind
 from ml.evaluation.benchmarks.regions import check_box
-from ml.evaluation.benchmarks.values import identity, items, number, parse_json, read_lines, text
+from ml.sa1b.reading.values import identity, items, number, parse_json, read_lines, text
 
 COLUMNS = {"ref_id", "img_id", "sent_id", "sent", "bbox"}
 

@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from ml.errors import UserError, cut
-from ml.evaluation.benchmarks.values import read_bytes, shown
+from ml.sa1b.reading.values import read_bytes, shown
 
 MALFORMED = (
     pickle.UnpicklingError,

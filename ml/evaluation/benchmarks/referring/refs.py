@@ -20,7 +20,7 @@ from ml.evaluation.benchmarks.benchmark import (
 from ml.evaluation.benchmarks.referring.kinds import expression_kind
 from ml.evaluation.benchmarks.referring.plain_pickle import load_plain_pickle
 from ml.evaluation.benchmarks.regions import image_side, region
-from ml.evaluation.benchmarks.values import identity, items, read_json, text
+from ml.sa1b.reading.values import identity, items, read_json, text
 
 OTHER_EDITION = re.compile(r"\d{12}\.jpg")
 

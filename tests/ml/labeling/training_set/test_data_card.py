@@ -16,6 +16,7 @@ from PIL import Image
 from pycocotools import mask as coco
 
 from ml.errors import UserError
+from ml.labeling.captioners.from_clip import ClipCaptioner
 from ml.labeling.labels import label_shard
 from ml.labeling.training_set.data_card import write_card
 from ml.labeling.training_set.statistics import BINS, Statistics, Texts
@@ -57,7 +58,8 @@ def folders(shard, clip, tmp_path_factory) -> Folders:
     build_index(shard.tar, index, rejects, shard.params.quality)
     out = found.labels / NAME
     paths = out.with_suffix(".parquet"), out.with_suffix(".safetensors")
-    label_shard(shard.kept, shard.tar, *paths, clip, clip, shard.params.labels, 0)
+    captioner = ClipCaptioner(clip, clip, shard.params.labels.crop_margin)
+    label_shard(shard.kept, shard.tar, *paths, clip, captioner, shard.params.labels, 0)
     manifest = {"group": "group_000", "shards": [{"shard": NAME}], "statistics": {"images": 4}, "copies": []}
     found.manifest.write_text(json.dumps(manifest))
     return found

@@ -1,4 +1,4 @@
-"""Where the text of a benchmark's files becomes values: typed takers, readers of text and JSON, and odd values shown.
+"""Where the text of files made elsewhere becomes values: typed takers, readers of text and JSON, odd values shown.
 
 A taker gives the value it is named for, or a `ValueError` that says what is wrong with it, whatever it is given.
 """
@@ -13,7 +13,7 @@ from ml.errors import UserError, cut
 
 MOST_BYTES = 4 << 30  # of a file that is held in memory; VQA's answers, the largest, are 60 MB
 MOST_DIGITS = 1000  # of an integer in JSON; Python refuses to read more than 4300
-MOST_TEXT = 10_000  # letters of a name or a sentence; those of the benchmarks have some hundred at most
+MOST_TEXT = 10_000  # letters of a name or a sentence; those of benchmarks have some hundred at most
 MOST_LETTERS = 80  # of a value that is shown
 IDS = range(-(2**63), 2**63)  # as the tables hold them
 

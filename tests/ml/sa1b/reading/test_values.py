@@ -6,7 +6,7 @@ from typing import Any
 import pytest
 
 from ml.errors import UserError
-from ml.evaluation.benchmarks.values import (
+from ml.sa1b.reading.values import (
     identity,
     name_or_number,
     number,
