@@ -29,6 +29,26 @@ def touch(folder, name):
     (folder / name).touch()
 
 
+def threads(shard):
+    import torch
+
+    return torch.get_num_threads()
+
+
+@pytest.mark.parametrize(("workers", "shards"), [(2, ["a", "b"]), (2, ["a"]), (1, ["a", "b"])])
+def test_a_shard_is_computed_on_one_thread_wherever_it_is(workers, shards):
+    import torch
+
+    before = torch.get_num_threads()
+    torch.set_num_threads(2)
+    try:
+        with ShardPool(workers) as pool:
+            assert dict(pool.map(threads, shards)) == dict.fromkeys(shards, 1)
+        assert torch.get_num_threads() == 2
+    finally:
+        torch.set_num_threads(before)
+
+
 def test_what_is_not_taken_is_not_computed(tmp_path):
     """Results do not pile up where whoever takes them is slow."""
     many = [str(number) for number in range(50)]
