@@ -268,6 +268,7 @@ class Relevance(Section):
     mse_weight: NonNegative
     ranking_weight: NonNegative
     ranking_margin: NonNegative
+    presence_weight: NonNegative  # of whether anything is meant
     pointing_weight: NonNegative
 
 

@@ -76,7 +76,7 @@ def meanwhile(function: Callable[..., object], *arguments: object) -> Iterator[N
 
 
 class ShardPool:
-    """`workers` processes, each computing on one thread; one worker runs in the calling process."""
+    """`workers` processes, each computing on one thread; one worker, or one shard, runs in the calling process."""
 
     def __init__(self, workers: int, knob: str = "shards.workers") -> None:
         """`knob`: the param that says how many."""
@@ -92,7 +92,7 @@ class ShardPool:
             UserError: a process was killed; the next call starts new ones.
         """
         if self.workers == 1 or len(shards) == 1:
-            yield from ((shard, function(shard)) for shard in shards)
+            yield from ((shard, _on_one_thread(function, shard)) for shard in shards)
             return
         waiting, running = iter(shards), dict[Future[Result], str]()
         try:
@@ -133,6 +133,21 @@ class ShardPool:
             context = multiprocessing.get_context("forkserver")
             self._executor = ProcessPoolExecutor(self.workers, context, initializer=_prepare)
         return self._executor
+
+
+def _on_one_thread(function: Callable[[str], Result], shard: str) -> Result:
+    """Call it in this process, with one thread as the others have: sums differ in the last bit with their number.
+
+    So a shard has the same bytes whether it is the only one that is stale or one of thousands.
+    """
+    import torch
+
+    before = torch.get_num_threads()
+    torch.set_num_threads(1)
+    try:
+        return function(shard)
+    finally:
+        torch.set_num_threads(before)
 
 
 def _killed(reason: str) -> UserError:

@@ -4,6 +4,7 @@ import torch
 from torch import Tensor
 
 from ml.training.data.batches import Batch
+from ml.training.data.targets import meant
 
 Measures = dict[str, tuple[Tensor, Tensor]]
 THRESHOLD = 0.5
@@ -31,16 +32,17 @@ def grounding(logits: Tensor, targets: Tensor, asked: Tensor) -> Measures:
 
 @torch.no_grad()
 def relevance(scores: Tensor, batch: Batch, asked: Tensor) -> Measures:
-    """Binary agreement of scores `[B, Q, N]` over valid pairs, and whether the best mask is the one that is meant.
+    """Binary agreement of scores `[B, Q, N]` over valid pairs, and whether the best mask is one that is meant.
 
     Where none is meant, none may be above the threshold.
     """
     agree = (scores > THRESHOLD) == (batch.relevance > THRESHOLD)
     highest, best = scores.masked_fill(~batch.valid.unsqueeze(1), -1).max(-1)
-    best = torch.where((batch.targets < 0) & (highest <= THRESHOLD), -1, best)
+    right = meant(batch).gather(-1, best.unsqueeze(-1)).squeeze(-1) > 0
+    right = torch.where(batch.targets < 0, highest <= THRESHOLD, right)
     return {
         "relevance_accuracy": _counted(agree[batch.valid.unsqueeze(1) & asked.unsqueeze(2)]),
-        "top1": _counted((best == batch.targets)[asked]),
+        "top1": _counted(right[asked]),
     }
 
 

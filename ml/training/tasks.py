@@ -17,12 +17,14 @@ from ml.objectives.bce_dice import bce_dice_loss, bce_loss, dice_loss
 from ml.objectives.captioning import captioning_loss, token_loss
 from ml.objectives.contrastive import contrastive_loss, same_target
 from ml.objectives.pointing import anchor_loss, name_loss
+from ml.objectives.presence import presence_loss
 from ml.objectives.referring import referring_loss
 from ml.objectives.relevance import relevance_loss
 from ml.objectives.total import total_loss
 from ml.objectives.vqa import vqa_loss
 from ml.params import Grounding as GroundingParams
 from ml.params import Params
+from ml.params import Relevance as RelevanceParams
 from ml.training import measures
 from ml.training.data.batches import FINE, Batch
 from ml.training.data.targets import grounding_targets, marked, meant, painted, pointing_targets
@@ -127,22 +129,13 @@ class RelevanceLearning(Task):
 
     def forward(self, batch: Batch) -> Outcome:
         """Relevance loss, and that of what is pointed to."""
-        section = self.params.relevance_learning
         seen, text = self.see(batch), self.texts.queries(batch.queries)
         judged = judge(self.model, batch, seen, text, self.model.ground(seen.grid, text).pixels)
-        scores, asked = torch.sigmoid(judged.relevance), present(batch.queries, judged.relevance.device)
-        relevance = relevance_loss(
-            scores,
-            batch.relevance,
-            batch.valid.unsqueeze(1) & asked.unsqueeze(2),
-            section.mse_weight,
-            section.ranking_weight,
-            section.ranking_margin,
-        )
-        pointing = pointing_loss(judged, batch, asked)
+        asked = present(batch.queries, judged.relevance.device)
+        loss, terms = judgement_loss(judged, batch, asked, self.params.relevance_learning)
+        scores = torch.sigmoid(judged.relevance)
         measured = measures.relevance(scores, batch, asked) | measures.anchors(judged.anchors, batch.anchors, asked)
-        loss = relevance + section.pointing_weight * pointing
-        return loss, {"relevance": relevance.detach(), "pointing": pointing.detach()}, measured
+        return loss, terms, measured
 
 
 class MultimodalFinetuning(Task):
@@ -169,20 +162,17 @@ class MultimodalFinetuning(Task):
         self, batch: Batch, seen: Seen, text: QueryFeatures, found: Grounding
     ) -> tuple[dict[str, Tensor], Measures]:
         """Grounding, referring and relevance losses of the queries."""
-        relevance, grounded, logits = self.params.relevance_learning, self.params.text_region_grounding, found.pixels
+        grounded, logits = self.params.text_region_grounding, found.pixels
         targets, asked = grounding_targets(batch), present(batch.queries, logits.device)
         judged = judge(self.model, batch, seen, text, logits)
-        scores = torch.sigmoid(judged.relevance)
-        valid = batch.valid.unsqueeze(1) & asked.unsqueeze(2)
-        weights = (relevance.mse_weight, relevance.ranking_weight, relevance.ranking_margin)
         losses = {
             "grounding": map_loss(logits, targets, batch, asked, grounded)
             + grounded.pointing_weight * bce_dice_loss(found.pointed, pointing_targets(batch), asked.unsqueeze(2)),
             "ref_exp": referring_loss(logits, painted(meant(batch), batch.fine), asked & (batch.targets >= 0)),
-            "relevance": relevance_loss(scores, batch.relevance, valid, *weights)
-            + relevance.pointing_weight * pointing_loss(judged, batch, asked),
+            "relevance": judgement_loss(judged, batch, asked, self.params.relevance_learning)[0],
         }
-        return losses, measures.grounding(logits, targets, asked) | measures.relevance(scores, batch, asked)
+        measured = measures.relevance(torch.sigmoid(judged.relevance), batch, asked)
+        return losses, measures.grounding(logits, targets, asked) | measured
 
     def captions(self, batch: Batch, seen: Seen, logits: Tensor) -> Tensor:
         """The image's caption from its grid; the phrases from their regions, each grounded back to where it fits."""
@@ -237,6 +227,22 @@ def judge(model: ARRCOC, batch: Batch, seen: Seen, text: QueryFeatures, logits: 
     regions = Regions(seen.regions, batch.boxes, seen.coverage, batch.embeddings, batch.valid)
     found = model.relevance(seen.grid, regions, text, logits)
     return Judgement(*(logits.float() for logits in found))
+
+
+def judgement_loss(
+    judged: Judgement, batch: Batch, asked: Tensor, section: RelevanceParams
+) -> tuple[Tensor, dict[str, Tensor]]:
+    """Of every mask's relevance, of whether anything is meant, and of what is pointed to; and these three detached."""
+    valid = batch.valid.unsqueeze(1) & asked.unsqueeze(2)
+    weights = (section.mse_weight, section.ranking_weight, section.ranking_margin)
+    losses = {
+        "relevance": relevance_loss(torch.sigmoid(judged.relevance), batch.relevance, valid, *weights),
+        "presence": presence_loss(judged.relevance, batch.relevance, valid),
+        "pointing": pointing_loss(judged, batch, asked),
+    }
+    return total_loss(
+        losses, {"relevance": 1.0, "presence": section.presence_weight, "pointing": section.pointing_weight}
+    )
 
 
 def pointing_loss(judged: Judgement, batch: Batch, asked: Tensor) -> Tensor:

@@ -6,7 +6,6 @@ blurred (Yang et al., "Fine-grained visual prompting", 2023); crops with a spati
 2022); and our grounding map without the relevance head.
 """
 
-import re
 from collections.abc import Sequence
 
 import cv2
@@ -16,7 +15,10 @@ from numpy.typing import NDArray
 
 from ml.evaluation.predictions.predictor import RELEVANT, Answers, Scene, TorchHeads
 from ml.labeling.geometry.hierarchy import assign
-from ml.labeling.geometry.relations import PART_OF, RELATIONS, SUPERLATIVES, Geometry, extreme, measure
+from ml.labeling.geometry.neighbours import CLOSEST, NEIGHBOURS, beside, closest
+from ml.labeling.geometry.ranks import RANKS, ranked
+from ml.labeling.geometry.relations import PART_OF, SUPERLATIVES, Geometry, Pairs, extreme, measure
+from ml.labeling.language.places import places
 from ml.labeling.language.referents import referents
 from ml.masks import Frame, Masks
 from ml.params import Filter
@@ -24,7 +26,6 @@ from ml.params import Filter
 CROPS, CIRCLE, BLUR, RULE, MAP = "clip on crops", "clip, red circle", "clip, blurred", "clip and a rule", "map alone"
 RED, LINE = (255, 0, 0), 0.02  # the circle's colour, and its width in sides of the picture
 SIGMA = 0.04  # of the blur, in sides of the picture
-SIDES = {"left": "leftmost", "right": "rightmost", "top": "topmost", "bottom": "bottommost"}
 
 Image = NDArray[np.uint8]
 Floats = NDArray[np.float32]
@@ -96,17 +97,27 @@ def blurred(image: Image, masks: Masks, size: int) -> Image:
 
 
 def _placed(text: str, anchor: str, own: Floats, other: Floats, geometry: Geometry) -> Floats:
-    if superlative := _superlative(text):
-        return own * extreme(superlative, geometry, own >= min(RELEVANT, float(own.max())))
-    if anchor:
-        return own * (other[None] * geometry.relations[_relation(text)]).max(axis=1, initial=0.0)
-    return own
+    """The name's relevance where its place holds: by rank among its likely masks, or by the likeliest anchor."""
+    place = next((found.name for found in places(text)), "")
+    candidates = own >= min(RELEVANT, float(own.max()))
+    if place in SUPERLATIVES:
+        return own * extreme(place, geometry, candidates)
+    if place in RANKS:
+        return _where(ranked(place, geometry, candidates), own)
+    if not anchor:
+        return own
+    if place == CLOSEST:
+        return _where(closest(geometry, candidates, int(other.argmax())), own)
+    return own * (other[None] * _pairs(place, geometry)).max(axis=1, initial=0.0)
 
 
-def _superlative(text: str) -> str:
-    found = re.search(rf"\b({'|'.join(SUPERLATIVES)})\b|\b(?:on|at) the ({'|'.join(SIDES)})$", text.lower())
-    return "" if found is None else found[1] or SIDES[found[2]]
+def _pairs(place: str, geometry: Geometry) -> Pairs:
+    """Which mask stands so to which; what is no relation of two is read as that of a part to its whole."""
+    if place in NEIGHBOURS:
+        return beside(place, geometry)
+    return geometry.relations.get(place, geometry.relations[PART_OF])
 
 
-def _relation(text: str) -> str:
-    return next((name for name in RELATIONS if name in text.lower()), PART_OF)
+def _where(chosen: Pairs, own: Floats) -> Floats:
+    """The relevance of what is chosen; of all where nothing clearly is."""
+    return own * chosen if chosen.any() else own

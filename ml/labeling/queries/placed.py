@@ -31,7 +31,7 @@ class Placed:
         self.asker, self.rng = asker, rng
         self.geometry, self.subjects = asker.scores.geometry, asker.scores.subjects
         self.row = {name: u for u, name in enumerate(asker.names)}
-        self.several = [u for u in asker.several() if not asker.names[u].size and self._described(u)]
+        self.several = [u for u in asker.several() if not asker.names[u].size and asker.described(u)]
         named: dict[int, list[int]] = {}
         for v in np.flatnonzero((asker.alone >= 0) & asker.countable[asker.alone]).tolist():
             named.setdefault(int(asker.alone[v]), []).append(v)
@@ -58,11 +58,6 @@ class Placed:
         words["anchors"] = _several(anchor.text) if anchor else ""
         the = "the " if self.rng.random() < 0.4 else ""
         return the + said[int(self.rng.integers(len(said)))].format(**words)
-
-    def _described(self, u: int) -> bool:
-        """Whether every mask that a name might mean was described as one thing of that name."""
-        among = several(self.geometry, self.subjects[u] >= RELEVANT)
-        return len(among) > 1 and bool((self.asker.owned[u] & self.asker.countable)[among].all())
 
     def _anew(self) -> Iterator[Query]:
         asked = (*self.asker.superlatives(), *self.asker.relations())

@@ -1,4 +1,7 @@
-"""Queries about an image that mean one region by their own relevance: alone, by place, by size, as part of another."""
+"""Queries about an image that are clear by their own relevance: one region, or all of a name.
+
+One is meant by its name alone, by place, by size, or as part of another.
+"""
 
 from collections.abc import Collection, Iterator, Sequence
 from dataclasses import dataclass, replace
@@ -7,6 +10,7 @@ from itertools import zip_longest
 import numpy as np
 from numpy.typing import NDArray
 
+from ml.labeling.geometry.ranks import several
 from ml.labeling.geometry.relations import PART_OF, RELATIONS, SUPERLATIVES, Geometry, lead
 from ml.labeling.language.phrases import Phrase
 from ml.labeling.relevance import RELEVANT, Expression, Floats, Scores, Subject
@@ -15,6 +19,7 @@ CLEAR = 0.6  # least relevance of a target
 GAP = 0.25  # by which it must beat every other mask, near-duplicates and own parts aside
 LEAD = 0.06  # by which a superlative must win, in image sides; a quarter of the log of two areas' ratio
 SIDES = {"leftmost": "left", "rightmost": "right"}
+SEVERAL = "several"  # the kind of queries that mean more than one thing
 
 
 @dataclass(frozen=True)
@@ -49,7 +54,7 @@ class Region:
 
 @dataclass(frozen=True)
 class Query:
-    """A query and the mask it means. `necessary`: without its place or whole it would be ambiguous.
+    """A query and the mask it means, of several the surest. `necessary`: it would be ambiguous without place or whole.
 
     `anchor`: the mask of what its place is told against, or of its whole; -1 for none.
     """
@@ -101,8 +106,7 @@ def clear_targets(rows: Floats, geometry: Geometry, also: NDArray[np.bool_] | No
     Near-duplicates of the target and its own parts may be as relevant, and `also` [N, N]'s row of the target.
     """
     target = rows.argmax(axis=1)
-    aside = geometry.duplicates | geometry.relations[PART_OF].T
-    aside = aside if also is None else aside | also
+    aside = _aside(geometry) if also is None else _aside(geometry) | also
     others = np.where(aside[target], 0.0, rows).max(axis=1)
     best = rows[np.arange(len(rows)), target]
     return np.where((best >= CLEAR) & (others <= best - GAP) & (others < RELEVANT), target, -1)
@@ -139,14 +143,31 @@ class Asker:
         self.alone = np.where(self.usable, clear_targets(scores.subjects, scores.geometry), -1)
 
     def all(self) -> list[Query]:
-        """Every clear query: `plain`, `superlatives`, `parts` and `relations`, in this order."""
-        return [*self.plain(), *self.superlatives(), *self.parts(), *self.relations()]
+        """Every clear query: `plain`, `shared`, `superlatives`, `parts` and `relations`, in this order."""
+        return [*self.plain(), *self.shared(), *self.superlatives(), *self.parts(), *self.relations()]
 
     def plain(self) -> Iterator[Query]:
         """Objects, groups and stuff by name."""
         for u, target in enumerate(self.alone):
             if target >= 0 and self.owned[u, target] and not self.is_part[target]:
                 yield Query(self.regions[target].kind, int(target), Expression(self.names[u]))
+
+    def shared(self) -> Iterator[Query]:
+        """Names that several things have, and each of them surely: who asks for a dog where there are two means both.
+
+        Without them, all that is ever asked means one thing, and a model learns that a second dog is none.
+        """
+        for u in self.several():
+            values = self.scores.subjects[u]
+            sure = values >= CLEAR
+            doubtful = (values > CLEAR - GAP) & ~_aside(self.scores.geometry)[sure].any(axis=0)
+            if self.described(u) and not (doubtful & ~sure).any():
+                yield Query(SEVERAL, int(values.argmax()), Expression(self.names[u]))
+
+    def described(self, u: int) -> bool:
+        """Whether a name might mean several masks, and each of them was described as one thing of that name."""
+        among = several(self.scores.geometry, self.scores.subjects[u] >= RELEVANT)
+        return len(among) > 1 and bool((self.owned[u] & self.countable)[among].all())
 
     def superlatives(self) -> Iterator[Query]:
         """The extreme one of several of a name, where it is well ahead."""
@@ -190,6 +211,11 @@ class Asker:
         """Whether a superlative's extreme wins clearly over at least one other."""
         ahead = lead(name, self.scores.geometry, self.scores.subjects[u] >= RELEVANT)
         return (LEAD * 4 if name in ("largest", "smallest") else LEAD) <= ahead < np.inf
+
+
+def _aside(geometry: Geometry) -> NDArray[np.bool_]:
+    """Which masks may be as relevant as another: bool [N, N], row i: the near-duplicates and parts of mask i."""
+    return geometry.duplicates | geometry.relations[PART_OF].T
 
 
 def _mark(n: int, indices: Sequence[int]) -> NDArray[np.bool_]:

@@ -61,7 +61,7 @@ class Batch:
         valid: bool [B, N].
         embeddings: float32 [B, N, e], L2-normalised CLIP embeddings of the masked crops.
         queries: [B][Q] texts.
-        targets: int64 [B, Q], the region that is meant, -1 for none: it is absent, or there is no query.
+        targets: int64 [B, Q], the region that is meant, of several the surest; -1 where none is, or there is no query.
         anchors: int64 [B, Q], the region that it is told against, -1 for none.
         named: float32 [B, Q, N], 1 for the regions that a query's name alone might mean: the cars of "leftmost car".
         relevance: float32 [B, Q, N].

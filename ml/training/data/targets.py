@@ -10,16 +10,17 @@ from ml.training.data.batches import RELEVANT, Batch
 def grounding_targets(batch: Batch) -> Tensor:
     """Where each query is grounded, `[B, Q, 4h, 4w]` in [0, 1]: the most relevant of the masks on each cell.
 
-    Only masks of relevance 0.5 or more count; a query with none is grounded in the region it was made for, if any.
+    Only masks of relevance 0.5 or more count; a query with none is grounded in its target, if it has one.
     """
     weights = torch.where(batch.relevance >= RELEVANT, batch.relevance, 0.0) * batch.valid.unsqueeze(1)
-    weights = torch.where(weights.amax(-1, keepdim=True) > 0, weights, meant(batch))
+    weights = torch.where(weights.amax(-1, keepdim=True) > 0, weights, marked(batch.targets, batch))
     return painted(weights, batch.fine)
 
 
 def meant(batch: Batch) -> Tensor:
-    """The region that each query means, `[B, Q, N]` one-hot; nothing for what is absent."""
-    return marked(batch.targets, batch)
+    """The regions that each query means, `[B, Q, N]` of 0 and 1: its target, and any other of relevance 0.5 or more."""
+    relevant = (batch.relevance >= RELEVANT) & batch.valid.unsqueeze(1)
+    return torch.maximum(marked(batch.targets, batch), relevant.to(batch.relevance.dtype))
 
 
 def pointing_targets(batch: Batch) -> Tensor:

@@ -5,6 +5,7 @@ import signal
 import subprocess
 import sys
 import time
+from contextlib import suppress
 from functools import partial
 from pathlib import Path
 
@@ -27,6 +28,26 @@ def test_every_shard_once(workers):
 
 def touch(folder, name):
     (folder / name).touch()
+
+
+def threads(shard):
+    import torch
+
+    return torch.get_num_threads()
+
+
+@pytest.mark.parametrize(("workers", "shards"), [(2, ["a", "b"]), (2, ["a"]), (1, ["a", "b"])])
+def test_a_shard_is_computed_on_one_thread_wherever_it_is(workers, shards):
+    import torch
+
+    before = torch.get_num_threads()
+    torch.set_num_threads(2)
+    try:
+        with ShardPool(workers) as pool:
+            assert dict(pool.map(threads, shards)) == dict.fromkeys(shards, 1)
+        assert torch.get_num_threads() == 2
+    finally:
+        torch.set_num_threads(before)
 
 
 def test_what_is_not_taken_is_not_computed(tmp_path):
@@ -114,7 +135,8 @@ def test_interrupted_workers_print_no_trace(working, first):
     main, workers = working
     if first == "workers":
         for pid in workers:
-            os.kill(pid, signal.SIGINT)
+            with suppress(ProcessLookupError):  # its pool ended it, since the first was gone
+                os.kill(pid, signal.SIGINT)
         time.sleep(0.1)
     os.killpg(main.pid, signal.SIGINT)
     assert main.communicate(timeout=10) == ("", "")

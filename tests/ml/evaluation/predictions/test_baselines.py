@@ -96,6 +96,24 @@ def test_the_rule_multiplies_names_and_places(text: str, best: int, params: Para
     assert found.shape == (1, 4) and int(found[0].argmax()) == best
 
 
+@pytest.mark.parametrize(
+    "text",
+    ["second car from the left", "the car in the middle", "the car next to the house", "the car closest to the house"],
+)
+def test_the_rule_knows_the_places_that_the_labels_know(text: str, params: Params) -> None:
+    masks = boxes((0, 40, 10, 10), (35, 40, 10, 10), (100, 40, 10, 10), (48, 38, 14, 14))
+    told = Told({"car": [0.9, 0.8, 0.7, 0.1], "house": [0.1, 0.1, 0.1, 0.9]}, params)
+    assert int(told.ruled([text], masks, np.zeros((4, 2), np.float32))[0].argmax()) == 1
+
+
+def test_a_rank_that_none_has_is_passed_over(params: Params) -> None:
+    masks = boxes((0, 40, 10, 10), (100, 40, 10, 10))
+    told = Told({"car": [0.9, 0.8]}, params)
+    assert told.ruled(["third car from the left"], masks, np.zeros((2, 2), np.float32)).tolist() == [
+        pytest.approx([0.9, 0.8])
+    ]
+
+
 def test_what_stands_in_no_such_relation_is_not_meant(params: Params) -> None:
     masks = boxes((0, 40, 10, 10), (50, 38, 14, 14))
     told = Told({"car": [0.9, 0.1], "house": [0.1, 0.9]}, params)

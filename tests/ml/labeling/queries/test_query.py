@@ -31,6 +31,25 @@ def test_names_that_mean_one(make: Make) -> None:
     assert said(make(RED, BLUE, HOUSE).asker.plain()) == {"red car": 0, "blue car": 1, "house": 2}
 
 
+def test_a_name_of_several_means_them_all(make: Make) -> None:
+    alike = ("a red car", (5, 60, 15, 10))
+    found = make(RED, alike, BLUE, HOUSE)
+    queries = {phrase_text(query, Plain()): query for query in found.asker.shared()}
+    assert set(queries) == {"car", "red car"}  # not "blue car" and "house", of which there is one
+    relevant = {text: (found.asker.scores.of(query.expression) >= 0.5).tolist() for text, query in queries.items()}
+    assert relevant == {"car": [True, True, True, False], "red car": [True, True, False, False]}
+    assert {query.kind for query in queries.values()} == {"several"}
+    assert all(relevant[text][query.target] for text, query in queries.items())
+
+
+def test_where_one_of_several_is_in_doubt_their_name_is_not_asked(make: Make) -> None:
+    unseen = make(RED, BLUE, HOUSE, unseen=[Phrase("car", ("red",))]).asker  # a third has no mask
+    assert not list(unseen.shared())
+    doubtful = make(RED, BLUE, HOUSE).asker
+    doubtful.scores.subjects[[name.text == "car" for name in doubtful.names], 2] = 0.45  # the house, perhaps
+    assert not list(doubtful.shared())
+
+
 def test_superlatives_of_what_is_ambiguous(make: Make) -> None:
     """Two cars side by side: one is leftmost, none is topmost, and nobody says "leftmost house"."""
     assert said(make(RED, BLUE, HOUSE).asker.superlatives()) == {"leftmost car": 0, "rightmost car": 1}

@@ -31,6 +31,16 @@ def test_nothing_is_meant_by_what_is_absent(workspace: Make) -> None:
     assert torch.equal(pointing_targets(batch)[:, :, 0].flatten(2).any(2), leaning)
 
 
+def test_all_that_is_relevant_is_meant(workspace: Make) -> None:
+    batch = examples(workspace(), train=False)[[(0, 0)]]
+    batch.relevance = torch.zeros_like(batch.relevance)
+    target, other = int(batch.targets[0, 0]), int(batch.targets[0, 0] == 0)
+    batch.relevance[0, 0, other] = 0.5
+    found = meant(batch)
+    assert found[0, 0].nonzero().flatten().tolist() == sorted([target, other])
+    assert found[0, 1].nonzero().flatten().tolist() == [int(batch.targets[0, 1])]  # however low its relevance
+
+
 def test_painted_is_the_maximum_over_masks() -> None:
     generator = torch.Generator().manual_seed(0)
     weights, fine = torch.rand(2, 3, 5, generator=generator), torch.rand(2, 5, 4, 4, generator=generator)
