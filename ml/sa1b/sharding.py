@@ -71,7 +71,7 @@ def shard_inputs(name: str, ws: Workspace, params: Params, shard: str) -> list[P
     """The files that one shard or group of a stage reads."""
     line = stages.load(ws)
     stage = line[name]
-    whole = [ws.root / path for path in stage.named_files(params)]
+    whole = [ws.root / path for path in stage.named_files(ws, params)]
     whole += [file for upstream in stage.upstream if not line[upstream].per for file in _whole(stage, ws, upstream)]
     sharded = [upstream for upstream in stage.upstream if line[upstream].per]
     read = members(shard, ws, params) if stage.per == "group" else [shard]

@@ -74,7 +74,7 @@ def data_version(ws: Workspace, path: Path) -> str | None:
 
 def deps(ws: Workspace, stage: Stage, params: Params) -> dict[str, str | None]:
     """The data versions of all that a stage reads: code, files that params name, output of other stages."""
-    paths = (*stage.code, *stage.named_files(params), *stage.data)
+    paths = (*stage.code, *stage.named_files(ws, params), *stage.data)
     return {path: data_version(ws, ws.root / path) for path in paths}
 
 

@@ -85,9 +85,10 @@ class Stage:
     gpu: bool = False  # a shard takes a GPU, where there is one
     named: tuple[str, ...] = ()  # dotted keys of params whose values are paths of files that it reads
 
-    def named_files(self, params: Params) -> tuple[str, ...]:
-        """The paths of files that it reads and that params name, as `dvc.lock` has them."""
-        return tuple(str(_value(params, key)) for key in self.named)
+    def named_files(self, ws: Workspace, params: Params) -> tuple[str, ...]:
+        """The paths of files that it reads and that params name, as `dvc.lock` has them: absolute outside alone."""
+        paths = [ws.root / str(_value(params, key)) for key in self.named]
+        return tuple(str(path.relative_to(ws.root) if path.is_relative_to(ws.root) else path) for path in paths)
 
     def code_files(self, ws: Workspace) -> dict[str, str]:
         """The md5 of every file of the declared code: {"ml/masks/rle.py": md5, ...}, sorted."""

@@ -113,7 +113,7 @@ def recorded(name: str, ws: Workspace, params: Params) -> Iterator[None]:
     for path, upstream in zip(stage.data, stage.upstream, strict=True):
         if made["deps"][path] is None:
             raise UserError(f"{name}: {path} is missing; run {upstream} first (arrcoc run --select '+{name}')")
-    for key, path in zip(stage.named, stage.named_files(params), strict=True):
+    for key, path in zip(stage.named, stage.named_files(ws, params), strict=True):
         if not (ws.root / path).is_file():
             raise UserError(f"{name}: {path} is no file; correct {key}, or put a file there")
     yield

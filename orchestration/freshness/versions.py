@@ -14,7 +14,7 @@ from ml.workspace.stages import Stage
 def code_version(stage: Stage, ws: Workspace, params: Params) -> str:
     """The digest of the stage's command, code, those params that bear on a shard's contents, and files they name."""
     parts: list[object] = [stage.code_digest(ws), stage.shard_values(params)]
-    if named := stage.named_files(params):
+    if named := stage.named_files(ws, params):
         parts.append([data_version(ws, ws.root / path) for path in named])
     return hashlib.sha256(json.dumps(parts, sort_keys=True).encode()).hexdigest()[:16]
 

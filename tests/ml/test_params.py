@@ -42,6 +42,13 @@ def test_sa1b_is_the_documented_configuration():
     assert params.filter.max_masks_per_image == 20
 
 
+@pytest.mark.parametrize("path", ["a.jsonl", ".hidden/a.parquet", "/data/a b.parquet", "..a/b...jsonl", "ü.jsonl"])
+def test_a_path_of_a_caption_file_may_be_any_that_dvc_takes_as_it_is(path):
+    values = raw()
+    values["labels"]["caption_file"] = path
+    assert validate(values, "params.yaml").labels.caption_file == path
+
+
 @pytest.mark.parametrize(
     ("path", "value", "words"),
     [
@@ -60,6 +67,19 @@ def test_sa1b_is_the_documented_configuration():
         ("tracking.experiment", "", ["''", "a name of 1 to 500 characters"]),
         ("tracking.uri", "sqlite:///mlflow.db", ["'sqlite:///mlflow.db'", "give an absolute path: sqlite:////"]),
         ("tracking.uri", "ftp://host", ["'ftp://host'", "an address with http(s), postgresql"]),
+        ("labels.captioner", "blip", ["'blip'", "'clip', 'file' or 'openai'"]),
+        ("labels.caption_file", "", ["''", "a path of a file"]),
+        ("labels.caption_file", "../mine.jsonl", ["'../mine.jsonl'", "without . or .."]),
+        ("labels.caption_file", "./mine.jsonl", ["'./mine.jsonl'", "without . or .."]),
+        ("labels.caption_file", "a//b.jsonl", ["'a//b.jsonl'", "or //"]),
+        ("labels.caption_file", "folder/", ["'folder/'", "a path of a file"]),
+        ("labels.caption_file", "${seed}", ["'${seed}'", "$ or braces"]),
+        ("labels.openai.drawing", "circle", ["'circle'", "'outline', 'dim' or 'none'"]),
+        ("labels.openai.model", "", ["labels.openai.model", "at least 1 character"]),
+        ("labels.openai.api_key", "sk", ["labels.openai.api_key", "unknown key"]),
+        ("endpoint.url", "127.0.0.1:8000", ["'127.0.0.1:8000'", "http://127.0.0.1:8000/v1"]),
+        ("endpoint.parallel", 0, ["endpoint.parallel", "greater than or equal to 1"]),
+        ("endpoint.timeout", 0, ["endpoint.timeout", "greater than 0"]),
         ("shards.source", 7 * ["x" * 1000], ["shards.source", "found a list of 7"]),
     ],
 )

@@ -8,7 +8,7 @@ from ml import pipeline
 from ml.errors import UserError
 from ml.sa1b import sharding
 from ml.workspace import Workspace
-from ml.workspace.report import Report, merge
+from ml.workspace.report import Report, Sum, merge
 from ml.workspace.settings import preset
 
 
@@ -23,11 +23,20 @@ def test_groups_hold_every_shard_once_and_none_is_too_large(count, size):
 
 def test_merged_counts_add_up_and_other_values_are_not_summed():
     reports = [
-        Report(numbers={"masks": 3, "source": "toytown"}, rejected={"empty": 1}, tables={"t": [{"a": 1}]}),
-        Report(numbers={"masks": 4, "source": "toytown"}, rejected={"cut": 2}, tables={"t": [{"a": 2}]}),
+        Report(
+            numbers={"masks": 3, "source": "toytown", "share": 0.5, "price": Sum(0.25)},
+            rejected={"empty": 1},
+            tables={"t": [{"a": 1}]},
+        ),
+        Report(
+            numbers={"masks": 4, "source": "toytown", "share": 0.75, "price": Sum(0.5)},
+            rejected={"cut": 2},
+            tables={"t": [{"a": 2}]},
+        ),
     ]
     merged = merge(reports)
-    assert merged.numbers == {"masks": 7, "source": "toytown"}
+    assert merged.numbers == {"masks": 7, "source": "toytown", "share": 0.75, "price": 0.75}
+    assert merge([merged, reports[0]]).numbers["price"] == 1.0
     assert merged.rejected == {"empty": 1, "cut": 2}
     assert merged.tables == {"t": [{"a": 1}, {"a": 2}]}
     assert not merged.skipped

@@ -80,9 +80,11 @@ Edit = Callable[[Place], None]
 
 def param(key: str, value: object) -> Edit:
     def edit(place: Place) -> None:
-        raw = yaml.safe_load((path := place.keep("params.yaml")).read_text())
-        section, name = key.split(".")
-        raw[section][name] = value
+        table = raw = yaml.safe_load((path := place.keep("params.yaml")).read_text())
+        *sections, name = key.split(".")
+        for section in sections:
+            table = table[section]
+        table[name] = value
         path.write_text(yaml.safe_dump(raw))
 
     return edit
@@ -137,6 +139,9 @@ EDITS: dict[str, tuple[Edit, set[str]]] = {
     "a function's body": (function, {"benchmark_scores", "compressed_model"}),
     "code that no stage declares": (append("orchestration/cli.py", "LATER = 1\n"), set()),
     "a param that no result depends on": (param("shards.workers", 1), set()),
+    "a caption file": (append("ml/presets/captions.jsonl", "{}\n"), {"pseudo_labels"}),
+    "a word of a prompt": (param("labels.openai.prompt", "What is it?"), {"pseudo_labels"}),
+    "where a model answers": (param("endpoint.url", "http://127.0.0.1:9000/v1"), set()),
     "a preset": (preset, {*pipeline.SHARDED, *pipeline.WHOLE} - {"backbones"}),
     "a checkpoint": (
         append("data/multimodal_finetuning/model.safetensors", "more"),

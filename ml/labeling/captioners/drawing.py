@@ -10,7 +10,7 @@ from ml.params import OpenAi
 
 RED = (255, 0, 0)
 QUALITY = 90
-LINE = 200  # pixels of the crop's longer side for each of the outline's width
+LINE = 100  # pixels of the longer side for each pixel of the line: JPEG halves colours, and thinner ones fade
 
 Image = NDArray[np.uint8]
 

@@ -67,7 +67,7 @@ class EndpointCaptioner:
             limit: the greatest fraction of them that may be of no use.
         """
         self.asker, self.cache, self.shard, self.total, self.limit = asker, cache, shard, total, limit
-        self.asked = self.known = 0
+        self.asked = self.known = self.unanswered = 0
         self.useless: list[Useless] = []
         self.spent = Spent()
         self._told = time.monotonic()
@@ -131,11 +131,17 @@ class EndpointCaptioner:
             self.spent.add(answer)
         else:
             failed[key] = answer
+            self.unanswered += 1
         if time.monotonic() > self._told + TELL_SECONDS:
             self._told = time.monotonic()
-            spent = self.spent.prompt_tokens + self.spent.completion_tokens
-            done = f"{self.asked + self.spent.answers:,} of {self.total:,} captions"
-            print(f"arrcoc: {self.shard}: {done}, {spent:,} tokens in this run", file=sys.stderr, flush=True)
+            self._tell()
+
+    def _tell(self) -> None:
+        """A line of progress."""
+        done = self.known + self.spent.answers + self.unanswered
+        tokens = self.spent.prompt_tokens + self.spent.completion_tokens
+        line = f"{done:,} of {self.total:,} captions, {tokens:,} tokens in this run"
+        print(f"arrcoc: {self.shard}: {line}", file=sys.stderr, flush=True)
 
     def _judged(self, image_id: int, mask_id: int | None, key: str, failed: dict[str, str]) -> str | None:
         """A caption, or None where the answer is of no use, which is then counted."""

@@ -209,6 +209,18 @@ def test_values_are_those_declared_and_a_new_shard_leaves_the_others_alone(small
     assert later.param_values(params)["filter"]["hierarchy"] == "containment"
 
 
+def test_a_file_that_a_param_names_is_read_and_is_no_code(small: Workspace):
+    (small.root / "dvc.yaml").write_text(
+        'stages: {a: {cmd: a, deps: [ml/second.py, "${labels.caption_file}"], params: [labels], outs: [data/a]}}'
+    )
+    stage, params = stages.stage(small, "a"), preset("smoke")
+    assert (stage.code, stage.named) == (("ml/second.py",), ("labels.caption_file",))
+    assert stage.named_files(small, params) == ("ml/presets/captions.jsonl",)
+    for path, known in ((small.root / "b/c.jsonl", "b/c.jsonl"), (Path("/elsewhere/c.jsonl"), "/elsewhere/c.jsonl")):
+        labels = params.labels.model_copy(update={"caption_file": str(path)})
+        assert stage.named_files(small, params.model_copy(update={"labels": labels})) == (known,)  # as DVC records it
+
+
 def test_a_circle_an_unknown_stage_and_broken_yaml_are_named(small: Workspace):
     with pytest.raises(UserError, match="'earlier' is unknown; choose from early, later"):
         stages.stage(small, "earlier")

@@ -13,8 +13,11 @@ from dagster._core.loader import LoadingContextForTest
 from dvc.repo import Repo
 
 from ml.errors import UserError
+from ml.workspace import Workspace
+from ml.workspace.settings import preset
 from orchestration.definitions import build
 from orchestration.freshness.lock import exclusive
+from orchestration.freshness.staleness import recorded, state_of
 from orchestration.provenance import tell
 from orchestration.runs.run import instance, ranges, run
 
@@ -179,6 +182,24 @@ def test_a_failing_stage_stops_what_is_below_it_and_is_told_in_one_line(town):
     assert "sa_000000.tar" in outcome.errors["sa1b_shards"]
     assert "\n" not in outcome.errors["sa1b_shards"]
     assert not outcome.crashed
+
+
+def test_a_file_that_a_param_names_is_missed_by_name_and_its_change_is_told(tmp_path):
+    ws, params = Workspace(tmp_path), preset("smoke")
+    (tmp_path / "dvc.yaml").write_text('stages: {a: {cmd: a, deps: ["${labels.caption_file}"], outs: [data/a]}}')
+    file = tmp_path / params.labels.caption_file
+    lacking = rf"^a: {params.labels.caption_file} is no file; correct labels.caption_file"
+    with pytest.raises(UserError, match=lacking), recorded("a", ws, params):
+        pass
+    assert state_of("a", ws, params).reasons == [f"{params.labels.caption_file} is missing", "data/a is missing"]
+    for path in (file, tmp_path / "data" / "a"):
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_text("{}")
+    with recorded("a", ws, params):
+        pass
+    assert state_of("a", ws, params).state == "fresh"
+    file.write_text("[]")
+    assert state_of("a", ws, params).reasons == [f"{params.labels.caption_file} changed"]
 
 
 def test_a_selection_that_names_no_stage_says_what_there_is(town):

@@ -59,3 +59,23 @@ def test_a_code_version_changes_with_a_declared_param_and_no_other():
     other = validate(raw | {"seed": 7}, "test")
     assert code_version(stage, ws, tuned) != code_version(stage, ws, before)
     assert code_version(stage, ws, other) == code_version(stage, ws, before)
+
+
+def test_the_labels_code_version_changes_with_what_is_asked_and_what_lies_in_the_file_and_not_with_who_is_asked(
+    make_checkout,
+):
+    ws, before = Workspace(make_checkout("smoke").root), preset("smoke")
+    stage, raw = stages.stage(ws, "pseudo_labels"), before.model_dump()
+    first = code_version(stage, ws, before)
+    patient = raw["endpoint"] | {"url": "http://elsewhere/v1", "parallel": 1, "retries": 0, "timeout": 1.0}
+    priced = patient | {"prompt_price": 1.0, "completion_price": 2.0}
+    assert code_version(stage, ws, validate(raw | {"endpoint": priced}, "test")) == first
+    for key, value in (("model", "b"), ("prompt", "Who?"), ("drawing", "dim"), ("crop_size", 99), ("max_tokens", 9)):
+        openai = raw["labels"]["openai"] | {key: value}
+        asked = validate(raw | {"labels": raw["labels"] | {"openai": openai}}, "test")
+        assert code_version(stage, ws, asked) != first
+    with (ws.root / before.labels.caption_file).open("a") as file:
+        file.write("{}\n")
+    edited = code_version(stage, ws, before)
+    (ws.root / before.labels.caption_file).unlink()
+    assert len({first, edited, code_version(stage, ws, before)}) == 3

@@ -260,9 +260,15 @@ def test_progress_is_told(
     server: Server, make: Make, batch: Batch, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     monkeypatch.setattr(from_endpoint, "TELL_SECONDS", 0.0)
-    make().caption(batch)
+    make().caption(batch[:1])
+    captioner = make()
+    for member in batch:
+        captioner.caption([member])
+    n = total(batch)
     lines = capsys.readouterr().err.splitlines()
-    assert re.fullmatch(rf"arrcoc: sa_000000: \d+ of {total(batch)} captions, [\d,]+ tokens in this run", lines[-1])
+    assert lines[-1] == f"arrcoc: sa_000000: {n} of {n} captions, {105 * captioner.spent.answers:,} tokens in this run"
+    told = [int(re.match(r"arrcoc: sa_000000: (\d+) of", line)[1]) for line in lines]
+    assert told == [*range(1, total(batch[:1]) + 1), *range(total(batch[:1]) + 1, n + 1)]
 
 
 def test_an_endpoint_that_is_away_is_told_at_once(make: Make, batch: Batch) -> None:
