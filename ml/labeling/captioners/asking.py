@@ -150,7 +150,7 @@ class Asker:
         except (APIConnectionError, HTTPError):
             raise _FailureError("the connection broke") from None
         try:
-            return read_answer(body.replace(self._key.encode(), b"***") if self._key != NO_KEY else body)
+            return read_answer(self._hidden(body))
         except ValueError as error:
             raise _FailureError(str(error), passing=False) from None
 
@@ -182,7 +182,7 @@ class Asker:
     def _refused(self, error: "APIStatusError") -> UserError:
         """What to tell of a status that every question will get."""
         said = error.body.get("message") if isinstance(error.body, dict) else None
-        words = cut(str(said or "").replace(self._key, "***"), 100)
+        words = cut(self._hidden(str(said or "").encode("utf-8", "replace")).decode(), 100)
         way_out = f"set {KEY} to a key that may use {self.params.model}"
         if error.status_code == 404:
             way_out = f"set labels.openai.model to one that it has, found {self.params.model}, or endpoint.url (.../v1)"
@@ -191,6 +191,10 @@ class Asker:
         elif self._key == NO_KEY:
             way_out = f"{KEY} is not set, and it wants a key"
         return UserError(f"{self.url}: status {error.status_code}{f' ({words})' if words else ''}; {way_out}")
+
+    def _hidden(self, said: bytes) -> bytes:
+        """What a server says, without the key."""
+        return said if self._key == NO_KEY else said.replace(self._key.encode(), b"***")
 
     def _count(self, answer: Answer | str) -> None:
         """Note whether questions are answered.
