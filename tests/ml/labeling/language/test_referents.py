@@ -123,7 +123,7 @@ def test_what_the_labels_ask_is_read_as_it_was_meant(make: Callable[..., Any]) -
         wanted = prompt(subject), prompt(anchor) if anchor else ""
         assert referents(phrase_text(query, rng)) == wanted
         kinds.add((query.kind, subject.size))
-    assert {kind for kind, _ in kinds} == {"attribute", "group", "scene", "superlative", "part", "relation"}
+    assert {kind for kind, _ in kinds} == {"attribute", "group", "scene", "several", "superlative", "part", "relation"}
     assert {size for _, size in kinds} == {"", "small", "large"}
 
 
