@@ -116,6 +116,7 @@ class Clip(Section):
     sha256: str | None
     captioner_name: str | None  # an open_clip CoCa for captions; None: `model_name` is itself a CoCa
     captioner_pretrained: str | None
+    captioner_sha256: str | None
 
 
 class Backbones(Section):

@@ -64,7 +64,7 @@ def backbones(ws: Workspace, params: Params) -> Report:
     """The frozen SAM and CLIP, verified, as safetensors."""
     from ml.models.frozen.backbones import load_backbones_stage
 
-    return load_backbones_stage(params.backbones, ws.stage("backbones"))
+    return load_backbones_stage(params.backbones, ws.root, ws.stage("backbones"))
 
 
 def pseudo_labels(ws: Workspace, params: Params, shard: str) -> Report:

@@ -8,9 +8,11 @@ import torch
 
 from ml.bench.measure import Row, result, seconds, times
 from ml.evaluation.predictions.predictor import Crops
+from ml.labeling.geometry.eye import Eye
 from ml.masks import Masks
+from ml.models.frozen.architecture import build_clip
 from ml.models.frozen.backbones import TOYTOWN
-from ml.models.frozen.clip import Clip, build_clip, load_clip
+from ml.models.frozen.clip import Clip, load_clip
 from ml.models.frozen.sam import Sam, SamConfig, build_sam, load_sam
 from ml.workspace.settings import preset
 
@@ -20,7 +22,8 @@ CLIP, SAM = "ViT-B-32", "vit_b"  # with random weights: they take as long as tra
 
 def bench() -> dict[str, Any]:
     """Measure with toytown's models, and with those of real size that are the smallest."""
-    clip = Clip(build_clip(open_clip.get_model_config(CLIP)), open_clip.SimpleTokenizer(), [0.5] * 3, [0.5] * 3)
+    eye = Eye(224, "bicubic", "shortest")
+    clip = Clip(build_clip(open_clip.get_model_config(CLIP)), open_clip.SimpleTokenizer(), [0.5] * 3, [0.5] * 3, eye)
     config = SamConfig(SAM)
     town = _row("toytown", load_clip(TOYTOWN), load_sam(TOYTOWN))
     return result("crops", [town, _row(CLIP, clip, Sam(build_sam(config), config))])
@@ -30,7 +33,7 @@ def _row(name: str, clip: Clip, sam: Sam) -> Row:
     """Crops cut and embedded, against SAM's encoder on the same image."""
     side = sam.image_size
     image = np.random.default_rng(0).integers(0, 255, (side, side, 3)).astype(np.uint8)
-    frame = torch.from_numpy(image.transpose(2, 0, 1).copy())[None]
+    frame = torch.from_numpy(sam.to_frame(image))[None]
     crops, masks = Crops(clip, preset("toytown").labels.crop_margin), _squares(side)
     ours = seconds(lambda: crops.embed(image, masks), repeats=1)
     peer = seconds(lambda: sam.encode(frame), repeats=1)

@@ -9,7 +9,7 @@ import torch
 from torch.utils.flop_counter import FlopCounterMode
 
 from ml.models.arrcoc import ARRCOC, ModelConfig
-from ml.models.frozen.clip import build_clip, read_text
+from ml.models.frozen.architecture import build_clip
 from ml.models.frozen.decoding import CachedDecoder
 from ml.models.frozen.sam import PATCH, SamConfig, build_sam
 from ml.models.frozen.texts import REFERENTS
@@ -62,11 +62,10 @@ def _labels(params: Params, tokens: int) -> float:
 
 
 def _caption(coca: Any, crop: torch.Tensor, tokens: int) -> None:
-    """As `Clip.describe`: the text tower reads the words so far again for each word."""
-    decoder = CachedDecoder(coca.text_decoder, coca.visual(crop)[1])
-    coca.text.output_tokens = True
-    for length in range(1, tokens):
-        decoder.step(read_text(coca.text, torch.zeros(1, length, dtype=torch.long))[1][:, -1])
+    """As `Clip.describe`, a word at a time."""
+    decoder = CachedDecoder(coca.text, coca.text_decoder, coca.visual(crop)[1])
+    for _ in range(1, tokens):
+        decoder.step(torch.zeros(1, dtype=torch.long))
 
 
 def _head(params: Params) -> float:

@@ -20,6 +20,7 @@ from ml.bench.files import Pair, read_pair, write_shard
 from ml.bench.measure import machine, seconds
 from ml.errors import UserError
 from ml.labeling.geometry.crops import masked_crops
+from ml.labeling.geometry.eye import Eye
 from ml.labeling.geometry.hierarchy import assign
 from ml.labeling.kept import read_kept
 from ml.labeling.training_set.statistics import Statistics
@@ -35,7 +36,8 @@ from ml.workspace.settings import preset
 
 INPUTS = Path(__file__).with_name("scale.yaml")
 FEW, MANY, REPEATS = 10, 60, 3  # images of a shard, calls
-FRAME, CROP, HALF = 1024, 224, 2  # pixels, pixels, bytes
+FRAME, HALF = 1024, 2  # pixels, bytes
+EYE = Eye(224, "bicubic", "shortest")  # of preset sa1b's CLIP and CoCa
 Given = dict[str, dict[str, Any]]
 Figures = dict[str, float]
 
@@ -230,8 +232,8 @@ def _hours(work: Work, fleet: Fleet, given: Figures) -> float:
     tasks = fleet.gpu_tasks if work.gpu_seconds else fleet.tasks
     if work.stage == "training_set":
         tasks = min(tasks, -(-int(given["shards"]) // preset("sa1b").shards.group_size))
-    each = work.core_seconds + work.gpu_seconds  # a task does one after the other
-    return work.images * max(each / tasks, work.gpu_seconds / fleet.gpus) / 3600
+    # A task decodes and cuts a batch while its models are busy with the one before.
+    return work.images * max(work.core_seconds / tasks, work.gpu_seconds / fleet.gpus) / 3600
 
 
 def _cluster(given: Figures) -> Fleet:
@@ -249,10 +251,10 @@ def _totals(work: Work) -> dict[str, Any]:
 
 
 def _crops(jpeg: bytes, masks: Any, margin: float) -> None:
-    """What `pseudo_labels` does before its models: crops for the captioner and for CLIP, and the hash."""
+    """What `pseudo_labels` does before its models: crops for captioner and CLIP, which see alike, and the hash."""
     image = decode(jpeg)
-    for _ in range(2):
-        masked_crops(image, masks, CROP, margin)
+    masked_crops(image, masks, EYE, margin)
+    EYE.whole(image)
     phash(image)
 
 

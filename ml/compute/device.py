@@ -1,6 +1,7 @@
 """Where the frozen and the trained models compute."""
 
 import multiprocessing
+from contextlib import AbstractContextManager
 
 import torch
 
@@ -11,3 +12,11 @@ def accelerator() -> torch.device:
         return torch.device("cpu")
     worker = multiprocessing.current_process().name.rpartition("-")[2].rpartition(":")[2]  # ForkServerProcess-3
     return torch.device("cuda", (int(worker) if worker.isdigit() else 0) % torch.cuda.device_count())
+
+
+def half_precision(device: torch.device) -> AbstractContextManager[object]:
+    """Matrix products of the frozen models in bfloat16 on a GPU; on a processor all stays float32.
+
+    What comes of it is read in half precision anyway (features), or averaged over many numbers (embeddings).
+    """
+    return torch.autocast(device.type, torch.bfloat16, enabled=device.type == "cuda")

@@ -7,10 +7,13 @@ from pathlib import Path
 from typing import Protocol
 
 import numpy as np
+from numpy.typing import NDArray
 from torch import Tensor
 
-from ml.labeling.captioners.captioner import Batch, Captioner
-from ml.labeling.captioners.from_clip import mask_tensor
+from ml.compute.ahead import ahead
+from ml.labeling.captioners.batch import Batch
+from ml.labeling.captioners.captioner import Captioner
+from ml.labeling.geometry.eye import Eye
 from ml.labeling.kept import KeptImage, decoded
 from ml.labeling.relevance import Floats
 from ml.params import Labels
@@ -20,11 +23,11 @@ from ml.sa1b.reading.phash import phash
 class Embedder(Protocol):
     """The frozen CLIP: `ml.models.frozen.clip.Clip`, or anything alike."""
 
-    image_size: int
+    eye: Eye
     embed_dim: int
 
     def encode_image(self, crops: Tensor) -> Tensor:
-        """Embed uint8 RGB crops `[B, 3, image_size, image_size]` as `[B, embed_dim]`, L2-normalised, on the CPU."""
+        """Embed uint8 RGB crops `[B, 3, s, s]` as `[B, embed_dim]`, L2-normalised, on the CPU."""
         ...
 
     def tokenize(self, texts: list[str]) -> Tensor:
@@ -69,20 +72,37 @@ def describe(
 ) -> Iterator[Described]:
     """Caption and embed every mask's crop, about `params.batch_size` crops at a time.
 
+    A batch is decoded and cut while the models are busy with the one before.
+
     Images that can't be decoded are left out and counted in `rejected`, by reason.
 
     Raises:
         UserError: the tar is missing or cut, or there are no captions to be had.
     """
-    batch: Batch = []
-    for kept, image in decoded(images, tar, rejected):
+    batches = _batches(decoded(images, tar, rejected), params)
+    for batch, hashes in ahead(_looked(batches, clip, captioner)):
+        yield from _describe(batch, hashes, clip, captioner)
+
+
+def _batches(images: Iterable[tuple[KeptImage, NDArray[np.uint8] | None]], params: Labels) -> Iterator[Batch]:
+    """The readable images, about `params.batch_size` masks at a time."""
+    gathered: list[tuple[KeptImage, NDArray[np.uint8]]] = []
+    for kept, image in images:
         if image is not None:
-            batch.append((kept, image))
-        if sum(len(member.rows) for member, _ in batch) >= params.batch_size:
-            yield from _describe(batch, clip, captioner, params.crop_margin)
-            batch = []
-    if batch:
-        yield from _describe(batch, clip, captioner, params.crop_margin)
+            gathered.append((kept, image))
+        if sum(len(member.rows) for member, _ in gathered) >= params.batch_size:
+            yield Batch(gathered, params.crop_margin)
+            gathered = []
+    if gathered:
+        yield Batch(gathered, params.crop_margin)
+
+
+def _looked(batches: Iterable[Batch], clip: Embedder, captioner: Captioner) -> Iterator[tuple[Batch, list[bytes]]]:
+    """Batches with all that needs their pixels alone: crops cut, and the perceptual hash of each image."""
+    for batch in batches:
+        batch.crops(clip.eye)
+        captioner.look(batch)
+        yield batch, [phash(image) for _, image in batch]
 
 
 def embed_texts(texts: list[str], clip: Embedder, batch_size: int) -> Floats:
@@ -92,13 +112,13 @@ def embed_texts(texts: list[str], clip: Embedder, batch_size: int) -> Floats:
     return np.concatenate([np.zeros((0, clip.embed_dim), np.float32), *pieces])
 
 
-def _describe(batch: Batch, clip: Embedder, captioner: Captioner, margin: float) -> Iterator[Described]:
+def _describe(batch: Batch, hashes: list[bytes], clip: Embedder, captioner: Captioner) -> Iterator[Described]:
     said = captioner.caption(batch)
     embeddings = said.embeddings
     if embeddings is None:
-        embeddings = clip.encode_image(mask_tensor(batch, clip.image_size, margin)).float().numpy()
+        embeddings = clip.encode_image(batch.crops(clip.eye)).float().numpy()
     start = 0
-    for (kept, image), caption in zip(batch, said.images, strict=True):
+    for (kept, _), image_hash, caption in zip(batch, hashes, said.images, strict=True):
         own = slice(start, start + len(kept.rows))
-        yield Described(kept, phash(image), caption, said.masks[own], embeddings[own])
+        yield Described(kept, image_hash, caption, said.masks[own], embeddings[own])
         start = own.stop

@@ -11,6 +11,7 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
+from ml.compute.ahead import ahead
 from ml.labeling.kept import count_images, decoded, read_kept
 from ml.labeling.tensors import tensor_file
 from ml.params import Features
@@ -27,11 +28,11 @@ class Encoder(Protocol):
     grid: int
 
     def to_frame(self, image: Image) -> Image:
-        """Bring an RGB image `[H, W, 3]` into SAM's frame, `[3, S, S]`."""
+        """Bring an RGB image `[H, W, 3]` into SAM's frame, `[4, S, S]`."""
         ...
 
     def encode(self, images: Tensor) -> Tensor:
-        """Encode uint8 RGB images `[B, 3, S, S]` in SAM's frame to features `[B, channels, grid, grid]`."""
+        """Encode uint8 images `[B, 4, S, S]` in SAM's frame to features `[B, channels, grid, grid]`."""
         ...
 
 
@@ -53,17 +54,22 @@ def encode_shard(
     rejected: Counter[str] = Counter()
     with tensor_file(out, {"features": ("F16", shape), "image_ids": ("I64", (images,))}) as tensors:
         tensors["image_ids"][:] = UNREADABLE
-        for batch in _batches(kept_parquet, tar, params.batch_size, rejected) if cached else ():
-            places, ids, pictures = (list(column) for column in zip(*batch, strict=True))
-            for view in range(views):
-                tensors["features"][view, places] = _encode(pictures, sam, mirrored=view == 1)
+        for batch in ahead(_framed(kept_parquet, tar, sam, params, rejected)) if cached else ():
+            places, ids, frames = batch
+            for view, shown in enumerate(frames):
+                tensors["features"][view, places] = sam.encode(shown).half().cpu().numpy()
             tensors["image_ids"][places] = ids
-    numbers: dict[str, float | int | str] = {
-        "images": images - rejected.total(),
-        "views": views,
-        "bytes": out.stat().st_size,
-    }
+    numbers: dict[str, float | int | str] = {"images": images - rejected.total(), "bytes": out.stat().st_size}
     return Report(numbers=numbers, rejected=dict(rejected))
+
+
+def _framed(
+    kept_parquet: Path, tar: Path, sam: Encoder, params: Features, rejected: Counter[str]
+) -> Iterator[tuple[list[int], list[int], list[Tensor]]]:
+    """Places and ids of the readable images, `batch_size` at a time, and the frames of each view."""
+    for batch in _batches(kept_parquet, tar, params.batch_size, rejected):
+        places, ids, pictures = (list(column) for column in zip(*batch, strict=True))
+        yield places, ids, [_frames(pictures, sam, mirrored) for mirrored in (False, True)[: 2 if params.flip else 1]]
 
 
 def _batches(
@@ -76,6 +82,6 @@ def _batches(
         yield batch
 
 
-def _encode(pictures: list[Image], sam: Encoder, mirrored: bool) -> NDArray[np.float16]:
-    frames = [sam.to_frame(picture[:, ::-1] if mirrored else picture) for picture in pictures]
-    return sam.encode(torch.from_numpy(np.stack(frames))).half().cpu().numpy()
+def _frames(pictures: list[Image], sam: Encoder, mirrored: bool) -> Tensor:
+    """Pictures in SAM's frame, uint8 [B, 4, S, S]."""
+    return torch.from_numpy(np.stack([sam.to_frame(image[:, ::-1] if mirrored else image) for image in pictures]))

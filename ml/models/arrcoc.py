@@ -15,7 +15,7 @@ from ml.models.adapter import Adapter
 from ml.models.attention import grid_positions
 from ml.models.captioner import Captioner
 from ml.models.frozen.clip import Clip
-from ml.models.frozen.sam import Sam
+from ml.models.frozen.sam import SamConfig
 from ml.models.frozen.texts import QueryFeatures
 from ml.models.grounding import UPSCALE, Grounding, GroundingHead
 from ml.models.regions import RegionEncoder, Regions
@@ -57,7 +57,9 @@ class ModelConfig:
     temperature: float = 0.07
 
     @classmethod
-    def from_backbones(cls, model: Model, labels: Labels, sam: Sam, clip: Clip, temperature: float = 0.07) -> Self:
+    def from_backbones(
+        cls, model: Model, labels: Labels, sam: SamConfig, clip: Clip, temperature: float = 0.07
+    ) -> Self:
         """The sizes that fit the backbones, and crops as the labels saw them.
 
         `temperature` is where the contrastive one starts.

@@ -106,7 +106,8 @@ def look(out: Path, predictor: Predictor, images: Sequence[NDArray[np.uint8]]) -
     for name in VARIANTS:
         encoders = tuple(file_md5(out / name / graph) for graph in (IMAGE_ENCODER, CROP_ENCODER))
         if encoders not in looked:
-            sam, crops = onnx_sam(predictor.sam, out / name), onnx_crops(out / name, predictor.crops.margin)
+            sam, shown = onnx_sam(predictor.sam, out / name), predictor.crops
+            crops = onnx_crops(out / name, shown.encoder.eye, shown.margin)
             seeing = Predictor(sam, crops, predictor.heads, predictor.params)
             looked[encoders] = [seeing.look(image) for image in images]
         scenes[name] = looked[encoders]
@@ -136,7 +137,7 @@ def measure(
 
 def load_predictor(folder: Path, sam: Sam, clip: Clip, params: Params) -> Predictor:
     """A predictor on the graphs of one variant; prompts, masks and the tokenizer are those of `sam` and `clip`."""
-    crops = onnx_crops(folder, params.labels.crop_margin)
+    crops = onnx_crops(folder, clip.eye, params.labels.crop_margin)
     heads = OnnxHeads.load(folder, clip.tokenize, params.labels.language)
     return Predictor(onnx_sam(sam, folder), crops, heads, params.evaluation)
 

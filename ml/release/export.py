@@ -16,7 +16,7 @@ from torch.export import Dim
 
 from ml.models.arrcoc import ARRCOC
 from ml.models.frozen.clip import Clip
-from ml.models.frozen.sam import Sam
+from ml.models.frozen.sam import Sam, normalized
 from ml.models.frozen.texts import REFERENTS
 
 IMAGE_ENCODER, CROP_ENCODER = "image_encoder.onnx", "crop_encoder.onnx"
@@ -27,7 +27,7 @@ NOTED = {"GraphProto", "NodeProto", "AttributeProto", "ValueInfoProto", "Functio
 
 
 class ImageEncoder(nn.Module):
-    """SAM's image encoder with its normalisation: uint8 `[1, 3, S, S]` -> `[1, C, h, w]`."""
+    """SAM's image encoder with its normalisation: uint8 `[1, 4, S, S]` -> `[1, C, h, w]`."""
 
     pixel_mean: Tensor
     pixel_std: Tensor
@@ -39,8 +39,8 @@ class ImageEncoder(nn.Module):
         self.register_buffer("pixel_std", sam.model.pixel_std)
 
     def forward(self, images: Tensor) -> Tensor:
-        """Features `[1, C, h, w]` of uint8 `[1, 3, S, S]`."""
-        return self.encoder((images.float() - self.pixel_mean) / self.pixel_std)
+        """Features `[1, C, h, w]` of uint8 `[1, 4, S, S]`."""
+        return self.encoder(normalized(images, self.pixel_mean, self.pixel_std))
 
 
 class CropEncoder(nn.Module):
@@ -77,13 +77,13 @@ class TextEncoder(nn.Module):
 
 def export_image_encoder(sam: Sam, path: Path) -> None:
     """Write SAM's image encoder; it takes one image at a time."""
-    image = torch.zeros(1, 3, sam.image_size, sam.image_size, dtype=torch.uint8)
+    image = torch.zeros(1, 4, sam.image_size, sam.image_size, dtype=torch.uint8)
     _export(ImageEncoder(sam), {"images": image}, ["features"], path, {})
 
 
 def export_crop_encoder(clip: Clip, path: Path) -> None:
     """Write CLIP's image tower; it takes any number of crops."""
-    crops = torch.zeros(3, 3, clip.image_size, clip.image_size, dtype=torch.uint8)
+    crops = torch.zeros(3, 3, clip.eye.size, clip.eye.size, dtype=torch.uint8)
     _export(CropEncoder(clip), {"crops": crops}, ["embeddings"], path, {"crops": {0: Dim("regions")}})
 
 

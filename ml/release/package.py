@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 from ml.errors import UserError
 from ml.evaluation.predictions.predictor import Predictor
 from ml.labeling.geometry.hierarchy import assign
-from ml.models.frozen.clip import read_tokenizer
+from ml.models.frozen.clip import read_eye, read_tokenizer
 from ml.models.frozen.sam import load_sam
 from ml.models.weights import read_config
 from ml.params import Evaluation, Filter, Params
@@ -60,10 +60,11 @@ def load_package(folder: Path) -> Package:
     if not (folder / CONFIG).is_file():
         raise UserError(f"{folder}: no released model there; make one with: arrcoc run")
     config = json.loads((folder / CONFIG).read_text(encoding="utf-8"))
-    tokenizer = read_tokenizer(folder, read_config(folder / "clip.json")["merges"])
+    clip = read_config(folder / "clip.json")
+    tokenizer = read_tokenizer(folder, clip["merges"])
     predictor = Predictor(
         onnx_sam(load_sam(folder), folder),
-        onnx_crops(folder, config["crop_margin"]),
+        onnx_crops(folder, read_eye(clip), config["crop_margin"]),
         OnnxHeads.load(
             folder, lambda texts: tokenizer(texts, context_length=config["context_length"]), config["language"]
         ),

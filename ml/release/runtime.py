@@ -17,6 +17,7 @@ from torch import Tensor
 
 from ml.errors import UserError
 from ml.evaluation.predictions.predictor import Crops
+from ml.labeling.geometry.eye import Eye
 from ml.labeling.language.english import SMALL, english
 from ml.labeling.language.referents import referents
 from ml.models.frozen.sam import Sam
@@ -32,19 +33,18 @@ class OnnxSam(Sam):
         self.session = session(graph)
 
     def encode(self, images: Tensor) -> Tensor:
-        """Encode uint8 `[B, 3, S, S]` in SAM's frame to `[B, C, h, w]`, an image at a time."""
+        """Encode uint8 `[B, 4, S, S]` in SAM's frame to `[B, C, h, w]`, an image at a time."""
         return torch.cat([_run(self.session, images=image[None])[0] for image in images])
 
 
 class OnnxCropEncoder:
     """CLIP's image tower as an ONNX graph: `ml.evaluation.predictions.predictor.Encoder`."""
 
-    def __init__(self, graph: Path) -> None:
-        self.session = session(graph)
-        self.image_size: int = self.session.get_inputs()[0].shape[-1]
+    def __init__(self, graph: Path, eye: Eye) -> None:
+        self.session, self.eye = session(graph), eye
 
     def encode_image(self, crops: Tensor) -> Tensor:
-        """Embed uint8 RGB crops `[B, 3, image_size, image_size]` as `[B, e]`, L2-normalised."""
+        """Embed uint8 RGB crops `[B, 3, s, s]` as `[B, e]`, L2-normalised."""
         return _run(self.session, crops=crops)[0]
 
 
@@ -90,9 +90,9 @@ class OnnxHeads:
         return {name: part[None] for name, part in read.items()}
 
 
-def onnx_crops(folder: Path, margin: float) -> Crops:
+def onnx_crops(folder: Path, eye: Eye, margin: float) -> Crops:
     """Crops with `margin` around the mask, through the image tower of an exported folder."""
-    return Crops(OnnxCropEncoder(folder / CROP_ENCODER), margin)
+    return Crops(OnnxCropEncoder(folder / CROP_ENCODER, eye), margin)
 
 
 def onnx_sam(sam: Sam, folder: Path) -> OnnxSam:

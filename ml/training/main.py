@@ -99,20 +99,18 @@ def make_task(stage: str, ws: Workspace, params: Params, world: "World") -> tupl
     """
     from ml.models.arrcoc import ARRCOC, ModelConfig
     from ml.models.frozen.clip import load_clip
-    from ml.models.frozen.sam import load_sam
+    from ml.models.frozen.sam import load_sam, read_sam_config
     from ml.models.frozen.texts import TextBank
     from ml.training.tasks import TASKS
 
     backbones, first = ws.stage("backbones"), stage == ORDER[0]
-    clip, sam = load_clip(backbones), load_sam(backbones)
+    clip, sam = load_clip(backbones), read_sam_config(backbones)
     if first:
         temperature = params.mask_region_alignment.temperature
         model = ARRCOC(ModelConfig.from_backbones(params.model, params.labels, sam, clip, temperature))
     else:
         model = ARRCOC.load(upstream(stage, ws).parent)
-    encoder = None if params.training.cached_features else sam
-    if encoder is not None:
-        encoder.to(world.device)
+    encoder = None if params.training.cached_features else load_sam(backbones).to(world.device)
     return TASKS[stage](model, TextBank(clip, world.device, model.config.language), encoder, params), sam.image_size
 
 

@@ -14,6 +14,7 @@ import torch
 from numpy.typing import NDArray
 
 from ml.evaluation.predictions.predictor import RELEVANT, Answers, Scene, TorchHeads
+from ml.labeling.geometry.eye import Eye
 from ml.labeling.geometry.hierarchy import assign
 from ml.labeling.geometry.neighbours import CLOSEST, NEIGHBOURS, beside, closest
 from ml.labeling.geometry.ranks import RANKS, ranked
@@ -41,16 +42,16 @@ class Baselines:
     def answer(self, scene: Scene, texts: Sequence[str], ours: Answers) -> dict[str, Answers]:
         """By name, of the scene's masks; `ours`: the model's answers to the same."""
         masks, crops = scene.proposals.masks, scene.crops.numpy()
-        shown = {CIRCLE: circled(scene.image, masks, self.size), BLUR: blurred(scene.image, masks, self.size)}
+        shown = {CIRCLE: circled(scene.image, masks, self.eye), BLUR: blurred(scene.image, masks, self.eye)}
         found = {CROPS: self.similarity(texts, crops)}
         found |= {name: self.similarity(texts, self.embed(pictures)) for name, pictures in shown.items()}
         found |= {RULE: self.ruled(texts, masks, crops), MAP: ours.grounding.clip(0, 1)}
         return {name: Answers(values, np.zeros_like(values), values, ours.maps[:0]) for name, values in found.items()}
 
     @property
-    def size(self) -> int:
-        """Side in pixels of what CLIP is shown."""
-        return self.texts.clip.image_size
+    def eye(self) -> Eye:
+        """How CLIP is shown pictures."""
+        return self.texts.clip.eye
 
     def embed(self, pictures: Image) -> Floats:
         """L2-normalised embeddings f32 [N, e] of pictures [N, s, s, 3]."""
@@ -72,10 +73,10 @@ class Baselines:
         return np.array([_placed(text, anchor, own, other, geometry) for text, anchor, own, other in rows], np.float32)
 
 
-def circled(image: Image, masks: Masks, size: int) -> Image:
-    """The picture with a red ellipse around each mask's box: uint8 [N, size, size, 3]."""
-    small = cv2.resize(image, (size, size), interpolation=cv2.INTER_AREA)
-    out: Image = np.repeat(small[None], len(masks), axis=0).astype(np.uint8, copy=False)
+def circled(image: Image, masks: Masks, eye: Eye) -> Image:
+    """The whole picture with a red ellipse around each mask's box: uint8 [N, s, s, 3], s the eye's size."""
+    size = eye.size
+    out: Image = np.repeat(eye.resized(image, size, size)[None], len(masks), axis=0)
     scale = np.array([size / image.shape[1], size / image.shape[0]])
     for picture, (x, y, w, h) in zip(out, masks.coco_boxes(), strict=True):
         centre, axes = np.array([x + w / 2, y + h / 2]) * scale, np.array([w, h]) * scale / 2 + 1
@@ -84,9 +85,10 @@ def circled(image: Image, masks: Masks, size: int) -> Image:
     return out
 
 
-def blurred(image: Image, masks: Masks, size: int) -> Image:
-    """The picture sharp inside each mask alone: uint8 [N, size, size, 3]."""
-    small = cv2.resize(image, (size, size), interpolation=cv2.INTER_AREA)
+def blurred(image: Image, masks: Masks, eye: Eye) -> Image:
+    """The whole picture sharp inside each mask alone: uint8 [N, s, s, 3], s the eye's size."""
+    size = eye.size
+    small = eye.resized(image, size, size)
     around = cv2.GaussianBlur(small, (0, 0), max(SIGMA * size, 0.5)).astype(np.float32)
     frame = Frame(None, False, size)
     height, width = frame.resized(masks.size)

@@ -17,6 +17,7 @@ from torch import Tensor
 from ml.compute.device import accelerator
 from ml.evaluation.predictions.proposals import Proposals, propose
 from ml.labeling.geometry.crops import masked_crops
+from ml.labeling.geometry.eye import Eye
 from ml.masks import Frame, Masks
 from ml.models.arrcoc import ARRCOC
 from ml.models.frozen.clip import Clip, load_clip
@@ -64,10 +65,10 @@ class TorchHeads:
 class Encoder(Protocol):
     """The frozen CLIP's image tower, in whatever runtime."""
 
-    image_size: int
+    eye: Eye
 
     def encode_image(self, crops: Tensor) -> Tensor:
-        """Embed uint8 RGB crops `[B, 3, image_size, image_size]` as `[B, e]`, L2-normalised, on the CPU."""
+        """Embed uint8 RGB crops `[B, 3, s, s]` as `[B, e]`, L2-normalised, on the CPU."""
         ...
 
 
@@ -80,7 +81,7 @@ class Crops:
 
     def embed(self, image: NDArray[np.uint8], masks: Masks) -> Tensor:
         """Embeddings of the masks' crops of an RGB image `[H, W, 3]`: `[N, e]`, on the CPU."""
-        crops = masked_crops(image, masks, self.encoder.image_size, self.margin)
+        crops = masked_crops(image, masks, self.encoder.eye, self.margin)
         batches = torch.from_numpy(crops.transpose(0, 3, 1, 2).copy()).split(CROPS_PER_BATCH)
         return torch.cat([self.encoder.encode_image(batch).float() for batch in batches])
 

@@ -6,10 +6,8 @@ from typing import Protocol
 import numpy as np
 from numpy.typing import NDArray
 
-from ml.labeling.kept import KeptImage
+from ml.labeling.captioners.batch import Batch
 from ml.workspace.report import Report
-
-Batch = list[tuple[KeptImage, NDArray[np.uint8]]]  # images with their pixels, uint8 RGB [H, W, 3]
 
 
 @dataclass(frozen=True)
@@ -29,6 +27,10 @@ class Captions:
 
 class Captioner(Protocol):
     """Captions the masks and images of one shard."""
+
+    def look(self, batch: Batch) -> None:
+        """Do what needs the batch's pixels alone, while the models are busy with the batch before."""
+        ...
 
     def caption(self, batch: Batch) -> Captions:
         """What is said of the masks, in the order of the images and of their rows, and of the images.

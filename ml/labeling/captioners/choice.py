@@ -28,7 +28,7 @@ def captioner_of(ws: Workspace, params: Params, shard: str, clip: object, coca: 
     if params.labels.captioner == "openai":
         asker, cache = Asker(params.endpoint, params.labels.openai), Cache(ws.answers / f"{shard}.jsonl")
         return EndpointCaptioner(asker, cache, shard, count_masks(kept) + count_images(kept), limit)
-    return ClipCaptioner(coca(), clip, params.labels.crop_margin)
+    return ClipCaptioner(coca(), clip)
 
 
 def _others(ws: Workspace, params: Params, shard: str) -> list[Path] | None:

@@ -8,8 +8,9 @@ from dataclasses import dataclass
 from ml.errors import UserError, cut
 from ml.labeling.captioners.answers import Answer, answer_fault
 from ml.labeling.captioners.asking import Asker, Question
+from ml.labeling.captioners.batch import Batch
 from ml.labeling.captioners.cache import Cache, question_key
-from ml.labeling.captioners.captioner import Batch, Captions
+from ml.labeling.captioners.captioner import Captions
 from ml.labeling.captioners.drawing import drawn_image, drawn_masks
 from ml.labeling.captioners.faults import SHOWN
 from ml.params import Endpoint
@@ -71,6 +72,9 @@ class EndpointCaptioner:
         self.useless: list[Useless] = []
         self.spent = Spent()
         self._told = time.monotonic()
+
+    def look(self, batch: Batch) -> None:
+        """Nothing: pictures are drawn while answers are waited for."""
 
     def caption(self, batch: Batch) -> Captions:
         """What the model says, or has said before.

@@ -17,7 +17,8 @@ import pyarrow.parquet as pq
 from numpy.typing import NDArray
 
 from ml.errors import UserError, cut
-from ml.labeling.captioners.captioner import Batch, Captions
+from ml.labeling.captioners.batch import Batch
+from ml.labeling.captioners.captioner import Captions
 from ml.labeling.captioners.faults import SHOWN, text_fault
 from ml.labeling.captioners.rows import read_rows
 from ml.labeling.kept import read_kept
@@ -67,6 +68,9 @@ class FileCaptioner:
     def __init__(self, found: Found) -> None:
         self.found = found
         self.asked = self.used = 0
+
+    def look(self, batch: Batch) -> None:
+        """Nothing: the captions are there."""
 
     def caption(self, batch: Batch) -> Captions:
         """The file's captions; None for masks that it lacks."""

@@ -8,6 +8,7 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
+from ml.labeling.geometry.eye import Eye
 from ml.masks import Frame, Masks
 
 GREY = 127.0
@@ -17,14 +18,14 @@ MIN_SIDE = 24.0  # pixels of the image that a crop shows at least: a wheel alone
 Image = NDArray[np.uint8]
 
 
-def masked_crops(image: Image, masks: Masks, size: int, margin: float) -> Image:
-    """The masked crops of all masks of an RGB image: uint8 `[n, size, size, 3]`.
+def masked_crops(image: Image, masks: Masks, eye: Eye, margin: float) -> Image:
+    """The masked crops of all masks of an RGB image: uint8 `[n, s, s, 3]`, s the eye's size.
 
     The square's side is the box's longer side times 1 + 2 `margin`; what leaves the image is mid grey.
     """
-    out = np.full((len(masks), size, size, 3), GREY, np.float32)
+    out = np.full((len(masks), eye.size, eye.size, 3), GREY, np.float32)
     for i, box in enumerate(masks.coco_boxes()):
-        _draw(out[i], image, masks.select([i]), _square(box, margin))
+        _draw(out[i], image, masks.select([i]), _square(box, margin), eye)
     return out.round().astype(np.uint8)
 
 
@@ -35,7 +36,7 @@ def _square(box: NDArray[np.float64], margin: float) -> tuple[float, float, floa
     return x + (w - side) / 2, y + (h - side) / 2, side
 
 
-def _draw(out: NDArray[np.float32], image: Image, mask: Masks, square: tuple[float, float, float]) -> None:
+def _draw(out: NDArray[np.float32], image: Image, mask: Masks, square: tuple[float, float, float], eye: Eye) -> None:
     """Paint the part of the square that lies in the image into `out` `[size, size, 3]`."""
     left, top, side = square
     height, width = image.shape[:2]
@@ -45,7 +46,7 @@ def _draw(out: NDArray[np.float32], image: Image, mask: Masks, square: tuple[flo
     i0, j0 = round((y0 - top) * scale), round((x0 - left) * scale)
     h = min(max(round((y1 - y0) * scale), 1), len(out) - max(i0, 0))
     w = min(max(round((x1 - x0) * scale), 1), len(out) - max(j0, 0))
-    pixels = cv2.resize(image[y0:y1, x0:x1], (w, h), interpolation=cv2.INTER_AREA if scale < 1 else cv2.INTER_LINEAR)
+    pixels = eye.resized(image[y0:y1, x0:x1], h, w)
     weight = CONTEXT + (1 - CONTEXT) * _inside(mask, (x0, y0, x1, y1), (h, w))[..., None]
     out[max(i0, 0) :, max(j0, 0) :][:h, :w] = GREY + weight * (pixels - GREY)
 

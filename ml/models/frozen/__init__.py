@@ -1,4 +1,4 @@
 """SAM and CLIP as they come, verified, and what they give of texts.
 
-Imports `labeling.language`, `models.weights` and `sa1b.sources`.
+Imports `labeling.geometry`, `labeling.language`, `models.weights` and `sa1b`.
 """

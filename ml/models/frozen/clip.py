@@ -10,13 +10,15 @@ from pathlib import Path
 from typing import Any, Self
 
 import torch
-from open_clip import CoCa, CustomTextCLIP, SimpleTokenizer
+from open_clip import CoCa, SimpleTokenizer
 from open_clip.transformer import text_global_pool
-from torch import Tensor, nn
+from torch import Tensor
 from torch.nn import functional as F
 
-from ml.compute.device import accelerator
+from ml.compute.device import accelerator, half_precision
 from ml.errors import UserError
+from ml.labeling.geometry.eye import Eye
+from ml.models.frozen.architecture import build_clip
 from ml.models.frozen.decoding import CachedDecoder
 from ml.models.weights import read_config, read_weights
 
@@ -41,13 +43,14 @@ class Clip:
 
     pad_id = 0  # what open_clip's tokenizer pads with
 
-    def __init__(self, model: Any, tokenizer: SimpleTokenizer, mean: list[float], std: list[float]) -> None:
+    def __init__(self, model: Any, tokenizer: SimpleTokenizer, mean: list[float], std: list[float], eye: Eye) -> None:
+        """`mean` and `std`: of the pixels in [0, 1] that it was trained with. `eye`: how it is shown pictures."""
         self.model: Any = model.eval().requires_grad_(False)
+        self.eye = eye
         self.model.text.output_tokens = True
         self.tokenizer = tokenizer
         self.mean = torch.tensor(mean).view(3, 1, 1) * 255
         self.std = torch.tensor(std).view(3, 1, 1) * 255
-        self.image_size: int = model.visual.image_size[0]
         self.context_length: int = model.text.context_length
         self.vocab_size: int = model.text.vocab_size
         self.text_dim: int = 2 * model.text.width
@@ -94,12 +97,14 @@ class Clip:
 
     @torch.no_grad()
     def encode_image(self, crops: Tensor) -> Tensor:
-        """Embed uint8 RGB crops `[B, 3, image_size, image_size]` as `[B, embed_dim]`, L2-normalised."""
-        return self.model.encode_image(self.normalize(crops), normalize=True).cpu()
+        """Embed uint8 RGB crops `[B, 3, s, s]`, s the eye's size, as `[B, embed_dim]`, L2-normalised."""
+        with half_precision(self.mean.device):
+            pooled = self.model.encode_image(self.normalize(crops))
+        return F.normalize(pooled.float(), dim=-1).cpu()
 
     @torch.no_grad()
     def caption(self, crops: Tensor) -> list[str]:
-        """Caption uint8 RGB crops `[B, 3, image_size, image_size]` by greedy decoding.
+        """Caption uint8 RGB crops `[B, 3, s, s]` by greedy decoding.
 
         Raises:
             UserError: the model has no caption decoder.
@@ -115,25 +120,26 @@ class Clip:
         """
         if not self.captions:
             raise UserError("params.backbones.clip: this model cannot caption; name a CoCa in captioner_name")
-        pooled, image_tokens = self.model.visual(self.normalize(crops))
-        ids = torch.full((len(crops), self.context_length), self.pad_id)
+        with half_precision(self.mean.device):
+            pooled, image_tokens = self.model.visual(self.normalize(crops))
+            ids = self._decode(image_tokens)
+        return F.normalize(pooled.float(), dim=-1).cpu(), [self.detokenize(row) for row in ids]
+
+    def _decode(self, image_tokens: Tensor) -> Tensor:
+        """Greedy ids `[B, context_length]` of images `[B, K, d]`, up to an end or to padding, as open_clip stops."""
+        ids = torch.full((len(image_tokens), self.context_length), self.pad_id)
         ids[:, 0] = self.start_id
-        decoder = CachedDecoder(self.model.text_decoder, image_tokens)
-        going = torch.arange(len(crops))  # an image's caption is long, a region's short: what has ended costs nothing
+        decoder = CachedDecoder(self.model.text, self.model.text_decoder, image_tokens)
+        going = torch.arange(len(ids))  # an image's caption is long, a region's short: what has ended costs nothing
         for length in range(1, self.context_length):
-            following = decoder.step(self._newest(ids[going, :length].to(self.mean.device))).argmax(-1).cpu()
+            following = decoder.step(ids[going, length - 1].to(self.mean.device)).argmax(-1).cpu()
             ids[going, length] = following
-            goes_on = following != self.end_id
+            goes_on = (following != self.end_id) & (following != self.pad_id)
             going = going[goes_on]
             if not len(going):
                 break
             decoder.keep(goes_on)
-        return F.normalize(pooled, dim=-1).cpu(), [self.detokenize(row) for row in ids]
-
-    def _newest(self, ids: Tensor) -> Tensor:
-        """The text tower's features of the last id of `[B, T]`: `[B, text_dim]`; equal beginnings are read once."""
-        different, place = torch.unique(ids, dim=0, return_inverse=True)
-        return read_text(self.model.text, different)[1][place, -1]
+        return ids
 
     def normalize(self, crops: Tensor) -> Tensor:
         """Pixels 0..255 to the statistics the model was trained with, float32."""
@@ -155,10 +161,10 @@ def read_text(tower: Any, ids: Tensor) -> tuple[Tensor, Tensor]:
     return pooled @ tower.text_projection, tokens
 
 
-def build_clip(architecture: dict[str, Any]) -> nn.Module:
-    """An untrained model from open_clip's config: a CoCa where it has a `multimodal_cfg`."""
-    config = {key: value for key, value in architecture.items() if key != "custom_text"}
-    return CoCa(**config) if "multimodal_cfg" in config else CustomTextCLIP(**config)
+def read_eye(config: dict[str, Any]) -> Eye:
+    """How the model of a `clip.json` is shown pictures; where it does not say, as toytown's is."""
+    size, named = config["architecture"]["vision_cfg"]["image_size"], ("interpolation", "resize_mode")
+    return Eye(size, **{name: config[name] for name in named if name in config})
 
 
 def load_clip(folder: Path, name: str = "clip") -> Clip:
@@ -170,7 +176,7 @@ def load_clip(folder: Path, name: str = "clip") -> Clip:
     config = read_config(folder / f"{name}.json")
     model = build_clip(config["architecture"])
     read_weights(folder / f"{name}.safetensors", model)
-    return Clip(model, read_tokenizer(folder, config["merges"]), config["mean"], config["std"])
+    return Clip(model, read_tokenizer(folder, config["merges"]), config["mean"], config["std"], read_eye(config))
 
 
 @lru_cache(maxsize=1)

@@ -1,7 +1,7 @@
 """The frozen SAM: official ones, or toytown's tiny one, built from `segment_anything`'s own classes.
 
 Kirillov et al., "Segment Anything", 2023. An image enters in SAM's frame: longest side resized to `image_size`,
-padded right and bottom with SAM's mean colour, which is zero once normalised.
+padded right and bottom with what is zero once it is normalised.
 """
 
 import json
@@ -19,11 +19,11 @@ from segment_anything.modeling import Sam as SegmentAnything
 from segment_anything.utils.transforms import ResizeLongestSide
 from torch import Tensor, nn
 
-from ml.compute.device import accelerator
+from ml.compute.device import accelerator, half_precision
 from ml.models.weights import read_config, read_weights
+from ml.sa1b.reading.padding import padded
 
 PATCH = 16  # pixels a grid cell, in every SAM
-MEAN_COLOUR = (124, 116, 104)  # SAM's pixel_mean, rounded
 
 
 @dataclass(frozen=True)
@@ -36,6 +36,11 @@ class SamConfig:
     depth: int | None = None
     heads: int | None = None
     channels: int = 256
+
+    @property
+    def grid(self) -> int:
+        """Cells a side of the features."""
+        return self.image_size // PATCH
 
     def to_json(self) -> dict[str, int | str]:
         """The fields that are set, as `sam.json` holds them."""
@@ -50,10 +55,10 @@ class Sam:
         self.config = config
         self.image_size = config.image_size
         self.channels = config.channels
-        self.grid = config.image_size // PATCH
+        self.grid = config.grid
 
     def to_frame(self, image: NDArray[np.uint8]) -> NDArray[np.uint8]:
-        """Bring an RGB image `[H, W, 3]` into this SAM's frame, `[3, S, S]`."""
+        """Bring an RGB image `[H, W, 3]` into this SAM's frame, `[4, S, S]`."""
         return to_frame(image, self.image_size)
 
     def to(self, device: torch.device) -> Self:
@@ -63,18 +68,24 @@ class Sam:
 
     @torch.no_grad()
     def encode(self, images: Tensor) -> Tensor:
-        """Encode uint8 RGB images `[B, 3, S, S]` in SAM's frame to features `[B, C, S/16, S/16]`, float32."""
-        pixels = (images.to(self.model.device).float() - self.model.pixel_mean) / self.model.pixel_std
-        return self.model.image_encoder(pixels)
+        """Encode uint8 images `[B, 4, S, S]` in SAM's frame to features `[B, C, S/16, S/16]`, float32."""
+        with half_precision(self.model.device):
+            pixels = normalized(images.to(self.model.device), self.model.pixel_mean, self.model.pixel_std)
+            return self.model.image_encoder(pixels).float()
+
+
+def normalized(frames: Tensor, mean: Tensor, std: Tensor) -> Tensor:
+    """Frames `[B, 4, S, S]` as SAM's encoder reads them, float32 `[B, 3, S, S]`: zero in the padding."""
+    return (frames[:, :3].float() - mean) / std * frames[:, 3:].float()
 
 
 def to_frame(image: NDArray[np.uint8], size: int) -> NDArray[np.uint8]:
-    """Bring an RGB image `[H, W, 3]` into SAM's frame, `[3, size, size]`: resized, then padded right and bottom."""
+    """Bring an RGB image `[H, W, 3]` into SAM's frame, `[4, size, size]`: resized, then padded right and bottom.
+
+    The last channel says where the image is, as in `ml.sa1b.reading.padding.padded`.
+    """
     resized = image if max(image.shape[:2]) == size else ResizeLongestSide(size).apply_image(image)
-    frame = np.empty((3, size, size), np.uint8)
-    frame[:] = np.array(MEAN_COLOUR, np.uint8)[:, None, None]
-    frame[:, : resized.shape[0], : resized.shape[1]] = resized.transpose(2, 0, 1)
-    return frame
+    return padded(torch.from_numpy(np.array(resized, order="C")).permute(2, 0, 1), size).numpy()
 
 
 def build_sam(config: SamConfig) -> SegmentAnything:
@@ -84,14 +95,23 @@ def build_sam(config: SamConfig) -> SegmentAnything:
     return sam_model_registry[config.model_type]()
 
 
+def read_sam_config(folder: Path) -> SamConfig:
+    """What `sam.json` says.
+
+    Raises:
+        UserError: it is missing or no JSON.
+    """
+    raw = read_config(folder / "sam.json")
+    return SamConfig(**{key: value for key, value in raw.items() if key != "sha256"})
+
+
 def load_sam(folder: Path) -> Sam:
     """Load `sam.safetensors` as `sam.json` describes it.
 
     Raises:
         UserError: a file is missing or broken, or the weights are of another model.
     """
-    raw = read_config(folder / "sam.json")
-    config = SamConfig(**{key: value for key, value in raw.items() if key != "sha256"})
+    config = read_sam_config(folder)
     model = build_sam(config)
     read_weights(folder / "sam.safetensors", model)
     return Sam(model, config)

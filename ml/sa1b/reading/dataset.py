@@ -13,7 +13,8 @@ from torch.utils.data import Dataset
 
 from ml.errors import UserError
 from ml.masks import Frame, Masks
-from ml.sa1b.reading.frames import CELL, least_size, padded, shown
+from ml.sa1b.reading.frames import CELL, least_size, shown
+from ml.sa1b.reading.padding import padded
 from ml.sa1b.reading.reader import decode, read_jpeg
 
 COLUMNS = (
@@ -145,7 +146,7 @@ def _stored(data: bytes) -> torch.Tensor:
 
 
 def _framed(data: bytes, frame: Frame, size: tuple[int, int]) -> torch.Tensor:
-    return padded(shown(decode(data, least_size(frame, size)), frame, size), frame.out)
+    return padded(shown(decode(data, least_size(frame, size)), frame, size), frame.out)[:3]
 
 
 def _read(tar: Path | str, offset: int, nbytes: int) -> bytes:

@@ -14,7 +14,6 @@ from torch import Tensor
 from ml.masks import Frame
 
 CELL = 16  # pixels of a frame a side of the feature grid's cells, in every SAM
-MEAN_COLOUR = (124, 116, 104)  # SAM's pixel_mean, rounded; zero once it is normalised
 
 
 def least_size(frame: Frame, size: tuple[int, int]) -> tuple[int, int]:
@@ -35,13 +34,6 @@ def shown(image: np.ndarray, frame: Frame, size: tuple[int, int]) -> Tensor:
     pixels = torch.from_numpy(image[y0:y1, x0:x1]).permute(2, 0, 1)[None]
     resized = F.interpolate(pixels, frame.resized(size), mode="bilinear", antialias=True)[0]
     return resized.flip(-1) if frame.flip else resized
-
-
-def padded(image: Tensor, side: int) -> Tensor:
-    """Pad uint8 [3, h, w] right and bottom with SAM's mean colour: [3, side, side]."""
-    frame = torch.tensor(MEAN_COLOUR, dtype=torch.uint8)[:, None, None].repeat(1, side, side)
-    frame[:, : image.shape[1], : image.shape[2]] = image
-    return frame
 
 
 def _pixels(image: np.ndarray, frame: Frame, size: tuple[int, int]) -> tuple[int, int, int, int]:

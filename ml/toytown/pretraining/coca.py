@@ -16,7 +16,8 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 from torch.nn.attention import SDPBackend, sdpa_kernel
 
-from ml.models.frozen.clip import build_clip, read_text
+from ml.models.frozen.architecture import build_clip
+from ml.models.frozen.clip import read_text
 from ml.toytown.pretraining.data import LEVELS, Rendered
 from ml.toytown.pretraining.sam import warmup_cosine
 from ml.toytown.pretraining.text import Concept, fits, phrase

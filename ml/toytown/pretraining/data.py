@@ -17,8 +17,8 @@ from torch import Tensor
 from torch.nn import functional as F
 
 from ml.labeling.geometry.crops import masked_crops
+from ml.labeling.geometry.eye import Eye
 from ml.masks import Frame, Masks
-from ml.models.frozen.sam import to_frame
 from ml.toytown.pretraining.text import Concept, asked, concept, words_of
 from ml.toytown.world.draw import Drawing, draw
 from ml.toytown.world.language import caption
@@ -184,7 +184,7 @@ def _render(seed: int, index: int) -> Rendered:
     masks = Masks.from_dense(dense)
     coverage = masks.coverage((LOW, LOW), Frame(None, False, SIDE))
     return Rendered(
-        image=to_frame(image, SIDE),
+        image=image.transpose(2, 0, 1),  # of the frame's size
         coverage=(coverage * 255).round().astype(np.uint8),
         levels=np.array([LEVELS.index(node.level) for node in nodes]),
         areas=masks.areas(),
@@ -198,7 +198,7 @@ def _render(seed: int, index: int) -> Rendered:
 def _crops(image: NDArray[np.uint8], dense: NDArray[np.bool_], rng: np.random.Generator) -> NDArray[np.uint8]:
     """Masked crops of jittered masks, and the whole image: uint8 `[N + 1, 3, 48, 48]`."""
     ragged = Masks.from_dense(np.stack([_jitter(mask, rng) for mask in dense]))
-    crops = masked_crops(image, ragged, CROP, float(rng.uniform(*MARGINS)))
+    crops = masked_crops(image, ragged, Eye(CROP), float(rng.uniform(*MARGINS)))
     whole = cv2.resize(image, (CROP, CROP), interpolation=cv2.INTER_AREA)
     return np.concatenate([crops, whole[None]]).transpose(0, 3, 1, 2).copy()
 

@@ -137,7 +137,7 @@ def _see(seed: int, index: int) -> Seen:
 
 def _crops(clip: Clip, one: Seen) -> Tensor:
     cv2.setNumThreads(1)
-    crops = masked_crops(one.image, one.masks, clip.image_size, MARGIN)
+    crops = masked_crops(one.image, one.masks, clip.eye, MARGIN)
     return torch.from_numpy(crops.transpose(0, 3, 1, 2).copy())
 
 

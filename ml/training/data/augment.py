@@ -9,7 +9,8 @@ from torch import Tensor
 
 from ml.masks import Frame
 from ml.params import Augment
-from ml.sa1b.reading.frames import padded, shown
+from ml.sa1b.reading.frames import shown
+from ml.sa1b.reading.padding import padded
 
 _SIDES = {"left": "right", "right": "left", "leftmost": "rightmost", "rightmost": "leftmost"}
 _SIDE = re.compile(r"\b(left|right|leftmost|rightmost)\b", re.IGNORECASE)
@@ -54,10 +55,10 @@ def plain_view(side: int) -> View:
 
 
 def render(image: np.ndarray, view: View, size: tuple[int, int]) -> Tensor:
-    """An RGB image as `view` shows it in SAM's frame: uint8 [3, S, S].
+    """An RGB image as `view` shows it in SAM's frame: uint8 [4, S, S].
 
     `image`: uint8 [H, W, 3] of an image of `size` (height, width), maybe decoded smaller. Colours change last, on the
-    fewest pixels, and before the padding, which stays SAM's mean colour.
+    fewest pixels, and before the padding.
     """
     pixels = shown(image, view.frame, size)
     return padded(pixels if view.color is None else recolored(pixels, view.color), view.frame.out)

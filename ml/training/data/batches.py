@@ -31,7 +31,7 @@ class Example:
     """One view of one image: N regions, Q queries, P described regions, K questions. Arrays as in `Batch`."""
 
     image_id: int
-    pixels: np.ndarray  # features float16 [C, h, w], or the frame uint8 [3, S, S]
+    pixels: np.ndarray  # features float16 [C, h, w], or the frame uint8 [4, S, S]
     fine: np.ndarray
     boxes: np.ndarray
     valid: np.ndarray
@@ -55,7 +55,7 @@ class Batch:
 
     Attributes:
         image_ids: int64 [B].
-        pixels: float16 [B, C, h, w] frozen features, or uint8 [B, 3, S, S] images in SAM's frame.
+        pixels: float16 [B, C, h, w] frozen features, or uint8 [B, 4, S, S] images in SAM's frame.
         fine: float32 [B, N, 4h, 4w], the covered fraction of each cell.
         boxes: float32 [B, N, 4], xyxy in [0, 1] of the frame.
         valid: bool [B, N].

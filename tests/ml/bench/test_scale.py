@@ -31,10 +31,10 @@ def test_hours_follow_from_rates():
     assert found["fits_its_disks"]
 
 
-def test_a_task_waits_for_its_gpu():
+def test_a_task_cuts_while_its_models_are_busy():
     work, given = [Work("pseudo_labels", 0, 3.6e6, core_seconds=0.05, gpu_seconds=0.03)], GIVEN | {"images": 3.6e6}
     one_a_gpu, two_a_gpu = (plan(Fleet("", 1, 8, 96, tasks), work, given)["data_hours"] for tasks in (8, 16))
-    assert (one_a_gpu, two_a_gpu) == (10.0, 5.0)
+    assert (one_a_gpu, two_a_gpu) == (6.2, 3.8)  # a core takes longer than the GPU, two cores less
 
 
 MEASURED = {

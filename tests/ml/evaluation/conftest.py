@@ -15,9 +15,11 @@ from open_clip import SimpleTokenizer
 from PIL import Image
 
 from ml.evaluation.predictions.predictor import Crops, Predictor, TorchHeads
+from ml.labeling.geometry.eye import Eye
 from ml.masks import Masks
 from ml.models.arrcoc import ARRCOC, ModelConfig
-from ml.models.frozen.clip import Clip, build_clip
+from ml.models.frozen.architecture import build_clip
+from ml.models.frozen.clip import Clip
 from ml.models.frozen.sam import Sam, SamConfig, build_sam, config_json
 from ml.models.weights import write_weights
 from ml.params import Params
@@ -51,7 +53,9 @@ def clip() -> Clip:
     tokenizer = SimpleTokenizer()
     text = {"context_length": 16, "vocab_size": tokenizer.vocab_size, "width": 32, "heads": 2, "layers": 1}
     vision = {"image_size": 32, "patch_size": 16, "width": 32, "layers": 1, "head_width": 16}
-    return Clip(build_clip({"embed_dim": 32, "vision_cfg": vision, "text_cfg": text}), tokenizer, [0.5] * 3, [0.5] * 3)
+    return Clip(
+        build_clip({"embed_dim": 32, "vision_cfg": vision, "text_cfg": text}), tokenizer, [0.5] * 3, [0.5] * 3, Eye(32)
+    )
 
 
 @pytest.fixture(scope="session")

@@ -14,7 +14,8 @@ from safetensors.numpy import load_file
 
 from ml.errors import UserError
 from ml.labeling import labels
-from ml.labeling.captioners.captioner import Batch, Captions
+from ml.labeling.captioners.batch import Batch
+from ml.labeling.captioners.captioner import Captions
 from ml.labeling.captioners.from_clip import ClipCaptioner
 from ml.labeling.captions import Described, describe
 from ml.labeling.geometry.relations import measure
@@ -45,7 +46,7 @@ def labelled(shard: Any, clip: Clip, tmp_path_factory: pytest.TempPathFactory) -
 def label(shard: Any, clip: Clip, folder: Path, tar: Path | None = None) -> Report:
     outputs = folder / "labels.parquet", folder / "labels.safetensors"
     params = shard.params.labels
-    captioner = ClipCaptioner(clip, clip, params.crop_margin)
+    captioner = ClipCaptioner(clip, clip)
     return label_shard(shard.kept, tar or shard.tar, *outputs, clip, captioner, params, 0)
 
 
@@ -164,7 +165,7 @@ def test_where_no_name_of_an_image_is_sure_all_its_queries_are_of_what_is_absent
     high = {"similarity_midpoint": (surest[0] + surest[1]) / 2, "similarity_scale": 1e-4, "least_agreement": 0.0}
     strict = shard.params.labels.model_copy(update=high)
     outputs = tmp_path / "labels.parquet", tmp_path / "labels.safetensors"
-    label_shard(shard.kept, shard.tar, *outputs, clip, ClipCaptioner(clip, clip, strict.crop_margin), strict, 0)
+    label_shard(shard.kept, shard.tar, *outputs, clip, ClipCaptioner(clip, clip), strict, 0)
     unsure = [row for row in pq.read_table(outputs[0]).to_pylist() if not any(row["phrases"])]
     assert len(unsure) == 1
     for row in unsure:
@@ -178,7 +179,7 @@ def test_labels_without_a_query_stop_and_say_why(shard: Any, clip: Clip, tmp_pat
     with pytest.raises(
         UserError, match=r"^labels: not one query for (\d+) masks: \1 captions read, \d+ phrases found, .* 1; CLIP"
     ):
-        label_shard(shard.kept, shard.tar, *outputs, clip, ClipCaptioner(clip, clip, 0.25), never, 0)
+        label_shard(shard.kept, shard.tar, *outputs, clip, ClipCaptioner(clip, clip), never, 0)
     assert not list(tmp_path.iterdir())
 
 
@@ -194,7 +195,7 @@ def test_people_s_words_of_place_take_nothing_from_what_else_is_asked(
 ) -> None:
     without = shard.params.labels.model_copy(update={"placed_queries": 0})
     outputs = tmp_path / "labels.parquet", tmp_path / "labels.safetensors"
-    label_shard(shard.kept, shard.tar, *outputs, clip, ClipCaptioner(clip, clip, without.crop_margin), without, 0)
+    label_shard(shard.kept, shard.tar, *outputs, clip, ClipCaptioner(clip, clip), without, 0)
     for row, bare in zip(deepcopy(labelled[0]), pq.read_table(outputs[0]).to_pylist(), strict=True):
         absent = sum(query["kind"] == "absent" for query in row["queries"])
         more = len(row["queries"]) - len(bare["queries"])
@@ -225,6 +226,9 @@ class Saying:
     """A captioner that says the same of every mask."""
 
     text: str | None
+
+    def look(self, batch: Batch) -> None:
+        pass
 
     def caption(self, batch: Batch) -> Captions:
         return Captions([self.text for kept, _ in batch for _ in kept.rows], [""] * len(batch))
@@ -263,7 +267,7 @@ def test_bad_captions_are_counted_with_their_reasons(shard: Any, clip: Clip, tmp
             return Report(numbers={"told": 1}, rejected={"said nothing": 2})
 
     outputs = tmp_path / "labels.parquet", tmp_path / "labels.safetensors"
-    report = label_shard(shard.kept, shard.tar, *outputs, clip, Mixed(clip, clip, 0.25), shard.params.labels, 0)
+    report = label_shard(shard.kept, shard.tar, *outputs, clip, Mixed(clip, clip), shard.params.labels, 0)
     assert report.rejected == {
         "caption: empty": 1,
         "caption: tells of no thing": 1,

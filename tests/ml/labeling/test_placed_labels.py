@@ -36,7 +36,7 @@ def test_every_place_means_what_is_there(clip: Clip, tmp_path: Path) -> None:
     write_shard(3, params, tar)
     build_index(tar, tmp_path / "index.parquet", tmp_path / "rejects.parquet", params.quality)
     filter_masks(tmp_path / "index.parquet", kept, params.filter, assign)
-    captioner = ClipCaptioner(clip, clip, labels.crop_margin)
+    captioner = ClipCaptioner(clip, clip)
     label_shard(kept, tar, out, tmp_path / "embeddings.safetensors", clip, captioner, labels, 0)
     asked: Counter[str] = Counter()
     right: Counter[str] = Counter()

@@ -45,7 +45,7 @@ def test_from_tar_to_training_set(tar: Path, clip: Clip, sam: Sam) -> None:
     labels, features = folder / "labels", folder / "features"
     outputs = labels / f"{NAME}.parquet", labels / f"{NAME}.safetensors"
     wide = params.labels.model_copy(update={"similarity_midpoint": 0.25})  # a drawn world knows little of this one
-    label_shard(kept, tar, *outputs, clip, ClipCaptioner(clip, clip, wide.crop_margin), wide, 0)
+    label_shard(kept, tar, *outputs, clip, ClipCaptioner(clip, clip), wide, 0)
     encode_shard(kept, tar, features / f"{NAME}.safetensors", sam, params.features)
     hashes = folder / "hashes.parquet"  # of benchmarks without images
     pq.write_table(HASHES.empty_table(), hashes)

@@ -105,7 +105,7 @@ def test_images_are_encoded_where_features_are_not_cached(workspace: Callable[..
     task, side = make_task("text_region_grounding", ws, load(ws.params_file), WORLD)
     params = load(ws.params_file).training.model_copy(update={"cached_features": True})
     batch = Examples(TrainingData(ws), params, side, 0, False)[[(0, 0), (0, 1)]]
-    batch.pixels = torch.zeros(2, 3, side, side, dtype=torch.uint8)
+    batch.pixels = torch.zeros(2, 4, side, side, dtype=torch.uint8)
     loss, _, _ = task(batch)
     loss.backward()
     assert all(p.grad is None for p in task.sam.model.parameters())

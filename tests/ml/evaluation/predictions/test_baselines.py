@@ -9,6 +9,7 @@ import torch
 from ml.evaluation.predictions.baselines import BLUR, CIRCLE, CROPS, MAP, RULE, Baselines, blurred, circled
 from ml.evaluation.predictions.predictor import Predictor
 from ml.labeling.geometry.crops import masked_crops
+from ml.labeling.geometry.eye import Eye
 from ml.labeling.language.english import english
 from ml.masks import Masks
 from ml.params import Params
@@ -43,7 +44,7 @@ def test_crops_are_judged_by_the_sigmoid_of_their_cosine(
     predictor: Predictor, params: Params, image: np.ndarray
 ) -> None:
     masks, clip = boxes((10, 20, 30, 40), (60, 10, 20, 20)), predictor.crops.encoder
-    crops = masked_crops(image, masks, clip.image_size, predictor.crops.margin)
+    crops = masked_crops(image, masks, clip.eye, predictor.crops.margin)
     seen = clip.encode_image(torch.from_numpy(crops.transpose(0, 3, 1, 2).copy())).numpy()
     read = clip.encode_text(clip.tokenize(["a red car"])).pooled.numpy()
     config = predictor.heads.model.config
@@ -53,7 +54,7 @@ def test_crops_are_judged_by_the_sigmoid_of_their_cosine(
 
 
 def test_a_circle_is_red_around_the_box_and_nothing_else_changes(image: np.ndarray) -> None:
-    left, right = circled(image, boxes((0, 20, 40, 40), (80, 20, 40, 40)), 64)
+    left, right = circled(image, boxes((0, 20, 40, 40), (80, 20, 40, 40)), Eye(64))
     red = [(picture == (255, 0, 0)).all(-1) for picture in (left, right)]
     assert red[0][:, :25].any() and not red[0][:, 25:].any()
     assert red[1][:, 38:].any() and not red[1][:, :38].any()
@@ -62,8 +63,8 @@ def test_a_circle_is_red_around_the_box_and_nothing_else_changes(image: np.ndarr
 
 
 def test_all_but_the_mask_is_blurred(image: np.ndarray) -> None:
-    (inside,) = blurred(image, boxes((0, 0, 128, 96)), 64)
-    (left,) = blurred(image, boxes((0, 0, 64, 96)), 64)
+    (inside,) = blurred(image, boxes((0, 0, 128, 96)), Eye(64))
+    (left,) = blurred(image, boxes((0, 0, 64, 96)), Eye(64))
     np.testing.assert_array_equal(left[:, :31], inside[:, :31])
     assert left[:, 33:].std() < inside[:, 33:].std() / 1.5
 

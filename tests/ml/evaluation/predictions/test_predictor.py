@@ -106,7 +106,7 @@ def test_crops_are_what_the_labels_saw_of_the_masks(predictor: Predictor) -> Non
     """Of proposals and of given masks, in batches, from the image and not from its features."""
     image = np.random.default_rng(0).integers(0, 255, (96, 128, 3)).astype(np.uint8)
     masks = boxes(*[(3 * n % 90, n, 8 + n % 20, 12) for n in range(CROPS_PER_BATCH + 3)])
-    pixels = masked_crops(image, masks, predictor.crops.encoder.image_size, predictor.crops.margin)
+    pixels = masked_crops(image, masks, predictor.crops.encoder.eye, predictor.crops.margin)
     wanted = predictor.crops.encoder.encode_image(torch.from_numpy(pixels.transpose(0, 3, 1, 2).copy()))
     features, ious = predictor.encode(image), np.zeros(len(masks), np.float32)
     scene = predictor.scene(image, features, Proposals(masks, ious, ious))

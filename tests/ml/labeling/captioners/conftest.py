@@ -16,7 +16,6 @@ sys.path.insert(0, str(Path(__file__).parent))
 from openai_server import Server, serving
 
 from ml.labeling.captioners import asking
-from ml.labeling.captioners.captioner import Batch
 from ml.labeling.kept import decoded, read_kept
 from ml.params import Endpoint, OpenAi
 from ml.workspace.settings import preset
@@ -47,6 +46,7 @@ def questions() -> OpenAi:
 
 
 @pytest.fixture(scope="session")
-def batch(shard: Any) -> Batch:
+def batch(shard: Any) -> list[Any]:
     """All of the shard's images."""
-    return [(kept, image) for kept, image in decoded(read_kept(shard.kept), shard.tar, Counter()) if image is not None]
+    pictures = decoded(read_kept(shard.kept), shard.tar, Counter())
+    return [(kept, image) for kept, image in pictures if image is not None]

@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 
 from ml.errors import UserError
-from ml.labeling.captioners.captioner import Batch
+from ml.labeling.captioners.batch import Batch
 from ml.labeling.captioners.choice import captioner_of
 from ml.labeling.captioners.from_clip import ClipCaptioner
 from ml.labeling.captioners.from_endpoint import EndpointCaptioner
@@ -38,13 +38,14 @@ def no_coca() -> Any:
     raise AssertionError("loaded, though it is not asked")
 
 
-def test_clip_is_loaded_for_itself_alone(ws: Workspace, shard: Any, clip: Any, batch: Batch) -> None:
+def test_clip_is_loaded_for_itself_alone(ws: Workspace, shard: Any, clip: Any, batch: list[Any]) -> None:
     captioner = captioner_of(ws, params(shard, captioner="clip"), "sa_000000", clip, lambda: clip)
     assert isinstance(captioner, ClipCaptioner)
-    said = captioner.caption(batch[:1])
+    first = Batch(batch[:1], shard.params.labels.crop_margin)
+    said = captioner.caption(first)
     assert len(said.masks) == len(batch[0][0].rows) == len(said.embeddings) and len(said.images) == 1
     other = captioner_of(ws, params(shard, captioner="clip"), "sa_000000", object(), lambda: clip)
-    assert other.caption(batch[:1]).embeddings is None
+    assert other.caption(first).embeddings is None
 
 
 def test_rows_of_no_shard_are_the_first_shards_to_count(ws: Workspace, shard: Any) -> None:
@@ -65,7 +66,7 @@ def test_rows_of_no_shard_are_the_first_shards_to_count(ws: Workspace, shard: An
         captioner_of(ws, strict, "sa_000000", object(), no_coca)
 
 
-def test_answers_are_kept_beside_the_data_a_file_a_shard(ws: Workspace, shard: Any, batch: Batch) -> None:
+def test_answers_are_kept_beside_the_data_a_file_a_shard(ws: Workspace, shard: Any, batch: list[Any]) -> None:
     captioner = captioner_of(ws, params(shard, captioner="openai"), "sa_000001", object(), no_coca)
     assert isinstance(captioner, EndpointCaptioner)
     assert captioner.cache.path == ws.data / ".captions" / "sa_000001.jsonl"

@@ -23,24 +23,24 @@ from ml.errors import UserError
 from ml.labeling.captioners import asking, from_endpoint
 from ml.labeling.captioners.asking import KEY, Asker
 from ml.labeling.captioners.cache import Cache
-from ml.labeling.captioners.captioner import Batch
 from ml.labeling.captioners.from_endpoint import EndpointCaptioner
 from ml.params import Endpoint, OpenAi
 from ml.workspace.report import Report
 
 SECRET = "sk-very-secret-key"
 ALL = 1.0  # limit: every answer may be of no use
+Images = list[Any]  # (KeptImage, pixels) of each
 Make = Callable[..., EndpointCaptioner]
 
 
 @pytest.fixture
-def batch(batch: Batch) -> Batch:
+def batch(batch: Images) -> Images:
     """Two images, whose crops are some forty."""
     return batch[:2]
 
 
 @pytest.fixture
-def make(endpoint: Endpoint, questions: OpenAi, batch: Batch, tmp_path: Path) -> Make:
+def make(endpoint: Endpoint, questions: OpenAi, batch: Images, tmp_path: Path) -> Make:
     """A captioner of the batch with a cache of the test's; params are changed by name."""
 
     def build(limit: float = ALL, **changes: Any) -> EndpointCaptioner:
@@ -54,7 +54,7 @@ def make(endpoint: Endpoint, questions: OpenAi, batch: Batch, tmp_path: Path) ->
 ASKED = set(OpenAi.model_fields)
 
 
-def total(batch: Batch) -> int:
+def total(batch: Images) -> int:
     return sum(len(kept.rows) + 1 for kept, _ in batch)
 
 
@@ -69,7 +69,7 @@ def once(reply: Reply, then: str = "a red car") -> Callable[[Request, int], Repl
     return lambda request, times: reply if times == 1 else completion(then)
 
 
-def test_answers_come_in_order_and_only_so_many_are_asked_at_a_time(server: Server, make: Make, batch: Batch) -> None:
+def test_answers_come_in_order_and_only_so_many_are_asked_at_a_time(server: Server, make: Make, batch: Images) -> None:
     server.answer = by_image
     said = make(parallel=4).caption(batch)
     expected = [by_image(request, 1) for request in sorted(server.requests, key=image_of)]
@@ -88,7 +88,7 @@ def test_answers_come_in_order_and_only_so_many_are_asked_at_a_time(server: Serv
 
 
 def test_what_is_asked_is_what_params_say(
-    server: Server, make: Make, batch: Batch, monkeypatch: pytest.MonkeyPatch
+    server: Server, make: Make, batch: Images, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv(KEY, f" {SECRET}\n")
     make(prompt="What?", image_prompt="Where?", temperature=0.5, max_tokens=7, crop_size=96).caption(batch[:1])
@@ -103,7 +103,7 @@ def test_what_is_asked_is_what_params_say(
         assert max(pixels.shape[:2]) == 96
 
 
-def test_nothing_is_asked_twice(server: Server, make: Make, batch: Batch) -> None:
+def test_nothing_is_asked_twice(server: Server, make: Make, batch: Images) -> None:
     server.answer = by_image
     first = make()
     said = first.caption(batch)
@@ -123,7 +123,7 @@ CHANGES += [{"drawing": "dim"}, {"drawing": "none"}, {"crop_margin": 0.6}, {"cro
 
 
 @pytest.mark.parametrize("change", CHANGES, ids=str)
-def test_what_counts_is_asked_anew(change: dict[str, Any], server: Server, make: Make, batch: Batch) -> None:
+def test_what_counts_is_asked_anew(change: dict[str, Any], server: Server, make: Make, batch: Images) -> None:
     make().caption(batch[:1])
     captioner = make(**change)
     captioner.caption(batch[:1])
@@ -133,14 +133,14 @@ def test_what_counts_is_asked_anew(change: dict[str, Any], server: Server, make:
     assert least <= captioner.known <= most and captioner.spent.answers > 0
 
 
-def test_the_same_crop_twice_is_asked_about_once(server: Server, make: Make, batch: Batch) -> None:
+def test_the_same_crop_twice_is_asked_about_once(server: Server, make: Make, batch: Images) -> None:
     said = make().caption([batch[0], batch[0]])
     assert max(server.times.values()) == 1
     assert len(said.masks) == 2 * len(batch[0][0].rows) and None not in said.masks
 
 
 @pytest.mark.parametrize("asked", ["1", "date"])
-def test_a_server_that_throttles_is_waited_for(asked: str, server: Server, make: Make, batch: Batch) -> None:
+def test_a_server_that_throttles_is_waited_for(asked: str, server: Server, make: Make, batch: Images) -> None:
     after = "1" if asked == "1" else formatdate(time.time() + 3, usegmt=True)
     server.answer = once(failure(429, Retry_After=after))
     begun = time.monotonic()
@@ -152,12 +152,12 @@ def test_a_server_that_throttles_is_waited_for(asked: str, server: Server, make:
 
 
 @pytest.mark.parametrize("status", [408, 409, 429, 500, 502, 503])
-def test_what_may_pass_is_asked_again(status: int, server: Server, make: Make, batch: Batch) -> None:
+def test_what_may_pass_is_asked_again(status: int, server: Server, make: Make, batch: Images) -> None:
     server.answer = once(failure(status))
     assert set(make().caption(batch[:1]).masks) == {"a red car"}
 
 
-def test_a_connection_cut_within_the_answer_is_asked_again(server: Server, make: Make, batch: Batch) -> None:
+def test_a_connection_cut_within_the_answer_is_asked_again(server: Server, make: Make, batch: Images) -> None:
     server.answer = once(Reply(completion("a red car").body, sent=40))
     assert set(make().caption(batch[:1]).masks) == {"a red car"}
 
@@ -194,7 +194,7 @@ def test_a_connection_cut_within_the_answer_is_asked_again(server: Server, make:
     ],
 )
 def test_what_is_no_caption_is_counted_and_leaves_its_mask_without(
-    reply: Reply, reason: str, times: int, server: Server, make: Make, batch: Batch
+    reply: Reply, reason: str, times: int, server: Server, make: Make, batch: Images
 ) -> None:
     """Of one crop; those beside it are captioned."""
     bad: list[str] = []
@@ -214,7 +214,7 @@ def test_what_is_no_caption_is_counted_and_leaves_its_mask_without(
     assert report.numbers["captions asked"] == len(said.masks) + 1
 
 
-def test_answers_of_no_use_are_not_paid_for_again(server: Server, make: Make, batch: Batch) -> None:
+def test_answers_of_no_use_are_not_paid_for_again(server: Server, make: Make, batch: Images) -> None:
     server.answer = lambda request, times: completion("")
     first, again = make(), make()
     first.caption(batch[:1])
@@ -224,7 +224,7 @@ def test_answers_of_no_use_are_not_paid_for_again(server: Server, make: Make, ba
     assert first.report().rejected == again.report().rejected == {"answer: empty": len(batch[0][0].rows) + 1}
 
 
-def test_too_many_answers_of_no_use_stop_the_stage(server: Server, make: Make, batch: Batch) -> None:
+def test_too_many_answers_of_no_use_stop_the_stage(server: Server, make: Make, batch: Images) -> None:
     server.answer = lambda request, times: completion("🚗" if sum(image_of(request).encode()) % 2 else "a car")
     captioner = make(limit=0.05)
     captioner.caption(batch)
@@ -233,7 +233,7 @@ def test_too_many_answers_of_no_use_stop_the_stage(server: Server, make: Make, b
 
 
 def test_they_stop_it_early_where_there_are_many(
-    server: Server, make: Make, batch: Batch, monkeypatch: pytest.MonkeyPatch
+    server: Server, make: Make, batch: Images, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(from_endpoint, "EARLY", 20)
     server.answer = lambda request, times: completion("")
@@ -241,7 +241,7 @@ def test_they_stop_it_early_where_there_are_many(
         make(limit=0.05).caption(batch[:1])
 
 
-def test_tokens_and_price_are_told(server: Server, make: Make, batch: Batch) -> None:
+def test_tokens_and_price_are_told(server: Server, make: Make, batch: Images) -> None:
     captioner = make(prompt_price=2.0, completion_price=10.0)
     captioner.caption(batch)
     numbers, n = captioner.report().numbers, len(server.requests)
@@ -257,7 +257,7 @@ def test_tokens_and_price_are_told(server: Server, make: Make, batch: Batch) -> 
 
 
 def test_progress_is_told(
-    server: Server, make: Make, batch: Batch, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+    server: Server, make: Make, batch: Images, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     monkeypatch.setattr(from_endpoint, "TELL_SECONDS", 0.0)
     make().caption(batch[:1])
@@ -271,7 +271,7 @@ def test_progress_is_told(
     assert told == [*range(1, total(batch[:1]) + 1), *range(total(batch[:1]) + 1, n + 1)]
 
 
-def test_an_endpoint_that_is_away_is_told_at_once(make: Make, batch: Batch) -> None:
+def test_an_endpoint_that_is_away_is_told_at_once(make: Make, batch: Images) -> None:
     begun = time.monotonic()
     with pytest.raises(UserError, match=r"^http://127\.0\.0\.1:1/v1: the endpoint is away .*endpoint\.url") as error:
         make(url="http://user:word@127.0.0.1:1/v1", retries=9).caption(batch)
@@ -279,7 +279,7 @@ def test_an_endpoint_that_is_away_is_told_at_once(make: Make, batch: Batch) -> N
 
 
 def test_an_endpoint_that_hangs_is_told_in_seconds(
-    server: Server, make: Make, batch: Batch, monkeypatch: pytest.MonkeyPatch
+    server: Server, make: Make, batch: Images, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(asking, "REACH_SECONDS", 0.3)
     server.models = lambda: Reply(b"{}", wait=5)
@@ -288,7 +288,7 @@ def test_an_endpoint_that_hangs_is_told_in_seconds(
     assert not server.requests
 
 
-def test_a_server_without_a_list_of_models_is_there(server: Server, make: Make, batch: Batch) -> None:
+def test_a_server_without_a_list_of_models_is_there(server: Server, make: Make, batch: Images) -> None:
     server.models = lambda: failure(404)
     assert set(make().caption(batch[:1]).masks) == {"a red car"}
 
@@ -309,7 +309,13 @@ def test_a_server_without_a_list_of_models_is_there(server: Server, make: Make, 
     ],
 )
 def test_what_every_question_would_get_is_one_line(
-    key: str | None, reply: Reply, words: str, server: Server, make: Make, batch: Batch, monkeypatch: pytest.MonkeyPatch
+    key: str | None,
+    reply: Reply,
+    words: str,
+    server: Server,
+    make: Make,
+    batch: Images,
+    monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     monkeypatch.delenv(KEY, raising=False)
     if key:
@@ -323,7 +329,7 @@ def test_what_every_question_would_get_is_one_line(
 
 
 def test_a_key_that_is_not_known_is_told_before_any_question(
-    server: Server, make: Make, batch: Batch, monkeypatch: pytest.MonkeyPatch
+    server: Server, make: Make, batch: Images, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv(KEY, SECRET)
     server.models = lambda: failure(401)
@@ -334,7 +340,7 @@ def test_a_key_that_is_not_known_is_told_before_any_question(
 
 @pytest.mark.parametrize("key", ["sk-schlüssel", "sk-a\nb", "sk-\x00"])
 def test_a_key_that_none_is_is_not_sent(
-    key: str, server: Server, make: Make, batch: Batch, monkeypatch: pytest.MonkeyPatch
+    key: str, server: Server, make: Make, batch: Images, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(os, "environ", {**os.environ, KEY: key})
     with pytest.raises(UserError, match=r"^OPENAI_API_KEY: holds characters that no key has; set it again$"):
@@ -342,13 +348,13 @@ def test_a_key_that_none_is_is_not_sent(
     assert not server.keys
 
 
-def test_an_address_that_none_is_is_told(make: Make, batch: Batch) -> None:
+def test_an_address_that_none_is_is_told(make: Make, batch: Images) -> None:
     with pytest.raises(UserError, match="endpoint"):
         make(url="http://127.0.0.1:99999999/v1").caption(batch)
 
 
 def test_an_endpoint_that_stops_to_answer_is_given_up_and_gone_on_with(
-    server: Server, make: Make, batch: Batch
+    server: Server, make: Make, batch: Images
 ) -> None:
     def answer(request: Request, times: int) -> Reply:
         return by_image(request, times) if len(server.times) <= 20 else failure(503)
@@ -365,7 +371,7 @@ def test_an_endpoint_that_stops_to_answer_is_given_up_and_gone_on_with(
     assert all(server.times[image] == 1 for image in list(before)[:20])
 
 
-def test_a_last_line_that_was_cut_is_left_out_told_and_written_over(server: Server, make: Make, batch: Batch) -> None:
+def test_a_last_line_that_was_cut_is_left_out_told_and_written_over(server: Server, make: Make, batch: Images) -> None:
     server.answer = by_image
     said = make(parallel=1).caption(batch[:1])
     path = make().cache.path
@@ -381,7 +387,7 @@ def test_a_last_line_that_was_cut_is_left_out_told_and_written_over(server: Serv
 
 
 @pytest.mark.parametrize("line", [b"{}", b"nonsense", b"\xff\xfe", b'{"key": 1}', b"[" * 10_000])
-def test_a_damaged_line_costs_itself(line: bytes, server: Server, make: Make, batch: Batch) -> None:
+def test_a_damaged_line_costs_itself(line: bytes, server: Server, make: Make, batch: Images) -> None:
     server.answer = by_image
     said = make().caption(batch[:1])
     path = make().cache.path
@@ -397,7 +403,7 @@ def test_a_damaged_line_costs_itself(line: bytes, server: Server, make: Make, ba
 def test_the_key_is_nowhere(
     server: Server,
     make: Make,
-    batch: Batch,
+    batch: Images,
     tmp_path: Path,
     monkeypatch: pytest.MonkeyPatch,
     caplog: pytest.LogCaptureFixture,
@@ -445,7 +451,7 @@ for pair in decoded(read_kept(Path(kept)), Path(tar), Counter()):
 
 
 def test_a_killed_run_goes_on_and_nothing_is_paid_for_twice(
-    server: Server, make: Make, batch: Batch, shard: Any, tmp_path: Path
+    server: Server, make: Make, batch: Images, shard: Any, tmp_path: Path
 ) -> None:
     killed = 25
     child: list[subprocess.Popen[bytes]] = []

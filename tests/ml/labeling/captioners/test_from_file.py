@@ -11,7 +11,6 @@ import pyarrow.parquet as pq
 import pytest
 
 from ml.errors import UserError
-from ml.labeling.captioners.captioner import Batch
 from ml.labeling.captioners.from_file import FileCaptioner, read_captions
 from ml.labeling.kept import read_kept
 
@@ -40,7 +39,7 @@ def as_parquet(folder: Path, rows: list[Row]) -> Path:
 
 @pytest.mark.parametrize("write", [as_jsonl, as_parquet])
 def test_every_mask_gets_its_own_caption(
-    write: Callable[..., Path], rows: list[Row], shard: Any, batch: Batch, tmp_path: Path
+    write: Callable[..., Path], rows: list[Row], shard: Any, batch: list[Any], tmp_path: Path
 ) -> None:
     captioner = FileCaptioner(read_captions(write(tmp_path, rows[::-1]), shard.kept, [], 0.0))
     said = captioner.caption(batch)
@@ -59,7 +58,7 @@ def test_every_mask_gets_its_own_caption(
 
 @pytest.mark.parametrize("write", [as_jsonl, as_parquet])
 def test_coverage_is_told_and_the_counts_add_up(
-    write: Callable[..., Path], rows: list[Row], shard: Any, batch: Batch, tmp_path: Path
+    write: Callable[..., Path], rows: list[Row], shard: Any, batch: list[Any], tmp_path: Path
 ) -> None:
     given = [*rows[10:], {**rows[0], "mask_id": 2**40}, {**rows[0], "image_id": 2**50}, {**rows[11], "text": "a boat"}]
     captioner = FileCaptioner(read_captions(write(tmp_path, given), shard.kept, [], ALL))
@@ -88,7 +87,7 @@ BAD_TEXTS = [
 @pytest.mark.parametrize("write", [as_jsonl, as_parquet])
 @pytest.mark.parametrize(("text", "reason"), BAD_TEXTS)
 def test_a_text_that_is_no_caption_is_refused_with_its_reason(
-    write: Callable[..., Path], text: Any, reason: str, rows: list[Row], shard: Any, batch: Batch, tmp_path: Path
+    write: Callable[..., Path], text: Any, reason: str, rows: list[Row], shard: Any, batch: list[Any], tmp_path: Path
 ) -> None:
     given = [*rows[:3], {**rows[3], "text": text}, *rows[4:]]
     captioner = FileCaptioner(read_captions(write(tmp_path, given), shard.kept, [], 0.1))
@@ -125,7 +124,7 @@ LINES = [
 
 @pytest.mark.parametrize(("line", "reason"), LINES, ids=[line[:60] for line, _ in LINES])
 def test_a_bad_line_is_refused_with_its_reason(
-    line: str, reason: str, rows: list[Row], shard: Any, batch: Batch, tmp_path: Path
+    line: str, reason: str, rows: list[Row], shard: Any, batch: list[Any], tmp_path: Path
 ) -> None:
     last = rows[-1]
     path = as_jsonl(tmp_path, rows[:-1])
@@ -139,7 +138,7 @@ def test_a_bad_line_is_refused_with_its_reason(
 
 
 def test_ids_that_a_table_made_of_integers_floats_or_texts_are_read(
-    rows: list[Row], shard: Any, batch: Batch, tmp_path: Path
+    rows: list[Row], shard: Any, batch: list[Any], tmp_path: Path
 ) -> None:
     """As pandas leaves integers where one is missing."""
     frame = pd.DataFrame(rows).astype({"image_id": "float64", "mask_id": "str"})
@@ -151,7 +150,7 @@ def test_ids_that_a_table_made_of_integers_floats_or_texts_are_read(
 
 
 def test_text_in_parquet_that_is_not_utf_8_costs_its_row(
-    rows: list[Row], shard: Any, batch: Batch, tmp_path: Path
+    rows: list[Row], shard: Any, batch: list[Any], tmp_path: Path
 ) -> None:
     texts = [row["text"].encode() for row in rows]
     texts[2] = "ein grüner Ball".encode("latin-1")
@@ -187,7 +186,7 @@ def test_of_several_shards_each_row_is_counted_once(rows: list[Row], shard: Any,
 
 
 def test_rows_of_an_image_that_cannot_be_decoded_are_unused(
-    rows: list[Row], shard: Any, batch: Batch, tmp_path: Path
+    rows: list[Row], shard: Any, batch: list[Any], tmp_path: Path
 ) -> None:
     captioner = FileCaptioner(read_captions(as_jsonl(tmp_path, rows), shard.kept, [], 0.0))
     captioner.caption(batch[1:])

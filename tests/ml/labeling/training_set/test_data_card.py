@@ -58,7 +58,7 @@ def folders(shard, clip, tmp_path_factory) -> Folders:
     build_index(shard.tar, index, rejects, shard.params.quality)
     out = found.labels / NAME
     paths = out.with_suffix(".parquet"), out.with_suffix(".safetensors")
-    captioner = ClipCaptioner(clip, clip, shard.params.labels.crop_margin)
+    captioner = ClipCaptioner(clip, clip)
     label_shard(shard.kept, shard.tar, *paths, clip, captioner, shard.params.labels, 0)
     manifest = {"group": "group_000", "shards": [{"shard": NAME}], "statistics": {"images": 4}, "copies": []}
     found.manifest.write_text(json.dumps(manifest))

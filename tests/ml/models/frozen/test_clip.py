@@ -6,7 +6,8 @@ import pytest
 import torch
 
 from ml.errors import UserError
-from ml.models.frozen.clip import build_clip, load_captioner, load_clip, read_text
+from ml.models.frozen.architecture import build_clip
+from ml.models.frozen.clip import load_captioner, load_clip, read_text
 from ml.models.weights import write_weights
 from ml.toytown.pretraining.merges import learn_merges, write_merges
 

@@ -14,7 +14,8 @@ from ml.errors import UserError
 from ml.masks import Frame
 from ml.params import Quality
 from ml.sa1b.reading.dataset import ARRCOCDataset, LazyMasks
-from ml.sa1b.reading.frames import padded, shown
+from ml.sa1b.reading.frames import shown
+from ml.sa1b.reading.padding import padded
 from ml.sa1b.reading.reader import decode
 from ml.sa1b.shards.index import build_index
 
@@ -87,7 +88,7 @@ def test_in_sams_frame(labels: Path, shard: Path) -> None:
     """32 x 48 in a frame of 96: enlarged twice, padded below."""
     plain, framed = ARRCOCDataset([labels], [shard])[2], ARRCOCDataset([labels], [shard], side=96)[2]
     assert (framed["image"].shape, framed["image"].dtype) == ((3, 96, 96), torch.uint8)
-    assert torch.equal(framed["image"], padded(shown(decode(jpeg(3)), Frame(None, False, 96), (32, 48)), 96))
+    assert torch.equal(framed["image"], padded(shown(decode(jpeg(3)), Frame(None, False, 96), (32, 48)), 96)[:3])
     dense = torch.zeros(3, 48, 48)
     dense[:, :32] = torch.stack([mask.float() for mask in framed["masks"]])
     assert torch.allclose(framed["coverage"], torch.nn.functional.avg_pool2d(dense, 8), atol=1e-6)

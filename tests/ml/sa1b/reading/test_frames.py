@@ -12,7 +12,8 @@ from hypothesis import strategies as st
 
 from ml.masks import Frame, Masks
 from ml.models.frozen import sam
-from ml.sa1b.reading.frames import MEAN_COLOUR, least_size, padded, shown
+from ml.sa1b.reading.frames import least_size, shown
+from ml.sa1b.reading.padding import padded
 from ml.sa1b.reading.reader import decode
 
 HEIGHT, WIDTH = 600, 901
@@ -29,7 +30,8 @@ def test_it_is_sams_own_frame(size: tuple[int, int]) -> None:
     image = np.random.default_rng(0).integers(0, 256, (*size, 3), np.uint8)
     ours = padded(shown(image, whole(64), size), 64).numpy()
     assert np.abs(ours.astype(int) - sam.to_frame(image, 64)).max() <= 1
-    assert MEAN_COLOUR == sam.MEAN_COLOUR
+    height, width = whole(64).resized(size)
+    assert (ours[3, :height, :width] == 1).all() and ours[3].sum() == height * width
 
 
 def test_an_image_of_the_frames_size_is_not_touched() -> None:

@@ -7,7 +7,7 @@ from torchvision.transforms.v2 import functional
 
 from ml.masks import Frame
 from ml.params import Augment
-from ml.sa1b.reading.frames import MEAN_COLOUR
+from ml.sa1b.reading.padding import MEAN_COLOUR
 from ml.training.data.augment import (
     YIQ,
     View,
@@ -65,16 +65,16 @@ def test_a_crop_lies_inside_and_is_as_large_as_asked(seed: int, height: int, wid
 def test_render_cuts_and_mirrors() -> None:
     image = np.random.default_rng(0).integers(0, 256, (40, 60, 3), np.uint8)
     frame = render(image, View(Frame((10, 5, 50, 25), True, 40), None), (40, 60)).numpy()
-    assert np.array_equal(frame[:, :20], image[5:25, 10:50][:, ::-1].transpose(2, 0, 1))
-    assert (frame[:, 20:] == np.array(MEAN_COLOUR)[:, None, None]).all()
-    assert np.array_equal(render(image, plain_view(60), (40, 60))[:, :40].numpy(), image.transpose(2, 0, 1))
+    assert np.array_equal(frame[:3, :20], image[5:25, 10:50][:, ::-1].transpose(2, 0, 1))
+    assert (frame[:, 20:] == np.array([*MEAN_COLOUR, 0])[:, None, None]).all() and (frame[3, :20] == 1).all()
+    assert np.array_equal(render(image, plain_view(60), (40, 60))[:3, :40].numpy(), image.transpose(2, 0, 1))
 
 
 def test_render_changes_colours_but_not_the_padding() -> None:
     image = np.full((4, 8, 3), 100, np.uint8)
     frame = render(image, View(Frame(None, False, 8), (1.2, 1.0, 1.0, 0.0)), (4, 8))
-    assert (frame[:, :4] == 120).all()
-    assert (frame[:, 4:, 0] == torch.tensor(MEAN_COLOUR)[:, None]).all()
+    assert (frame[:3, :4] == 120).all()
+    assert (frame[:3, 4:, 0] == torch.tensor(MEAN_COLOUR)[:, None]).all()
 
 
 MUTED = torch.from_numpy(np.random.default_rng(0).integers(90, 150, (3, 16, 24), np.uint8))  # no jitter cuts it off

@@ -214,7 +214,7 @@ def test_pixels_read_from_the_tars_agree_with_the_coverage(workspace: Make) -> N
     seen = 0
     for index in range(len(made.data)):
         example = made.example(0, index)
-        assert (example.pixels.shape, example.pixels.dtype) == ((3, SIDE, SIDE), np.uint8)
+        assert (example.pixels.shape, example.pixels.dtype) == ((4, SIDE, SIDE), np.uint8)
         frame = made._view(np.random.default_rng([0, 0, example.image_id]), made.data.labels(index)).frame
         height, width = (edge // 4 for edge in frame.resized((48, 64)))
         if not example.valid[0] or len(example.valid) < len(made.data.labels(index).masks):
