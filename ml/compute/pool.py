@@ -66,13 +66,20 @@ def meanwhile(function: Callable[..., object], *arguments: object) -> Iterator[N
     Raises:
         UserError: the process was killed.
     """
-    with ProcessPoolExecutor(1, multiprocessing.get_context("forkserver"), initializer=_prepare) as executor:
+    with _alone() as executor:
         done = executor.submit(function, *arguments)
         yield
-        try:
-            done.result()
-        except BrokenProcessPool as error:
-            raise _killed("a process was killed, most likely out of memory; run again with less beside it") from error
+        _result(done)
+
+
+def apart(function: Callable[..., Result], *arguments: object) -> Result:
+    """Call a function in a process of its own and wait for it: all the memory that it takes is given back.
+
+    Raises:
+        UserError: the process was killed.
+    """
+    with _alone() as executor:
+        return _result(executor.submit(function, *arguments))
 
 
 class ShardPool:
@@ -133,6 +140,17 @@ class ShardPool:
             context = multiprocessing.get_context("forkserver")
             self._executor = ProcessPoolExecutor(self.workers, context, initializer=_prepare)
         return self._executor
+
+
+def _alone() -> ProcessPoolExecutor:
+    return ProcessPoolExecutor(1, multiprocessing.get_context("forkserver"), initializer=_prepare)
+
+
+def _result(done: Future[Result]) -> Result:
+    try:
+        return done.result()
+    except BrokenProcessPool as error:
+        raise _killed("a process was killed, most likely out of memory; run again with less beside it") from error
 
 
 def _on_one_thread(function: Callable[[str], Result], shard: str) -> Result:

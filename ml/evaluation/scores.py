@@ -34,6 +34,7 @@ from ml.evaluation.metrics.spoken_scores import (
 from ml.evaluation.pages import tables
 from ml.evaluation.pages.gallery import gallery
 from ml.evaluation.predictions.answers import BASELINES, predict
+from ml.evaluation.predictions.loaded import Sources
 from ml.evaluation.predictions.plan import CAPTIONS, VQA
 from ml.params import Milestones, Params
 from ml.training.tracking import tracking
@@ -79,16 +80,16 @@ def evaluate(ws: Workspace, params: Params) -> Report:
     Raises:
         UserError: a stage before this one has not run, or its output is broken.
     """
-    data, backbones = ws.stage("benchmark_data"), ws.stage("backbones")
-    checkpoint = ws.stage("multimodal_finetuning")
+    data, checkpoint = ws.stage("benchmark_data"), ws.stage("multimodal_finetuning")
+    sources = Sources.of(ws.stage("backbones"), checkpoint, params.evaluation, params.filter)
     require(data)
     with tracking.start(ws, params, STAGE) as run, atomic_dir(ws.stage(STAGE)) as out:
         with ShardPool(params.evaluation.workers, "evaluation.workers") as pool:
-            predict(data, backbones, checkpoint, out / "predictions", params.evaluation, params.filter, pool)
+            predict(data, sources, out / "predictions", pool)
             rivals = baselines(data, out / "predictions" / BASELINES, params, pool)
+            pictures = gallery(data, out / "predictions", sources, params.seed, pool)
         result = score(data, out / "predictions", params.milestones, params.seed) | {"baselines": rivals}
         write_json(out / "scores.json", result)
-        pictures = gallery(data, out / "predictions", backbones, checkpoint, params.evaluation, params.seed)
         (out / "pictures").mkdir()
         for name, png in pictures.items():
             (out / "pictures" / f"{name}.png").write_bytes(png)

@@ -7,8 +7,8 @@ from pathlib import Path
 from typing import Any
 
 import torch
-from safetensors import SafetensorError
-from safetensors.torch import load_file, save_file
+from safetensors import SafetensorError, safe_open
+from safetensors.torch import save_file
 from torch import Tensor, nn
 
 from ml.errors import UserError, cut
@@ -50,14 +50,18 @@ def read_config(path: Path) -> dict[str, Any]:
     return config
 
 
-def read_weights(path: Path, model: nn.Module) -> None:
+def read_weights(path: Path, model: nn.Module, parts: tuple[str, ...] = ("",)) -> None:
     """Load safetensors into `model`, cast to its dtype.
+
+    `parts`: how the names begin of the weights that are read, where `model` is a part of what the file holds.
 
     Raises:
         UserError: the file is missing, broken, of another model, or holds numbers that are not finite.
     """
     try:
-        model.load_state_dict(load_file(path))
+        with safe_open(path, "pt") as file:
+            state = {name: file.get_tensor(name) for name in file.keys() if name.startswith(parts)}  # noqa: SIM118
+        model.load_state_dict(state)
     except FileNotFoundError as error:
         raise UserError(f"{path}: missing; materialize the stage `backbones` first") from error
     except (OSError, SafetensorError) as error:

@@ -1,13 +1,15 @@
 """The stage `compressed_model`: fp32, pruned and int8 ONNX side by side, in bytes, points and milliseconds.
 
-Each variant is a folder of its own with the three graphs of `ml.release.export`, so that any of them can be released.
-int8 is the pruned model quantized. Only the trained part is pruned: the frozen towers are as they were published.
+Each variant is a folder of its own with the graphs of `ml.release.export`, so that any of them can be released. int8 is
+the pruned model quantized. Only the trained part is pruned: the frozen towers are as they were published.
+
+Memory holds one tower while graphs are written, and one variant's while they are measured.
 """
 
-import shutil
 import statistics
 import time
-from collections.abc import Sequence
+from collections import defaultdict
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -15,16 +17,16 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ml.compute.memory import keep_memory
-from ml.compute.pool import meanwhile
+from ml.compute.pool import apart, meanwhile
 from ml.evaluation.metrics.basics import box_iou
-from ml.evaluation.predictions.predictor import Crops, Predictor, Scene, TorchHeads
+from ml.evaluation.predictions.predictor import Predictor, Scene
 from ml.models.arrcoc import ARRCOC
-from ml.models.frozen.clip import Clip, load_clip
-from ml.models.frozen.sam import Sam, load_sam
+from ml.models.frozen.clip import load_clip
+from ml.models.frozen.sam import load_sam
 from ml.params import Compression, Params
+from ml.release import graphs
 from ml.release.export import (
     CROP_ENCODER,
-    GRAPHS,
     HEADS,
     IMAGE_ENCODER,
     TEXT_ENCODER,
@@ -34,10 +36,11 @@ from ml.release.export import (
     export_text_encoder,
     with_weights,
 )
+from ml.release.mask_decoder import mask_decoder_of
 from ml.release.prune import prune, sparsity_of
 from ml.release.quantize import quantize
 from ml.release.questions import questions
-from ml.release.runtime import OnnxHeads, onnx_crops, onnx_sam
+from ml.release.runtime import OnnxHeads, eye_of, onnx_crops, onnx_sam, tokenizer
 from ml.sa1b.reading.reader import decode
 from ml.training.tracking import tracking
 from ml.workspace import Workspace
@@ -46,6 +49,7 @@ from ml.workspace.keys import file_md5
 from ml.workspace.report import Report
 
 VARIANTS = ("fp32", "pruned", "int8")
+TOWERS = (IMAGE_ENCODER, CROP_ENCODER, TEXT_ENCODER)
 Row = dict[str, Any]
 
 
@@ -58,15 +62,11 @@ def compress(ws: Workspace, params: Params) -> Report:
     keep_memory()
     asked = questions(ws.stage("benchmark_data"), params.compression.images)
     backbones, checkpoint = ws.stage("backbones"), ws.stage("multimodal_finetuning")
-    sam, clip, model = load_sam(backbones), load_clip(backbones), ARRCOC.load(checkpoint)
-    images = [decode(row["path"].read_bytes()) for row in asked]
     with tracking.start(ws, params, "compressed_model") as run, atomic_dir(ws.stage("compressed_model")) as out:
-        with meanwhile(_export_heads, checkpoint, out / VARIANTS[0] / HEADS):  # it takes as long as all of this
-            write_encoders(sam, clip, out)
-            crops = Crops(clip, params.labels.crop_margin)
-            scenes = look(out, Predictor(sam, crops, TorchHeads(model, clip), params.evaluation), images)
-        sparsity = shrink_heads(model, params.compression, out)
-        rows = measure(out, sam, clip, asked, scenes, params)
+        with meanwhile(_export_heads, checkpoint, out / VARIANTS[0] / HEADS):  # it takes as long as the towers
+            write_towers(backbones, out)
+        sparsity = shrink_heads(ARRCOC.load(checkpoint), params.compression, out)
+        rows = measure(out, backbones, asked, params)
         latency = {row["variant"]: row.pop("latency_ms") for row in rows}
         write_json(out / "report.json", {"variants": rows, "sparsity": sparsity, "questions": sum(map(_asked, asked))})
         run.metrics({f"latency_ms/{name}": value for name, value in latency.items()})
@@ -77,17 +77,16 @@ def compress(ws: Workspace, params: Params) -> Report:
     return Report(numbers={**numbers, "sparsity": sparsity}, tables={"compression": table})
 
 
-def write_encoders(sam: Sam, clip: Clip, out: Path) -> None:
-    """Write the frozen towers of the folders fp32, pruned and int8."""
-    fp32, pruned, int8 = (out / name for name in VARIANTS)
-    export_image_encoder(sam, fp32 / IMAGE_ENCODER)
-    export_crop_encoder(clip, fp32 / CROP_ENCODER)
-    export_text_encoder(clip, fp32 / TEXT_ENCODER)
-    for folder in (pruned, int8):
-        folder.mkdir()
-    for graph in (name for name in GRAPHS if name != HEADS):
-        shutil.copy(fp32 / graph, pruned / graph)
-        quantize(fp32 / graph, int8 / graph)
+def write_towers(backbones: Path, out: Path) -> None:
+    """Write the frozen towers of the folders fp32, pruned and int8, each in a process of its own.
+
+    Raises:
+        UserError: a checkpoint is missing or broken.
+    """
+    for name in VARIANTS:
+        (out / name).mkdir(exist_ok=True)
+    for tower in TOWERS:
+        apart(_write_tower, tower, backbones, out)
 
 
 def shrink_heads(model: ARRCOC, params: Compression, out: Path) -> float:
@@ -99,47 +98,46 @@ def shrink_heads(model: ARRCOC, params: Compression, out: Path) -> float:
     return round(sparsity_of(pruned), 4)
 
 
-def look(out: Path, predictor: Predictor, images: Sequence[NDArray[np.uint8]]) -> dict[str, list[Scene]]:
-    """The scenes that each variant's encoders see; `predictor` has the SAM whose prompts and masks they share."""
-    looked: dict[tuple[str, ...], list[Scene]] = {}  # variants with the same encoders see the same
-    scenes = {}
-    for name in VARIANTS:
-        encoders = tuple(file_md5(out / name / graph) for graph in (IMAGE_ENCODER, CROP_ENCODER))
-        if encoders not in looked:
-            sam, shown = onnx_sam(predictor.sam, out / name), predictor.crops
-            crops = onnx_crops(out / name, shown.encoder.eye, shown.margin)
-            seeing = Predictor(sam, crops, predictor.heads, predictor.params)
-            looked[encoders] = [seeing.look(image) for image in images]
-        scenes[name] = looked[encoders]
-    return scenes
-
-
-def measure(
-    out: Path, sam: Sam, clip: Clip, asked: Sequence[Row], scenes: dict[str, list[Scene]], params: Params
-) -> list[Row]:
+def measure(out: Path, backbones: Path, asked: Sequence[Row], params: Params) -> list[Row]:
     """Size, accuracy and latency of each variant, the whole path from pixels to a box."""
-    first = decode(asked[0]["path"].read_bytes())
-    rows = []
+    rows = [row for names in alike(out) for row in _measured(out, names, backbones, asked, params)]
+    return sorted(rows, key=lambda row: VARIANTS.index(row["variant"]))
+
+
+def alike(out: Path) -> list[list[str]]:
+    """The variants in groups with the same towers, which see and read the same and differ in their heads alone."""
+    groups: dict[tuple[str, ...], list[str]] = defaultdict(list)
     for name in VARIANTS:
-        predictor = load_predictor(out / name, sam, clip, params)
-        pairs = zip(asked, scenes[name], strict=True)
-        right = [answer for row, scene in pairs for answer in correct(predictor, scene, row)]
-        rows.append(
-            {
-                "variant": name,
-                "size_mb": round(sum(path.stat().st_size for path in (out / name).iterdir()) / 2**20, 2),
-                "acc@0.5": round(100 * float(np.mean(right)), 2),
-                "latency_ms": latency(predictor, first, asked[0]["texts"][0], params.compression.latency_runs),
-            }
-        )
-    return rows
+        groups[tuple(file_md5(file) for tower in TOWERS for file in graphs.files(out / name / tower))].append(name)
+    return list(groups.values())
 
 
-def load_predictor(folder: Path, sam: Sam, clip: Clip, params: Params) -> Predictor:
-    """A predictor on the graphs of one variant; prompts, masks and the tokenizer are those of `sam` and `clip`."""
-    crops = onnx_crops(folder, clip.eye, params.labels.crop_margin)
-    heads = OnnxHeads.load(folder, clip.tokenize, params.labels.language)
-    return Predictor(onnx_sam(sam, folder), crops, heads, params.evaluation)
+def _measured(out: Path, names: Sequence[str], backbones: Path, asked: Sequence[Row], params: Params) -> Iterator[Row]:
+    """Rows of variants that are alike: an image is looked at once for all, and let go of before the next."""
+    predictors = load_predictors(out, names, backbones, params)
+    right: dict[str, list[bool]] = defaultdict(list)
+    for row in asked:
+        scene = predictors[names[0]].look(decode(row["path"].read_bytes()))
+        for name, predictor in predictors.items():
+            right[name] += correct(predictor, scene, row)
+    first, text = decode(asked[0]["path"].read_bytes()), asked[0]["texts"][0]
+    for name, predictor in predictors.items():
+        yield {
+            "variant": name,
+            "size_mb": round(sum(path.stat().st_size for path in (out / name).iterdir()) / 2**20, 2),
+            "acc@0.5": round(100 * float(np.mean(right[name])), 2),
+            "latency_ms": latency(predictor, first, text, params.compression.latency_runs),
+        }
+
+
+def load_predictors(out: Path, names: Sequence[str], backbones: Path, params: Params) -> dict[str, Predictor]:
+    """A predictor on the graphs of each of some variants that are alike, by name: they share their towers."""
+    folder = out / names[0]
+    sam = onnx_sam(mask_decoder_of(backbones), folder)
+    crops = onnx_crops(folder, eye_of(backbones), params.labels.crop_margin)
+    heads = OnnxHeads.load(folder, tokenizer(backbones), params.labels.language)
+    others = {name: heads.beside(out / name / HEADS) for name in names[1:]}
+    return {name: Predictor(sam, crops, each, params.evaluation) for name, each in ({names[0]: heads} | others).items()}
 
 
 def correct(predictor: Predictor, scene: Scene, row: Row) -> list[bool]:
@@ -165,6 +163,21 @@ def latency(predictor: Predictor, image: NDArray[np.uint8], text: str, runs: int
 
 def _export_heads(checkpoint: Path, path: Path) -> None:
     export_heads(ARRCOC.load(checkpoint), path)
+
+
+def _write_tower(tower: str, backbones: Path, out: Path) -> None:
+    fp32, pruned, int8 = (out / name for name in VARIANTS)
+    _export_tower(tower, backbones, fp32 / tower)
+    graphs.copy(fp32 / tower, pruned)
+    quantize(fp32 / tower, int8 / tower)
+
+
+def _export_tower(tower: str, backbones: Path, path: Path) -> None:
+    if tower == IMAGE_ENCODER:
+        export_image_encoder(load_sam(backbones), path)
+    else:
+        export = {CROP_ENCODER: export_crop_encoder, TEXT_ENCODER: export_text_encoder}[tower]
+        export(load_clip(backbones), path)
 
 
 def _asked(row: Row) -> int:

@@ -5,9 +5,7 @@ Four graphs rather than one, since an image is encoded once for many queries and
 
 import warnings
 from pathlib import Path
-from typing import Any
 
-import onnx
 import torch
 import torch.nn.functional as F
 from onnx import numpy_helper
@@ -18,12 +16,12 @@ from ml.models.arrcoc import ARRCOC
 from ml.models.frozen.clip import Clip
 from ml.models.frozen.sam import Sam, normalized
 from ml.models.frozen.texts import REFERENTS
+from ml.release import graphs
 
 IMAGE_ENCODER, CROP_ENCODER = "image_encoder.onnx", "crop_encoder.onnx"
 TEXT_ENCODER, HEADS = "text_encoder.onnx", "heads.onnx"
 GRAPHS = (IMAGE_ENCODER, CROP_ENCODER, TEXT_ENCODER, HEADS)
 OPSET = 18
-NOTED = {"GraphProto", "NodeProto", "AttributeProto", "ValueInfoProto", "FunctionProto", "TensorProto"}
 
 
 class ImageEncoder(nn.Module):
@@ -117,7 +115,6 @@ def export_heads(model: ARRCOC, path: Path) -> None:
 def _export(
     module: nn.Module, example: dict[str, Tensor], outputs: list[str], path: Path, axes: dict[str, dict[int, Dim]]
 ) -> None:
-    path.parent.mkdir(parents=True, exist_ok=True)
     shapes = {name: axes.get(name) for name in example}
     with warnings.catch_warnings(), torch.no_grad():
         warnings.simplefilter("ignore")  # the exporter's own deprecations
@@ -134,32 +131,14 @@ def _export(
         )
     if program is None:
         raise RuntimeError(f"{path.name}: the exporter made no graph")
-    program.save(str(path))
-    save_graph(onnx.load(str(path)), path)
-
-
-def save_graph(model: onnx.ModelProto, path: Path) -> None:
-    """Write a graph without the exporter's notes: their stack traces hold paths of this machine, and half of the bytes.
-
-    Notes lie at the model, and at every graph, node, value and function below it.
-    """
-    todo: list[Any] = [model]
-    while todo:
-        message = todo.pop()
-        for field, value in message.ListFields():
-            if field.name == "metadata_props":
-                message.ClearField("metadata_props")
-            elif field.message_type is not None and field.message_type.name in NOTED:
-                todo += value if field.is_repeated else [value]
-    path.parent.mkdir(parents=True, exist_ok=True)
-    onnx.save(model, str(path))
+    graphs.write_program(program, path)
 
 
 def with_weights(graph: Path, module: nn.Module, path: Path) -> None:
     """Write to `path` the graph that was exported from a module like `module`, with the weights of `module`."""
-    model = onnx.load(str(graph))
+    model = graphs.read(graph)
     weights = {name: value.detach().numpy() for name, value in module.state_dict().items()}
     for initializer in model.graph.initializer:
         if initializer.name in weights:
             initializer.CopyFrom(numpy_helper.from_array(weights[initializer.name], initializer.name))
-    save_graph(model, path)
+    graphs.write(model, path)

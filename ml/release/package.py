@@ -1,6 +1,6 @@
 """The released model as a folder of its own, which needs nothing but this package and the image.
 
-int8 graphs, sam.safetensors + sam.json (prompts and mask decoder), clip.json + merges (tokenizer), package.json
+int8 graphs, mask_decoder.safetensors + .json (SAM's prompts and masks), clip.json + merges (tokenizer), package.json
 """
 
 import json
@@ -15,12 +15,12 @@ from numpy.typing import NDArray
 from ml.errors import UserError
 from ml.evaluation.predictions.predictor import Predictor
 from ml.labeling.geometry.hierarchy import assign
-from ml.models.frozen.clip import read_eye, read_tokenizer
-from ml.models.frozen.sam import load_sam
 from ml.models.weights import read_config
 from ml.params import Evaluation, Filter, Params
+from ml.release import graphs
 from ml.release.export import GRAPHS
-from ml.release.runtime import OnnxHeads, onnx_crops, onnx_sam
+from ml.release.mask_decoder import load_mask_decoder, write_mask_decoder
+from ml.release.runtime import OnnxHeads, eye_of, onnx_crops, onnx_sam, tokenizer
 from ml.workspace.atomic import write_json
 
 CONFIG = "package.json"
@@ -34,13 +34,19 @@ class Package:
     hierarchy: Filter
 
 
-def write_package(backbones: Path, graphs: Path, params: Params, out: Path) -> None:
-    """Collect what prediction needs from the frozen backbones and one variant's graphs."""
+def write_package(backbones: Path, variant: Path, params: Params, out: Path) -> None:
+    """Collect what prediction needs from the frozen backbones and one variant's graphs.
+
+    Raises:
+        UserError: the backbones are missing or broken.
+    """
     out.mkdir(parents=True, exist_ok=True)
     clip = read_config(backbones / "clip.json")
-    names = ["sam.safetensors", "sam.json", "clip.json", *filter(None, [clip["merges"]])]
-    for file in [*(backbones / name for name in names), *(graphs / name for name in GRAPHS)]:
-        shutil.copyfile(file, out / file.name)
+    write_mask_decoder(backbones, out)
+    for name in ["clip.json", *filter(None, [clip["merges"]])]:
+        shutil.copyfile(backbones / name, out / name)
+    for name in GRAPHS:
+        graphs.copy(variant / name, out)
     config = {
         "evaluation": params.evaluation.model_dump(),
         "filter": params.filter.model_dump(),
@@ -60,14 +66,10 @@ def load_package(folder: Path) -> Package:
     if not (folder / CONFIG).is_file():
         raise UserError(f"{folder}: no released model there; make one with: arrcoc run")
     config = json.loads((folder / CONFIG).read_text(encoding="utf-8"))
-    clip = read_config(folder / "clip.json")
-    tokenizer = read_tokenizer(folder, clip["merges"])
     predictor = Predictor(
-        onnx_sam(load_sam(folder), folder),
-        onnx_crops(folder, read_eye(clip), config["crop_margin"]),
-        OnnxHeads.load(
-            folder, lambda texts: tokenizer(texts, context_length=config["context_length"]), config["language"]
-        ),
+        onnx_sam(load_mask_decoder(folder), folder),
+        onnx_crops(folder, eye_of(folder), config["crop_margin"]),
+        OnnxHeads.load(folder, tokenizer(folder), config["language"]),
         Evaluation(**config["evaluation"]),
     )
     return Package(predictor, Filter(**config["filter"]))

@@ -1,6 +1,8 @@
 """The exported graphs behind the interfaces that evaluation knows: towers that encode, and heads that answer."""
 
 from collections.abc import Callable, Sequence
+from copy import copy
+from functools import partial
 from pathlib import Path
 
 import numpy as np
@@ -20,9 +22,14 @@ from ml.evaluation.predictions.predictor import Crops
 from ml.labeling.geometry.eye import Eye
 from ml.labeling.language.english import SMALL, english
 from ml.labeling.language.referents import referents
+from ml.models.frozen.clip import read_eye, read_tokenizer
 from ml.models.frozen.sam import Sam
 from ml.models.frozen.texts import REFERENTS
+from ml.models.weights import read_config
 from ml.release.export import CROP_ENCODER, HEADS, IMAGE_ENCODER, TEXT_ENCODER
+
+PROVIDERS = ("CUDAExecutionProvider", "CPUExecutionProvider")  # the first that there is, the next for what it lacks
+Tokenize = Callable[[list[str]], Tensor]
 
 
 class OnnxSam(Sam):
@@ -51,14 +58,12 @@ class OnnxCropEncoder:
 class OnnxHeads:
     """Text encoder and heads as ONNX graphs: `ml.evaluation.predictions.predictor.Heads`."""
 
-    def __init__(
-        self, text_encoder: Path, heads: Path, tokenize: Callable[[list[str]], Tensor], language: str = SMALL
-    ) -> None:
+    def __init__(self, text_encoder: Path, heads: Path, tokenize: Tokenize, language: str = SMALL) -> None:
         self.text, self.trained = session(text_encoder), session(heads)
         self.tokenize, self.reader = tokenize, english(language)
 
     @classmethod
-    def load(cls, folder: Path, tokenize: Callable[[list[str]], Tensor], language: str = SMALL) -> "OnnxHeads":
+    def load(cls, folder: Path, tokenize: Tokenize, language: str = SMALL) -> "OnnxHeads":
         """The graphs of an exported folder.
 
         Args:
@@ -70,6 +75,16 @@ class OnnxHeads:
             UserError: a graph is missing or broken.
         """
         return cls(folder / TEXT_ENCODER, folder / HEADS, tokenize, language)
+
+    def beside(self, heads: Path) -> "OnnxHeads":
+        """Other heads that read texts through the same encoder, which is not loaded again.
+
+        Raises:
+            UserError: the graph is missing or broken.
+        """
+        other = copy(self)
+        other.trained = session(heads)
+        return other
 
     def heads(
         self, features: Tensor, coverage: Tensor, boxes: Tensor, crops: Tensor, valid: Tensor, texts: Sequence[str]
@@ -95,22 +110,46 @@ def onnx_crops(folder: Path, eye: Eye, margin: float) -> Crops:
     return Crops(OnnxCropEncoder(folder / CROP_ENCODER, eye), margin)
 
 
+def eye_of(folder: Path) -> Eye:
+    """How crops are shown to CLIP, as `clip.json` says.
+
+    Raises:
+        UserError: the file is missing or broken.
+    """
+    return read_eye(read_config(folder / "clip.json"))
+
+
 def onnx_sam(sam: Sam, folder: Path) -> OnnxSam:
     """`sam` with the image encoder of an exported folder."""
     return OnnxSam(sam, folder / IMAGE_ENCODER)
 
 
+def tokenizer(folder: Path) -> Tokenize:
+    """Texts to ids int64 `[Q, context_length]` as `clip.json` says, without the model.
+
+    Raises:
+        UserError: a file is missing or broken.
+    """
+    config = read_config(folder / "clip.json")
+    length = config["architecture"]["text_cfg"]["context_length"]
+    return partial(read_tokenizer(folder, config["merges"]), context_length=length)
+
+
 def session(graph: Path) -> onnxruntime.InferenceSession:
-    """An onnxruntime session on as many threads as PyTorch uses.
+    """An onnxruntime session, on a GPU where onnxruntime has one, else on as many threads as PyTorch uses.
+
+    It keeps no arena: a large encoder's would hold its activations, gigabytes, for as long as the session lives.
 
     Raises:
         UserError: the graph is missing or broken.
     """
     options = onnxruntime.SessionOptions()
     options.intra_op_num_threads = torch.get_num_threads()
+    options.enable_cpu_mem_arena = False
     options.log_severity_level = 3
+    providers = [name for name in PROVIDERS if name in onnxruntime.get_available_providers()]
     try:
-        return onnxruntime.InferenceSession(str(graph), options, providers=["CPUExecutionProvider"])
+        return onnxruntime.InferenceSession(str(graph), options, providers=providers)
     except (Fail, InvalidArgument, InvalidGraph, InvalidProtobuf, NoSuchFile) as error:
         reason = str(error).splitlines()[0][:160]
         raise UserError(f"{graph}: not readable as ONNX ({reason}); run: arrcoc stage compressed_model") from error

@@ -2,6 +2,8 @@
 
 from collections import defaultdict
 from collections.abc import Sequence
+from dataclasses import dataclass
+from functools import partial
 from io import BytesIO
 from pathlib import Path
 
@@ -10,13 +12,14 @@ from matplotlib import colormaps
 from numpy.typing import NDArray
 from PIL import Image, ImageDraw, ImageFont
 
+from ml.compute.pool import Pool
 from ml.evaluation.benchmarks.index import image_path
 from ml.evaluation.metrics.outcomes import NOTHING, Outcome, outcomes
-from ml.evaluation.predictions.files import Row, read
+from ml.evaluation.predictions.files import read
+from ml.evaluation.predictions.loaded import Sources, models
 from ml.evaluation.predictions.predictor import Predictor
 from ml.evaluation.predictions.proposals import Proposals
 from ml.masks import Masks
-from ml.params import Evaluation
 from ml.sa1b.reading.reader import decode
 
 SHOWN = ("refcoco", "refcocog", "flickr30k")
@@ -25,56 +28,88 @@ TRUE, RIGHT, WRONG = (255, 255, 255), (46, 204, 113), (231, 76, 60)
 PAPER, INK = (250, 250, 248), (30, 30, 30)
 
 
-def gallery(
-    data: Path, predictions: Path, backbones: Path, checkpoint: Path, params: Evaluation, seed: int
-) -> dict[str, bytes]:
+@dataclass(frozen=True)
+class Tile:
+    """An answer to be shown: of which benchmark, what became of it, the box xywh that was chosen, if any was."""
+
+    benchmark: str
+    outcome: Outcome
+    chosen: list[list[float]]
+
+    @property
+    def right(self) -> bool:
+        """Whether the chosen box has an IoU of at least 0.5 with a true one."""
+        return bool(self.outcome.ious) and self.outcome.ious[0] >= 0.5
+
+
+Place = tuple[str, int]  # the sheet, and the number of the tile on it
+
+
+def gallery(data: Path, predictions: Path, sources: Sources, seed: int, pool: Pool) -> dict[str, bytes]:
     """PNG sheets `right` and `wrong`, each of at most `params.gallery` answers drawn at random from the predictions.
 
-    White: the true box; green or red: the chosen one; warm colours: where the grounding map is high.
+    White: the true box; green or red: the chosen one; warm colours: where the grounding map is high. `pool`: the one
+    that predicted, whose processes hold the models; an image is encoded once for all its tiles.
     """
+    sheets = choose(data, predictions, sources.params.gallery, seed)
+    places: dict[str, dict[Place, Tile]] = defaultdict(dict)
+    for title, tiles in sheets.items():
+        for number, tile in enumerate(tiles):
+            places[tile.outcome.image][title, number] = tile
+    drawn: dict[Place, Image.Image] = {}
+    for _, found in pool.map(partial(_drawn, data, sources, dict(places)), sorted(places)):
+        drawn |= found
+    return {
+        title: png(contact_sheet([drawn[title, number] for number in range(len(tiles))]))
+        for title, tiles in sorted(sheets.items())
+    }
+
+
+def choose(data: Path, predictions: Path, most: int, seed: int) -> dict[str, list[Tile]]:
+    """At most `most` answers a sheet, at random, the same for a seed."""
     found = [
         (name, outcome)
         for name in SHOWN
         if (predictions / f"{name}.parquet").is_file()
         for outcome in outcomes(data, predictions, name)
     ]
-    order = np.random.default_rng(seed).permutation(len(found))
-    sheets: dict[str, list[tuple[str, Outcome]]] = defaultdict(list)
-    for i in order:
-        right = bool(found[i][1].ious) and found[i][1].ious[0] >= 0.5
-        sheets["right" if right else "wrong"].append(found[i])
-    predictor = Predictor.load(backbones, checkpoint, params)
     rows = {name: read(predictions / f"{name}.parquet") for name in {name for name, _ in found}}
-    pictures = {}
-    for title, chosen in sorted(sheets.items()):
-        tiles = [
-            tile(data, predictor, name, outcome, rows[name].get(outcome.query_id, NOTHING))
-            for name, outcome in chosen[: params.gallery]
-        ]
-        pictures[title] = png(contact_sheet(tiles))
-    return pictures
+    sheets: dict[str, list[Tile]] = defaultdict(list)
+    for i in np.random.default_rng(seed).permutation(len(found)):
+        name, outcome = found[i]
+        tile = Tile(name, outcome, rows[name].get(outcome.query_id, NOTHING)["boxes"][:1])
+        sheets["right" if tile.right else "wrong"].append(tile)
+    return {title: tiles[:most] for title, tiles in sheets.items()}
 
 
-def tile(data: Path, predictor: Predictor, benchmark: str, outcome: Outcome, row: Row) -> Image.Image:
+def _drawn(data: Path, sources: Sources, places: dict[str, dict[Place, Tile]], image: str) -> dict[Place, Image.Image]:
+    """The tiles that show one image."""
+    pixels, tiles = decode(image_path(data, image).read_bytes()), places[image]
+    heat = maps(models(sources).predictor, pixels, [tile.outcome.text for tile in tiles.values()])
+    return {place: draw(tile, pixels, heat[i]) for i, (place, tile) in enumerate(tiles.items())}
+
+
+def maps(predictor: Predictor, pixels: NDArray[np.uint8], texts: Sequence[str]) -> NDArray[np.float32]:
+    """The grounding maps `[Q, h, w]` of texts over an RGB image `[H, W, 3]`: they come of no masks."""
+    nothing = np.empty(0, np.float32)
+    proposals = Proposals(Masks.parse([], pixels.shape[:2]), nothing, nothing)
+    return predictor.answer(predictor.scene(pixels, predictor.encode(pixels), proposals), texts).maps
+
+
+def draw(tile: Tile, pixels: NDArray[np.uint8], heat: NDArray[np.float32]) -> Image.Image:
     """One answer: picture, heat map, boxes, and the question in words below."""
-    pixels = decode(image_path(data, outcome.image).read_bytes())
-    masks = Masks.parse(row["counts"], pixels.shape[:2])
-    scores = np.asarray(row["scores"], np.float32)
-    scene = predictor.scene(pixels, predictor.encode(pixels), Proposals(masks, scores, scores))
-    answers = predictor.answer(scene, [outcome.text])
-    heated = Image.fromarray(overlay(pixels, answers.maps[0]))
+    outcome, colour = tile.outcome, RIGHT if tile.right else WRONG
+    heated = Image.fromarray(overlay(pixels, heat))
     scale = TILE / max(heated.size)
     side = (max(1, round(heated.width * scale)), max(1, round(heated.height * scale)))
     canvas = Image.new("RGB", (TILE, TILE + CAPTION), PAPER)
     canvas.paste(heated.resize(side, Image.Resampling.LANCZOS), (0, 0))
-    draw = ImageDraw.Draw(canvas)
-    right = bool(outcome.ious) and outcome.ious[0] >= 0.5
-    drawn = [(box, TRUE) for box in outcome.truth] + [(box, RIGHT if right else WRONG) for box in row["boxes"][:1]]
-    for box, colour in drawn:
-        _rectangle(draw, box, scale, colour)
+    pen = ImageDraw.Draw(canvas)
+    for box, line in [*((box, TRUE) for box in outcome.truth), *((box, colour) for box in tile.chosen)]:
+        _rectangle(pen, box, scale, line)
     iou = f"IoU {outcome.ious[0]:.2f}" if outcome.ious else "no mask"
-    draw.text((2, TILE + 3), _wrapped(draw, outcome.text), font=_font(15), fill=INK)
-    draw.text((2, TILE + 44), f"{benchmark}  {outcome.kind}  {iou}", font=_font(12), fill=RIGHT if right else WRONG)
+    pen.text((2, TILE + 3), _wrapped(pen, outcome.text), font=_font(15), fill=INK)
+    pen.text((2, TILE + 44), f"{tile.benchmark}  {outcome.kind}  {iou}", font=_font(12), fill=colour)
     return canvas
 
 

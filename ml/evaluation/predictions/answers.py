@@ -12,21 +12,18 @@ from pathlib import Path
 
 import numpy as np
 
-from ml.compute.device import accelerator
 from ml.compute.pool import Pool, in_order
 from ml.evaluation.benchmarks.index import image_path
 from ml.evaluation.predictions.baselines import Baselines
 from ml.evaluation.predictions.files import Row, Tables, as_tables, prediction_files
+from ml.evaluation.predictions.loaded import Sources, models, stamp
 from ml.evaluation.predictions.plan import CAPTIONS, DETECTION, GIVEN, SPOKEN, Question, Work, plan
-from ml.evaluation.predictions.predictor import Answers, Crops, Predictor, Scene, TorchHeads, map_region, peak
+from ml.evaluation.predictions.predictor import Answers, Predictor, Scene, map_region, peak
 from ml.evaluation.predictions.proposals import Proposals
 from ml.evaluation.predictions.speech import Speaker
 from ml.labeling.geometry.hierarchy import assign
 from ml.masks import Masks
-from ml.models.arrcoc import ARRCOC
-from ml.models.frozen.clip import load_clip
-from ml.models.frozen.sam import load_sam
-from ml.params import Evaluation, Filter
+from ml.params import Filter
 from ml.sa1b.reading.reader import decode
 
 TOP = 10  # masks kept a question: R@10 is the deepest metric
@@ -36,18 +33,15 @@ BASELINES = "baselines"
 MASKS_ALONE = (GIVEN, DETECTION)  # scored by their masks; their grounding maps are not kept
 
 
-def predict(
-    data: Path, backbones: Path, checkpoint: Path, out: Path, params: Evaluation, hierarchy: Filter, pool: Pool
-) -> int:
-    """Predict every benchmark in `data` with the model in `checkpoint`; write to `out`. Returns how many images.
+def predict(data: Path, sources: Sources, out: Path, pool: Pool) -> int:
+    """Predict every benchmark in `data` with the models of `sources`; write to `out`. Returns how many images.
 
     Raises:
         UserError: weights are missing or broken.
     """
     works = plan(data)
     starts = [str(start) for start in range(0, len(works), CHUNK)]
-    stamps = [_stamp(folder) for folder in (data, backbones, checkpoint)]
-    answer = partial(_answer_chunk, data, backbones, checkpoint, params, hierarchy, stamps)
+    answer = partial(_answer_chunk, data, stamp(data), sources)
     with prediction_files(out) as append:
         for tables in in_order(pool.map(answer, starts), starts):
             append(tables)
@@ -148,44 +142,19 @@ def _proposal_row(image: str, proposals: Proposals) -> Row:
     }
 
 
-# A process answers many chunks with one model; the stamps tell it when a folder was written anew.
-
-
 @lru_cache(maxsize=1)
-def _models(
-    backbones: Path, checkpoint: Path, params: Evaluation, hierarchy: Filter, *stamps: int
-) -> tuple[Predictor, Speaker, Baselines]:
-    device = accelerator()
-    clip, sam = load_clip(backbones).to(device), load_sam(backbones).to(device)
-    model = ARRCOC.load(checkpoint).to(device)
-    crops, heads = Crops(clip, model.config.crop_margin), TorchHeads(model, clip)
-    return Predictor(sam, crops, heads, params), Speaker(heads, sam.image_size), Baselines(heads, hierarchy)
-
-
-@lru_cache(maxsize=1)
-def _plan(data: Path, stamp: int) -> list[Work]:
+def _plan(data: Path, written: int) -> list[Work]:
+    """`plan`, once a process; `written` tells it of data that were written anew."""
     return plan(data)
 
 
-def _stamp(folder: Path) -> int:
-    return max((file.stat().st_mtime_ns for file in folder.rglob("*") if file.is_file()), default=0)
-
-
-def _answer_chunk(
-    data: Path,
-    backbones: Path,
-    checkpoint: Path,
-    params: Evaluation,
-    hierarchy: Filter,
-    stamps: list[int],
-    start: str,
-) -> Tables:
-    predictor, speaker, baselines = _models(backbones, checkpoint, params, hierarchy, *stamps[1:])
+def _answer_chunk(data: Path, written: int, sources: Sources, start: str) -> Tables:
+    asked = models(sources)
     rows: dict[str, list[Row]] = defaultdict(list)
-    for work in _plan(data, stamps[0])[int(start) : int(start) + CHUNK]:
-        scene = predictor.look(decode(image_path(data, work.image).read_bytes()))
-        found = answer_work(predictor, scene, work, hierarchy, baselines) | speak(speaker, scene, work)
-        for benchmark, new in found.items():
+    for work in _plan(data, written)[int(start) : int(start) + CHUNK]:
+        scene = asked.predictor.look(decode(image_path(data, work.image).read_bytes()))
+        found = answer_work(asked.predictor, scene, work, sources.hierarchy, asked.baselines)
+        for benchmark, new in (found | speak(asked.speaker, scene, work)).items():
             rows[benchmark] += new
         rows["proposals"].append(_proposal_row(work.image, scene.proposals))
     return as_tables(rows)

@@ -5,7 +5,6 @@ The trained part enters as `Heads`, so that the PyTorch model and its compressed
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Protocol
 
 import cv2
@@ -14,14 +13,13 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from ml.compute.device import accelerator
 from ml.evaluation.predictions.proposals import Proposals, propose
 from ml.labeling.geometry.crops import masked_crops
 from ml.labeling.geometry.eye import Eye
 from ml.masks import Frame, Masks
 from ml.models.arrcoc import ARRCOC
-from ml.models.frozen.clip import Clip, load_clip
-from ml.models.frozen.sam import Sam, load_sam, to_frame
+from ml.models.frozen.clip import Clip
+from ml.models.frozen.sam import Sam, to_frame
 from ml.models.frozen.texts import TextBank
 from ml.models.grounding import UPSCALE
 from ml.params import Evaluation
@@ -142,17 +140,6 @@ class Predictor:
         self.crops = crops
         self.heads = heads
         self.params = params
-
-    @classmethod
-    def load(cls, backbones: Path, checkpoint: Path, params: Evaluation) -> "Predictor":
-        """The PyTorch model of a training stage's folder on its frozen backbones, on a GPU where there is one.
-
-        Raises:
-            UserError: weights are missing or broken.
-        """
-        sam, model = load_sam(backbones).to(accelerator()), ARRCOC.load(checkpoint).to(accelerator())
-        clip = load_clip(backbones).to(accelerator())
-        return cls(sam, Crops(clip, model.config.crop_margin), TorchHeads(model, clip), params)
 
     def encode(self, image: NDArray[np.uint8]) -> Tensor:
         """Frozen features `[1, C, h, w]` of an RGB image `[H, W, 3]`."""

@@ -6,7 +6,6 @@ thinned out at the decoder's own resolution, and only what is kept is brought to
 judged by the masks' IoU, not by their boxes', so that a part is not lost to its object.
 """
 
-from collections.abc import Iterator
 from dataclasses import dataclass
 
 import numpy as np
@@ -16,11 +15,11 @@ from segment_anything.utils.amg import build_point_grid, calculate_stability_sco
 from torch import Tensor
 from torch.nn import functional as F
 
+from ml.evaluation.predictions.decoding import decode
 from ml.masks import Frame, Masks
 from ml.models.frozen.sam import Sam
 from ml.params import Evaluation
 
-POINTS_PER_BATCH = 64
 RESIZED = 16  # masks brought to the image's size at a time
 NEARNESS = 4.0  # weight of a point's place, in image sides, against its unit feature: plain ground is spread over
 
@@ -43,7 +42,7 @@ def propose(sam: Sam, features: Tensor, size: tuple[int, int], params: Evaluatio
     """
     frame = Frame(None, False, sam.image_size).resized(size)
     points = prompts(features, frame, sam.image_size, params.points_per_side, params.max_points)
-    found = [_sound(*batch, frame, sam, params) for batch in _decode(sam, features, points)]
+    found = [_sound(*batch, frame, sam, params) for batch in decode(sam, features, points, params.predicted_iou)]
     logits, ious, stability = (torch.cat(parts) for parts in zip(*found, strict=True))
     order = torch.argsort(ious, descending=True, stable=True)
     kept = order[_distinct(logits[order] > 0, params.duplicate_iou, params.max_proposals)]
@@ -76,33 +75,16 @@ def prompts(features: Tensor, frame: tuple[int, int], side: int, points_per_side
     return points[chosen]
 
 
-def _decode(sam: Sam, features: Tensor, points: Tensor) -> Iterator[tuple[Tensor, Tensor]]:
-    """Logits `[P, 3, S/4, S/4]` and predicted IoUs `[P, 3]` of points `[P, 2]` in the frame, batch by batch."""
-    encoder, decoder = sam.model.prompt_encoder, sam.model.mask_decoder
-    for batch in points.split(POINTS_PER_BATCH):
-        labels = torch.ones(len(batch), 1, dtype=torch.int, device=batch.device)
-        sparse, dense = encoder(points=(batch[:, None], labels), boxes=None, masks=None)
-        yield decoder(
-            image_embeddings=features,
-            image_pe=encoder.get_dense_pe(),
-            sparse_prompt_embeddings=sparse,
-            dense_prompt_embeddings=dense,
-            multimask_output=True,
-        )
-
-
 def _sound(
     logits: Tensor, ious: Tensor, frame: tuple[int, int], sam: Sam, params: Evaluation
 ) -> tuple[Tensor, Tensor, Tensor]:
-    """The masks `[M, S/4, S/4]` that SAM trusts, padding cut off, with predicted IoU and stability `[M]`."""
+    """The masks `[M, S/4, S/4]` that are stable over the image, with predicted IoU and stability `[M]`."""
     scale = logits.shape[-1] / sam.image_size
     height, width = (max(1, round(side * scale)) for side in frame)
-    trusted = ious.flatten() > params.predicted_iou
-    masks, ious = logits.flatten(0, 1)[trusted], ious.flatten()[trusted]
-    inside = masks[:, :height, :width]
+    inside = logits[:, :height, :width]
     stability = calculate_stability_score(inside, sam.model.mask_threshold, 1.0).nan_to_num()
     stable = stability >= params.stability_score
-    return masks[stable], ious[stable], stability[stable]
+    return logits[stable], ious[stable], stability[stable]
 
 
 def _distinct(masks: Tensor, limit: float, most: int) -> list[int]:

@@ -12,7 +12,7 @@ from pathlib import Path
 import psutil
 import pytest
 
-from ml.compute.pool import AHEAD, ShardPool, in_order, meanwhile
+from ml.compute.pool import AHEAD, ShardPool, apart, in_order, meanwhile
 from ml.errors import UserError
 
 ROOT = Path(__file__).parents[3]
@@ -152,3 +152,11 @@ def test_meanwhile_the_block_runs_and_in_the_end_both_are_done(tmp_path):
         pass
     with pytest.raises(UserError, match="a process was killed"), meanwhile(signal.raise_signal, signal.SIGKILL):
         pass
+
+
+def test_apart_is_another_process_and_its_answer_and_its_errors_are_ours():
+    assert apart(os.getpid) != os.getpid()
+    with pytest.raises(FileNotFoundError):
+        apart(touch, Path("/no/such/folder"), "other")
+    with pytest.raises(UserError, match="a process was killed"):
+        apart(signal.raise_signal, signal.SIGKILL)

@@ -9,7 +9,7 @@ from ml.models.arrcoc import ARRCOC, ModelConfig
 from ml.models.frozen.clip import Clip, load_clip
 from ml.models.frozen.sam import Sam, load_sam
 from ml.params import Model
-from ml.release.compress import shrink_heads, write_encoders
+from ml.release.compress import shrink_heads, write_towers
 from ml.release.export import HEADS, export_heads
 from ml.toytown.pretraining.pretrain import WEIGHTS
 from ml.workspace.settings import preset
@@ -37,10 +37,10 @@ def model(sam: Sam, clip: Clip) -> ARRCOC:
 
 
 @pytest.fixture(scope="session")
-def variants(sam: Sam, clip: Clip, model: ARRCOC, tmp_path_factory: pytest.TempPathFactory) -> Path:
+def variants(model: ARRCOC, tmp_path_factory: pytest.TempPathFactory) -> Path:
     """The folders fp32, pruned and int8."""
     out = tmp_path_factory.mktemp("variants")
-    write_encoders(sam, clip, out)
+    write_towers(WEIGHTS, out)
     export_heads(model, out / "fp32" / HEADS)
     shrink_heads(model, preset("toytown").compression, out)
     return out

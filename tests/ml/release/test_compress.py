@@ -1,19 +1,18 @@
 """The three variants side by side: what each weighs, how often it is right, how long it takes."""
 
+import weakref
 from pathlib import Path
 
 import cv2
 import numpy as np
 import pytest
-import torch
+from onnxruntime import InferenceSession
 
 from ml.errors import UserError
-from ml.evaluation.predictions.predictor import Crops, Predictor, TorchHeads
-from ml.models.arrcoc import ARRCOC
-from ml.models.frozen.clip import Clip
-from ml.models.frozen.sam import Sam
+from ml.evaluation.predictions.predictor import Predictor
 from ml.params import Params
-from ml.release import compress
+from ml.release import compress, runtime
+from ml.toytown.pretraining.pretrain import WEIGHTS
 from ml.toytown.world.draw import draw
 from ml.toytown.world.scene import scene
 from ml.workspace import Workspace
@@ -33,26 +32,39 @@ def asked(tmp_path: Path) -> list[compress.Row]:
     return [{"path": tmp_path / "town.jpg", "texts": ["the sky", "the road"], "boxes": [[0, 0, 256, 90]] * 2}]
 
 
-def test_variants_are_measured_side_by_side(
-    variants: Path, sam: Sam, clip: Clip, model: ARRCOC, params: Params, asked: list[compress.Row]
-) -> None:
-    image = np.asarray(cv2.imread(str(asked[0]["path"])), np.uint8)[..., ::-1].copy()
-    crops = Crops(clip, params.labels.crop_margin)
-    scenes = compress.look(variants, Predictor(sam, crops, TorchHeads(model, clip), params.evaluation), [image])
-    assert scenes["fp32"] is scenes["pruned"]
-    assert not torch.equal(scenes["fp32"][0].features, scenes["int8"][0].features)
-    assert all(len(scene.crops) == len(scene.proposals.masks) for (scene,) in scenes.values())
-    rows = compress.measure(variants, sam, clip, asked, scenes, params)
+def test_variants_are_measured_side_by_side(variants: Path, params: Params, asked: list[compress.Row]) -> None:
+    rows = compress.measure(variants, WEIGHTS, asked, params)
     assert [row["variant"] for row in rows] == ["fp32", "pruned", "int8"]
     fp32, pruned, int8 = rows
     assert fp32["size_mb"] == pruned["size_mb"] and int8["size_mb"] < fp32["size_mb"] / 2
     assert all(0 <= row["acc@0.5"] <= 100 and row["latency_ms"] > 0 for row in rows)
 
 
-def test_an_answer_is_right_from_half_an_iou(
-    variants: Path, sam: Sam, clip: Clip, params: Params, asked: list[compress.Row]
+def test_variants_with_the_same_towers_look_once_and_share_them(
+    variants: Path, params: Params, asked: list[compress.Row], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    predictor = compress.load_predictor(variants / "fp32", sam, clip, params)
+    assert compress.alike(variants) == [["fp32", "pruned"], ["int8"]]
+    alive: weakref.WeakSet[InferenceSession] = weakref.WeakSet()
+    most: list[int] = []
+
+    class Watched(InferenceSession):
+        def __init__(self, graph: str, *arguments: object, **named: object) -> None:
+            super().__init__(graph, *arguments, **named)
+            alive.add(self)
+            most.append(len(alive))
+
+    looked: list[Predictor] = []
+    monkeypatch.setattr(runtime.onnxruntime, "InferenceSession", Watched)
+    look = Predictor.look
+    monkeypatch.setattr(Predictor, "look", lambda self, image: (looked.append(self.sam), look(self, image))[1])
+    monkeypatch.setattr(compress, "latency", lambda *_: 1.0)
+    compress.measure(variants, WEIGHTS, asked * 2, params)
+    assert len(looked) == 4 and len(set(map(id, looked))) == 2
+    assert len(most) == 5 + 4 and max(most) == 5  # of fp32 four and pruned's heads, then int8's four
+
+
+def test_an_answer_is_right_from_half_an_iou(variants: Path, params: Params, asked: list[compress.Row]) -> None:
+    predictor = compress.load_predictors(variants, ["fp32"], WEIGHTS, params)["fp32"]
     scene = predictor.look(np.asarray(cv2.imread(str(asked[0]["path"])), np.uint8)[..., ::-1].copy())
     answers = predictor.answer(scene, asked[0]["texts"])
     boxes = scene.proposals.masks.coco_boxes()[[answers.best(query, 1)[0] for query in range(2)]]

@@ -1,10 +1,15 @@
 """int8 graphs answer nearly as the fp32 ones, in fewer bytes."""
 
+from pathlib import Path
+
 import numpy as np
+import onnx
 import onnxruntime
+import pytest
 import torch
 from torch import nn
 
+from ml.release import quantize as module
 from ml.release.quantize import quantize
 
 
@@ -20,3 +25,61 @@ def test_int8_is_smaller_and_close(tmp_path):
     assert int8.stat().st_size < 0.4 * fp32.stat().st_size
     assert np.abs(found - wanted).max() < 0.05 * np.abs(wanted).max()
     assert sorted(path.name for path in tmp_path.iterdir()) == ["fp32.onnx", "int8.onnx"]
+
+
+class Looked(nn.Module):
+    """Ids to their rows of a table, and to what else is done with the rows, or with the table if it's `shared`."""
+
+    def __init__(self, rows: int, shared: bool) -> None:
+        super().__init__()
+        self.table, self.shared = nn.Embedding(rows, 64), shared
+        self.table.weight.data *= torch.logspace(-3, 1, rows)[:, None]  # a scale for all would lose the small rows
+
+    def forward(self, ids: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
+        rows = self.table(ids)
+        return rows, torch.tanh(self.table.weight * ids.sum() if self.shared else rows)
+
+
+def looked_up(folder: Path, model: Looked, ids: torch.Tensor) -> tuple[Path, list[np.ndarray]]:
+    """The int8 graph of a model, and what it answers."""
+    fp32, int8 = folder / "fp32.onnx", folder / "int8.onnx"
+    torch.onnx.export(model.eval(), (ids,), str(fp32), dynamo=False, input_names=["ids"], output_names=["x", "y"])
+    quantize(fp32, int8)
+    return int8, onnxruntime.InferenceSession(str(int8)).run(None, {"ids": ids.numpy()})
+
+
+def test_a_large_table_is_kept_in_bytes_with_a_scale_a_row(tmp_path: Path) -> None:
+    torch.manual_seed(0)
+    model, ids = Looked(9000, shared=False), torch.tensor([[0, 17, 8999, 4000]])
+    int8, found = looked_up(tmp_path, model, ids)
+    assert int8.stat().st_size < 0.28 * (tmp_path / "fp32.onnx").stat().st_size
+    rows = model.table(ids).detach().numpy()
+    assert (np.abs(found[0] - rows) <= np.abs(rows).max(-1, keepdims=True) / 253).all()
+    np.testing.assert_allclose(found[1], np.tanh(found[0]), atol=1e-6)
+    model.table.weight.data[17] = 0
+    np.testing.assert_array_equal(looked_up(tmp_path, model, ids)[1][0][0, 1], 0)
+
+
+@pytest.mark.parametrize(("rows", "shared"), [(9000, True), (100, False)])
+def test_tables_that_serve_otherwise_too_or_are_small_stay_as_they_are(tmp_path: Path, rows: int, shared: bool) -> None:
+    torch.manual_seed(0)
+    model, ids = Looked(rows, shared), torch.tensor([[0, 17, 99]])
+    found = looked_up(tmp_path, model, ids)[1][0]
+    np.testing.assert_array_equal(found, model.table(ids).detach().numpy())
+
+
+def test_a_quantized_vocabulary_costs_the_towns_texts_next_to_nothing(
+    variants: Path, clip, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(module, "TABLE", 2**18)  # the town's has 0.4 MB
+    quantize(variants / "fp32" / "text_encoder.onnx", tmp_path / "int8.onnx")
+    kinds = [
+        w.data_type for w in onnx.load(str(tmp_path / "int8.onnx")).graph.initializer if list(w.dims) == [742, 128]
+    ]
+    assert kinds == [onnx.TensorProto.INT8]
+    ids = clip.tokenize(["the red car left of the house", "a boat", "the sky"]).numpy()
+    without, pooled = (
+        onnxruntime.InferenceSession(str(path)).run(["pooled"], {"ids": ids})[0]
+        for path in (variants / "int8" / "text_encoder.onnx", tmp_path / "int8.onnx")
+    )
+    assert (without * pooled).sum(-1).min() > 0.999

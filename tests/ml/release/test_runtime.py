@@ -5,6 +5,7 @@ from pathlib import Path
 import pytest
 
 from ml.errors import UserError
+from ml.release import graphs, runtime
 from ml.release.runtime import session
 
 
@@ -16,3 +17,28 @@ def test_a_broken_graph_names_the_file_and_the_way_out(variants: Path, tmp_path:
         path.write_bytes(whole[: len(whole) // 2] if content == "cut" else content)
     with pytest.raises(UserError, match=r"heads\.onnx: not readable as ONNX .*arrcoc stage compressed_model"):
         session(path)
+
+
+@pytest.mark.parametrize("content", [None, b"", b"cut"])
+def test_so_is_one_whose_weights_are_lost(
+    variants: Path, tmp_path: Path, content: bytes | None, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(graphs, "LIMIT", 2**16)
+    path = tmp_path / "heads.onnx"
+    graphs.write(graphs.read(variants / "fp32" / "heads.onnx"), path)
+    session(path)
+    data = graphs.files(path)[1]
+    data.unlink() if content is None else data.write_bytes(content)
+    with pytest.raises(UserError, match=r"heads\.onnx: not readable as ONNX .*arrcoc stage compressed_model"):
+        session(path)
+
+
+@pytest.mark.parametrize(
+    "there", [["CPUExecutionProvider"], ["AzureExecutionProvider", "CPUExecutionProvider", "CUDAExecutionProvider"]]
+)
+def test_a_gpu_is_asked_first_where_onnxruntime_has_one(monkeypatch: pytest.MonkeyPatch, there: list[str]) -> None:
+    asked: list[list[str]] = []
+    monkeypatch.setattr(runtime.onnxruntime, "get_available_providers", lambda: there)
+    monkeypatch.setattr(runtime.onnxruntime, "InferenceSession", lambda *_, providers: asked.append(providers))
+    session(Path("any.onnx"))
+    assert asked == [there[1:][::-1] or there]

@@ -1,9 +1,32 @@
 """Contact sheets: shapes, colours, and words that fit."""
 
+from collections import Counter
+from pathlib import Path
+
 import numpy as np
+import pytest
 from PIL import Image, ImageDraw
 
-from ml.evaluation.pages.gallery import CAPTION, TILE, _font, _wrapped, contact_sheet, overlay, png
+from ml.compute.pool import ShardPool
+from ml.evaluation.benchmarks.index import build
+from ml.evaluation.pages.gallery import (
+    CAPTION,
+    TILE,
+    _font,
+    _wrapped,
+    choose,
+    contact_sheet,
+    gallery,
+    maps,
+    overlay,
+    png,
+)
+from ml.evaluation.predictions import loaded
+from ml.evaluation.predictions.answers import predict
+from ml.evaluation.predictions.loaded import Sources
+from ml.evaluation.predictions.predictor import Predictor
+from ml.models.frozen.sam import Sam
+from ml.params import Params
 
 
 def test_heat_changes_only_what_is_hot() -> None:
@@ -29,3 +52,33 @@ def test_long_questions_are_cut_to_two_lines() -> None:
     assert len(text.split("\n")) == 2 and text.endswith("…")
     assert all(draw.textlength(line, _font(15)) <= TILE + 12 for line in text.split("\n"))
     assert _wrapped(draw, "red car") == "red car"
+
+
+def test_tiles_are_drawn_by_the_models_that_predicted_and_an_image_is_encoded_once(
+    folders: dict[str, Path],
+    tmp_path: Path,
+    weights: tuple[Path, Path],
+    params: Params,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    calls: Counter[str] = Counter()
+    load, encode = loaded.load_sam, Sam.encode
+    monkeypatch.setattr(loaded, "load_sam", lambda folder: (calls.update(["load"]), load(folder))[1])
+    monkeypatch.setattr(Sam, "encode", lambda sam, images: (calls.update(["encode"]), encode(sam, images))[1])
+    data, out = tmp_path / "data", tmp_path / "out"
+    build({name: folders[name] for name in ("refcoco", "flickr30k")}, data, params)
+    sources = Sources.of(*weights, params.evaluation.model_copy(update={"gallery": 9}), params.filter)
+    with ShardPool(1) as pool:
+        predict(data, sources, out, pool)
+        assert calls == {"load": 1, "encode": 5}
+        sheets = gallery(data, out, sources, 0, pool)
+    tiles = [tile for row in choose(data, out, 9, 0).values() for tile in row]
+    assert set(sheets) <= {"right", "wrong"} and len(tiles) > len({tile.outcome.image for tile in tiles})
+    assert calls == {"load": 1, "encode": 5 + len({tile.outcome.image for tile in tiles})}
+
+
+def test_a_map_is_the_one_that_answered(predictor: Predictor) -> None:
+    pixels = np.random.default_rng(0).integers(0, 255, (96, 128, 3), np.uint8)
+    wanted = predictor.predict(pixels, ["red car", "the sky"])[1].maps
+    assert wanted.std() > 0
+    np.testing.assert_allclose(maps(predictor, pixels, ["red car", "the sky"]), wanted, atol=1e-6)

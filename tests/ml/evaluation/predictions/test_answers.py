@@ -13,6 +13,7 @@ from ml.evaluation.benchmarks.index import build
 from ml.evaluation.predictions import answers as predictions
 from ml.evaluation.predictions.answers import predict
 from ml.evaluation.predictions.files import read
+from ml.evaluation.predictions.loaded import Sources
 from ml.evaluation.predictions.plan import Question, Work
 from ml.evaluation.predictions.predictor import Predictor
 from ml.evaluation.predictions.proposals import Proposals
@@ -23,7 +24,7 @@ from ml.params import Params
 
 def run(data: Path, out: Path, weights: tuple[Path, Path], params: Params) -> dict[str, bytes]:
     with ShardPool(params.evaluation.workers) as pool:
-        predict(data, *weights, out, params.evaluation, params.filter, pool)
+        predict(data, Sources.of(*weights, params.evaluation, params.filter), out, pool)
     return {file.name: file.read_bytes() for file in sorted(out.glob("*.parquet"))}
 
 
