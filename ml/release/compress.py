@@ -3,7 +3,8 @@
 Each variant is a folder of its own with the graphs of `ml.release.export`, so that any of them can be released. int8 is
 the pruned model quantized. Only the trained part is pruned: the frozen towers are as they were published.
 
-Memory holds one tower while graphs are written, and one variant's while they are measured.
+Graphs are written in processes of their own, a tower at a time, and measured a variant at a time: memory is given back
+between them, and does not grow with the images.
 """
 
 import statistics
@@ -65,7 +66,7 @@ def compress(ws: Workspace, params: Params) -> Report:
     with tracking.start(ws, params, "compressed_model") as run, atomic_dir(ws.stage("compressed_model")) as out:
         with meanwhile(_export_heads, checkpoint, out / VARIANTS[0] / HEADS):  # it takes as long as the towers
             write_towers(backbones, out)
-        sparsity = shrink_heads(ARRCOC.load(checkpoint), params.compression, out)
+        sparsity = apart(_shrink_heads, checkpoint, params.compression, out)
         rows = measure(out, backbones, asked, params)
         latency = {row["variant"]: row.pop("latency_ms") for row in rows}
         write_json(out / "report.json", {"variants": rows, "sparsity": sparsity, "questions": sum(map(_asked, asked))})
@@ -163,6 +164,10 @@ def latency(predictor: Predictor, image: NDArray[np.uint8], text: str, runs: int
 
 def _export_heads(checkpoint: Path, path: Path) -> None:
     export_heads(ARRCOC.load(checkpoint), path)
+
+
+def _shrink_heads(checkpoint: Path, params: Compression, out: Path) -> float:
+    return shrink_heads(ARRCOC.load(checkpoint), params, out)
 
 
 def _write_tower(tower: str, backbones: Path, out: Path) -> None:

@@ -7,7 +7,7 @@ import onnx
 import onnxruntime
 from onnx import TensorProto, helper, numpy_helper
 from onnxruntime.quantization import QuantType, quantize_dynamic
-from onnxruntime.quantization.shape_inference import quant_pre_process
+from onnxruntime.quantization.quant_utils import add_pre_process_metadata
 
 from ml.release import graphs
 
@@ -21,11 +21,11 @@ def quantize(fp32: Path, int8: Path) -> None:
     Activations are quantized as they come, so no calibration data is needed. Convolutions stay fp32: onnxruntime's
     ConvInteger is slower than its float kernel on CPUs.
     """
-    onnxruntime.set_default_logger_severity(3)  # what it cannot fold is no news to the user
-    prepared, large = int8.with_suffix(".prepared.onnx"), len(graphs.files(fp32)) > 1
-    beside = {"all_tensors_to_one_file": True, "external_data_location": prepared.name + graphs.DATA} if large else {}
+    large = len(graphs.files(fp32)) > 1
+    folded, prepared = int8.with_suffix(".folded.onnx"), int8.with_suffix(".prepared.onnx")
     try:
-        quant_pre_process(str(fp32), str(prepared), skip_symbolic_shape=True, save_as_external_data=large, **beside)
+        _fold(fp32, folded, large)
+        _infer_shapes(folded, prepared)
         quantize_dynamic(
             prepared,
             int8,
@@ -35,10 +35,36 @@ def quantize(fp32: Path, int8: Path) -> None:
             use_external_data_format=large,
         )
     finally:
+        graphs.remove(folded)
         graphs.remove(prepared)
     model = graphs.read(int8)
     quantize_tables(model.graph)
     graphs.write(model, int8)
+
+
+def _fold(fp32: Path, folded: Path, large: bool) -> None:
+    """Fold the constants of a graph, transposed weights among them: only a weight itself can be quantized.
+
+    Folding and shapes are what onnxruntime's `quant_pre_process` does, here without three copies of all weights.
+    """
+    onnxruntime.set_default_logger_severity(3)  # what it cannot fold is no news to the user
+    options = onnxruntime.SessionOptions()
+    options.graph_optimization_level = onnxruntime.GraphOptimizationLevel.ORT_ENABLE_BASIC
+    options.optimized_model_filepath = str(folded)
+    options.add_session_config_entry("session.disable_prepacking", "1")
+    if large:
+        options.add_session_config_entry(
+            "session.optimized_model_external_initializers_file_name", folded.name + graphs.DATA
+        )
+    onnxruntime.InferenceSession(str(fp32), options, providers=["CPUExecutionProvider"])
+
+
+def _infer_shapes(folded: Path, prepared: Path) -> None:
+    """Write the graph with its shapes; the weights of a large one stay in the file beside `folded`."""
+    onnx.shape_inference.infer_shapes_path(str(folded), str(prepared))
+    model = onnx.load(str(prepared), load_external_data=False)
+    add_pre_process_metadata(model)  # else the quantizer advises what has just been done
+    onnx.save(model, str(prepared))
 
 
 def quantize_tables(graph: onnx.GraphProto) -> None:
