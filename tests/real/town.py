@@ -14,7 +14,7 @@ from measured import Took, run
 from ml.bench.files import Pair, write_shard
 from ml.workspace.settings import preset
 
-IMAGES = 3
+IMAGES = 4
 PHRASES = ("a red car", "a tall tree", "two people on a bench", "a wooden door", "the sky", "a small dog")
 SETS = ("refcoco", "flickr30k", "lvis", "relevance", "vqa", "absence")
 TRAINING = ("mask_region_alignment", "text_region_grounding", "relevance_learning", "multimodal_finetuning")
@@ -43,7 +43,7 @@ FEW: dict[str, dict[str, Any]] = {
         "least_agreement": 0.0,
         "similarity_midpoint": -1.0,
     },
-    "training_set": {"validation_fraction": 0.34, "decontaminate": False},
+    "training_set": {"validation_fraction": 0.5, "decontaminate": False},
     "benchmarks": dict.fromkeys(SETS, "toytown"),
     "toytown": {f"{name}_images": 1 for name in SETS},
     "training": {"processes": 2, "batch_size": 1, "loader_workers": 1, "validations": 1, "log_interval": 1},
