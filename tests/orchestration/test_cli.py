@@ -36,6 +36,11 @@ def arrcoc(monkeypatch, capsys, checkout):
     return run
 
 
+def test_a_model_may_come_from_a_hub():
+    """Toytown needs none; a tag of open_clip's does, and whoever wants no network says so himself."""
+    assert "HF_HUB_OFFLINE" not in OFFLINE and OFFLINE["HF_HUB_DISABLE_TELEMETRY"] == "1"
+
+
 def test_help_loads_nothing_heavy():
     code = f"import sys, orchestration.cli; print([name for name in {HEAVY} if name in sys.modules])"
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
