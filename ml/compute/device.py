@@ -1,7 +1,7 @@
 """Where the frozen and the trained models compute."""
 
 import multiprocessing
-from contextlib import AbstractContextManager
+from contextlib import AbstractContextManager, nullcontext
 
 import torch
 
@@ -19,4 +19,4 @@ def half_precision(device: torch.device) -> AbstractContextManager[object]:
 
     What comes of it is read in half precision anyway (features), or averaged over many numbers (embeddings).
     """
-    return torch.autocast(device.type, torch.bfloat16, enabled=device.type == "cuda")
+    return torch.autocast(device.type, torch.bfloat16) if device.type == "cuda" else nullcontext()
