@@ -14,7 +14,8 @@ from ml.workspace.keys import file_md5
 
 pytestmark = pytest.mark.real
 
-FIRST, LAST = "mask_region_alignment", "multimodal_finetuning"
+LAST = "multimodal_finetuning"
+TWO = FEW["training"] | {"processes": 2}
 HALF = 5e-3  # of a loss: bf16 against fp32
 
 
@@ -25,7 +26,7 @@ def losses(root: Path, stage: str) -> list[float]:
 
 @pytest.fixture(scope="module")
 def exact(real_town: Path, made: list[Row]) -> list[float]:
-    set_params(real_town, FEW | {"training": FEW["training"] | {"zero_stage": 0, "precision": "fp32"}})
+    set_params(real_town, FEW | {"training": TWO | {"zero_stage": 0, "precision": "fp32"}})
     make(real_town, LAST)
     return losses(real_town, LAST)
 
@@ -35,14 +36,14 @@ def exact(real_town: Path, made: list[Row]) -> list[float]:
 def test_zero_and_precision_change_no_loss(
     real_town: Path, exact: list[float], zero_stage: int, precision: str
 ) -> None:
-    set_params(real_town, FEW | {"training": FEW["training"] | {"zero_stage": zero_stage, "precision": precision}})
+    set_params(real_town, FEW | {"training": TWO | {"zero_stage": zero_stage, "precision": precision}})
     row = make(real_town, LAST)
     print(f"ZeRO {zero_stage} {precision}: {row.took.seconds:.0f} s, {row.took.peak / 2**30:.1f} GB")
     assert losses(real_town, LAST) == pytest.approx(exact, rel=1e-4 if precision == "fp32" else HALF)
 
 
 def test_a_killed_stage_goes_on_to_the_same_bytes(real_town: Path, made: list[Row]) -> None:
-    longer = {"training": FEW["training"] | {"validations": 2}, LAST: {"steps": 4}}
+    longer = {"training": TWO | {"validations": 2}, LAST: {"steps": 4}}
     set_params(real_town, FEW | longer)
     make(real_town, LAST)
     weights = real_town / "data" / LAST / "model.safetensors"
