@@ -10,8 +10,8 @@ import torch
 from segment_anything.modeling import Sam as SegmentAnything
 from torch import nn
 
-from ml.models.frozen.sam import Sam, SamConfig, build_sam, config_json
-from ml.models.weights import read_config, read_weights, write_weights
+from ml.models.frozen.sam import Sam, SamConfig, build_sam, config_json, read_sam_config
+from ml.models.weights import read_weights, write_weights
 
 WEIGHTS, CONFIG = "mask_decoder.safetensors", "mask_decoder.json"
 PARTS = ("prompt_encoder.", "mask_decoder.")
@@ -47,8 +47,7 @@ def write_mask_decoder(backbones: Path, out: Path) -> None:
 
 
 def _load(config: Path, weights: Path) -> Sam:
-    raw = read_config(config)
-    sam = _without_encoder(SamConfig(**{key: value for key, value in raw.items() if key != "sha256"}))
+    sam = _without_encoder(read_sam_config(config))
     read_weights(weights, sam.model, PARTS)
     return sam
 

@@ -52,7 +52,6 @@ def write_package(backbones: Path, variant: Path, params: Params, out: Path) -> 
         "filter": params.filter.model_dump(),
         "crop_margin": params.labels.crop_margin,
         "language": params.labels.language,
-        "context_length": clip["architecture"]["text_cfg"]["context_length"],
     }
     write_json(out / CONFIG, config)
 

@@ -104,15 +104,15 @@ def make_task(stage: str, ws: Workspace, params: Params, world: "World") -> tupl
     from ml.training.tasks import TASKS
 
     backbones, first = ws.stage("backbones"), stage == ORDER[0]
-    clip, sam = load_clip(backbones), read_sam_config(backbones)
-    # In the first stage it is made in any case: that draws random numbers, on which the model's first weights depend.
-    encoder = load_sam(backbones) if first or not params.training.cached_features else None
+    clip, sam, cached = load_clip(backbones), read_sam_config(backbones / "sam.json"), params.training.cached_features
+    # Made in the first stage in any case: that draws random numbers, on which the model's first weights depend.
+    encoder = load_sam(backbones) if first or not cached else None
     if first:
         temperature = params.mask_region_alignment.temperature
         model = ARRCOC(ModelConfig.from_backbones(params.model, params.labels, sam, clip, temperature))
     else:
         model = ARRCOC.load(upstream(stage, ws).parent)
-    encoder = None if params.training.cached_features or encoder is None else encoder.to(world.device)
+    encoder = encoder.to(world.device) if encoder and not cached else None
     return TASKS[stage](model, TextBank(clip, world.device, model.config.language), encoder, params), sam.image_size
 
 

@@ -95,13 +95,13 @@ def build_sam(config: SamConfig) -> SegmentAnything:
     return sam_model_registry[config.model_type]()
 
 
-def read_sam_config(folder: Path) -> SamConfig:
-    """What `sam.json` says.
+def read_sam_config(path: Path) -> SamConfig:
+    """What a `sam.json` says.
 
     Raises:
         UserError: it is missing or no JSON.
     """
-    raw = read_config(folder / "sam.json")
+    raw = read_config(path)
     return SamConfig(**{key: value for key, value in raw.items() if key != "sha256"})
 
 
@@ -111,7 +111,7 @@ def load_sam(folder: Path) -> Sam:
     Raises:
         UserError: a file is missing or broken, or the weights are of another model.
     """
-    config = read_sam_config(folder)
+    config = read_sam_config(folder / "sam.json")
     model = build_sam(config)
     read_weights(folder / "sam.safetensors", model)
     return Sam(model, config)
