@@ -8,15 +8,17 @@ import open_clip
 import torch
 from torch.utils.flop_counter import FlopCounterMode
 
+from ml.labeling.geometry.eye import Eye
 from ml.models.arrcoc import ARRCOC, ModelConfig
 from ml.models.frozen.architecture import build_clip
+from ml.models.frozen.clip import Clip
 from ml.models.frozen.decoding import CachedDecoder
-from ml.models.frozen.sam import PATCH, SamConfig, build_sam
+from ml.models.frozen.sam import SamConfig, build_sam
 from ml.models.frozen.texts import REFERENTS
 from ml.params import Params
 
 BACKWARD = 3  # forward and backward in forward passes: gradients of inputs and of weights cost one each
-VOCABULARY, CONTEXT = 49408, 77  # CLIP's
+TOKENS = 16  # of a query, its padding included
 
 
 @dataclass(frozen=True)
@@ -70,20 +72,20 @@ def _caption(coca: Any, crop: torch.Tensor, tokens: int) -> None:
 
 def _head(params: Params) -> float:
     """Grounding and relevance, forward and backward; without the captioner of the last stage."""
-    grid, queries, regions = SamConfig("vit_h").image_size // PATCH, params.training.queries_per_image, 20
-    sizes: dict[str, Any] = {"sam_dim": 256, "grid": grid, "text_dim": 768, "embed_dim": 768, "vocab_size": VOCABULARY}
-    seen: dict[str, Any] = {"crop_margin": 0.0, "similarity_midpoint": 0.0, "similarity_scale": 1.0}
-    tokens: dict[str, Any] = {"context_length": CONTEXT, "start_id": 0, "end_id": 1}
-    model = ARRCOC(ModelConfig(**sizes, **tokens, **seen, **params.model.model_dump()))
+    sam, queries, regions = SamConfig(params.backbones.sam.model_type), params.training.queries_per_image, 20
+    architecture = open_clip.get_model_config(params.backbones.clip.model_name)
+    eye = Eye(architecture["vision_cfg"]["image_size"])
+    clip = Clip(build_clip(architecture), open_clip.SimpleTokenizer(), [0.5] * 3, [0.5] * 3, eye)
+    model = ARRCOC(ModelConfig.from_backbones(params.model, params.labels, sam, clip))
     inputs = (
-        torch.empty(1, 256, grid, grid),
-        torch.empty(1, regions, grid, grid),
+        torch.empty(1, sam.channels, sam.grid, sam.grid),
+        torch.empty(1, regions, sam.grid, sam.grid),
         torch.empty(1, regions, 4),
-        torch.empty(1, regions, 768),
+        torch.empty(1, regions, clip.embed_dim),
         torch.ones(1, regions, dtype=torch.bool),
-        torch.empty(1, queries, 16, 768),
-        torch.ones(1, queries, 16, dtype=torch.bool),
-        torch.empty(1, queries, 768),
-        torch.empty(1, queries, REFERENTS, 768),
+        torch.empty(1, queries, TOKENS, clip.text_dim),
+        torch.ones(1, queries, TOKENS, dtype=torch.bool),
+        torch.empty(1, queries, clip.embed_dim),
+        torch.empty(1, queries, REFERENTS, clip.embed_dim),
     )
     return BACKWARD * counted(lambda: model.eval()(*inputs))

@@ -9,6 +9,7 @@ import yaml
 from ml.bench import flops
 from ml.bench.scale import INPUTS, Fleet, Work, from_workspace, line, plan, read_inputs, scale
 from ml.errors import UserError
+from ml.params import Params
 from ml.workspace import Workspace
 from ml.workspace.settings import preset
 
@@ -92,7 +93,7 @@ def test_operations_are_those_of_the_layers_sizes():
     import open_clip
     import torch
 
-    from ml.models.frozen.clip import build_clip
+    from ml.models.frozen.architecture import build_clip
 
     tokens, width, layers = 257, 1024, 24
     layer = 12 * tokens * width**2 + 2 * tokens**2 * width  # qkv, projection, MLP; scores, weighted sum
@@ -101,6 +102,20 @@ def test_operations_are_those_of_the_layers_sizes():
         clip: Any = build_clip(open_clip.get_model_config("ViT-L-14"))
         found = flops.counted(lambda: clip.visual(torch.empty(1, 3, 224, 224)))
     assert found == pytest.approx(by_hand, rel=1e-6)
+
+
+def test_the_models_that_params_name_are_counted():
+    found, smaller = (flops.count(named, 3) for named in (preset("sa1b"), with_models("vit_b", "ViT-B-32")))
+    assert found.sam == pytest.approx(5.96e12, rel=1e-2)
+    assert all(0 < getattr(smaller, name) < getattr(found, name) for name in ("sam", "labels", "head"))
+
+
+def with_models(sam: str, clip: str) -> Params:
+    """Preset sa1b with other models."""
+    params = preset("sa1b")
+    names = params.backbones.clip.model_copy(update={"model_name": clip, "captioner_name": "coca_ViT-B-32"})
+    kind = params.backbones.sam.model_copy(update={"model_type": sam})
+    return params.model_copy(update={"backbones": params.backbones.model_copy(update={"sam": kind, "clip": names})})
 
 
 @pytest.mark.slow
