@@ -96,7 +96,7 @@ def _image(pair: Pair) -> Row:
     """The image alone in the frame: what is left when masks cost nothing."""
 
     def ours() -> Tensor:
-        return padded(_shown(pair), FRAME.out)[:3]
+        return torch.from_numpy(padded(_shown(pair).numpy(), FRAME.out)[:3])
 
     mine, plain = in_turns(ours, lambda: plain_frame(pair.jpeg), FAST)
     return rates(f"image of {_size(pair)} in the frame, no masks", 1 / mine, 1 / plain, "PIL", "images/s")

@@ -24,9 +24,9 @@ from ml.labeling.geometry.eye import Eye
 from ml.labeling.geometry.hierarchy import assign
 from ml.labeling.kept import read_kept
 from ml.labeling.training_set.statistics import Statistics
-from ml.models.frozen.sam import to_frame
 from ml.params import Params
 from ml.pipeline import SHARDED, TRAINING
+from ml.sa1b.reading.padding import to_frame
 from ml.sa1b.reading.phash import phash
 from ml.sa1b.reading.reader import decode
 from ml.sa1b.shards.filter import write_kept

@@ -7,7 +7,9 @@ from typing import Any
 import numpy as np
 
 from ml.masks import algebra, codec, points, polygons
-from ml.masks.coverage import Frame, coverage
+from ml.masks.coverage import coverage
+from ml.masks.frame import Frame
+from ml.masks.plain import PlainMasks
 
 
 class MaskError(ValueError):
@@ -20,18 +22,8 @@ class MaskError(ValueError):
 
 
 @dataclass(frozen=True)
-class Masks:
-    """n masks of one image.
-
-    Attributes:
-        size: height, width in pixels.
-        counts: uint32 [runs], run lengths in column-major order, zeros first, of all masks one after the other.
-        offsets: int64 [n + 1]; mask i has counts[offsets[i] : offsets[i + 1]].
-    """
-
-    size: tuple[int, int]
-    counts: np.ndarray
-    offsets: np.ndarray
+class Masks(PlainMasks):
+    """n masks of one image, with compiled inner loops."""
 
     @classmethod
     def parse(cls, counts: Sequence[object], size: Sequence[Any]) -> "Masks":
@@ -76,7 +68,7 @@ class Masks:
         """Encode dense masks, bool [n, h, w]."""
         n, height, width = array.shape
         checked_size((height, width))
-        columns = np.ascontiguousarray(array.astype(bool, copy=False).transpose(0, 2, 1)).reshape(n, -1)
+        columns = np.ascontiguousarray(array.astype(bool, copy=False).transpose(0, 2, 1)).reshape(n, height * width)
         return cls((height, width), *algebra.runs(columns))
 
     @classmethod
@@ -98,25 +90,9 @@ class Masks:
         pieces = cls(size, np.concatenate(runs), np.cumsum([0, *map(len, runs)], dtype=np.int64))
         return pieces if len(runs) == 1 else pieces.union()
 
-    @classmethod
-    def concatenate(cls, sets: Sequence["Masks"], size: tuple[int, int]) -> "Masks":
-        """All masks of several sets of one size, in order."""
-        lengths = [np.diff(masks.offsets) for masks in sets]
-        offsets = np.concatenate([[0], np.cumsum(np.concatenate([*lengths, np.empty(0, np.int64)]))]).astype(np.int64)
-        return cls(size, np.concatenate([*(masks.counts for masks in sets), np.empty(0, np.uint32)]), offsets)
-
-    def __len__(self) -> int:
-        return len(self.offsets) - 1
-
     def to_strings(self) -> list[str]:
         """COCO's compressed strings, byte for byte what pycocotools writes for these run lengths."""
         return codec.encode(self.counts, self.offsets)
-
-    def dense(self, index: int) -> np.ndarray:
-        """One mask at full size, bool [h, w]: for the edges of the system and for tests."""
-        runs = self.counts[self.offsets[index] : self.offsets[index + 1]]
-        values = np.arange(len(runs)) % 2 == 1
-        return np.repeat(values, runs).reshape(self.size[1], self.size[0]).T
 
     def select(self, indices: Any) -> "Masks":
         """The masks at `indices` (integers or a bool [n]), in that order."""
@@ -127,18 +103,10 @@ class Masks:
         """Pixels of each mask: int64 [n]."""
         return algebra.areas(self.counts, self.offsets)
 
-    def boxes(self) -> np.ndarray:
-        """Boxes xywh in SA-1B's convention, w = xmax - xmin: float64 [n, 4]; zeros for an empty mask."""
-        extents = algebra.extents(self.counts, self.offsets, self.size[0])
-        sides = np.maximum(extents[:, 2:] - extents[:, :2], 0)
-        return np.concatenate([extents[:, :2], sides], axis=1).astype(np.float64)
+    def _extents(self) -> np.ndarray:
+        return algebra.extents(self.counts, self.offsets, self.size[0])
 
-    def coco_boxes(self) -> np.ndarray:
-        """Boxes xywh as pycocotools' `toBbox`, w = xmax - xmin + 1: float64 [n, 4]; zeros for an empty mask."""
-        extents = algebra.extents(self.counts, self.offsets, self.size[0])
-        return np.concatenate([extents[:, :2], extents[:, 2:] - extents[:, :2] + 1], axis=1).astype(np.float64)
-
-    def intersection(self, other: "Masks") -> np.ndarray:
+    def intersection(self, other: PlainMasks) -> np.ndarray:
         """Common pixels of each pair: int64 [n, m].
 
         Raises:
@@ -149,15 +117,11 @@ class Masks:
         pair = (self.counts, self.offsets), (other.counts, other.offsets)
         return algebra.intersection(*pair, self.size[0], self is other)
 
-    def iou(self, other: "Masks") -> np.ndarray:
+    def iou(self, other: PlainMasks) -> np.ndarray:
         """Intersection over union of each pair: float64 [n, m]; 0 for two empty masks."""
         common = self.intersection(other)
         either = self.areas()[:, None] + other.areas()[None, :] - common
         return common / np.maximum(either, 1)
-
-    def containment(self, other: "Masks") -> np.ndarray:
-        """The share of mask i that lies in mask j of `other`: float64 [n, m]; 0 for an empty mask i."""
-        return self.intersection(other) / np.maximum(self.areas(), 1)[:, None]
 
     def union(self) -> "Masks":
         """The union of all masks, as a set of one."""

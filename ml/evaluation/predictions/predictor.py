@@ -19,10 +19,11 @@ from ml.labeling.geometry.eye import Eye
 from ml.masks import Frame, Masks
 from ml.models.arrcoc import ARRCOC
 from ml.models.frozen.clip import Clip
-from ml.models.frozen.sam import Sam, to_frame
+from ml.models.frozen.sam import Sam
 from ml.models.frozen.texts import TextBank
 from ml.models.grounding import UPSCALE
 from ml.params import Evaluation
+from ml.sa1b.reading.padding import to_frame
 
 QUERIES_PER_BATCH = 32
 CROPS_PER_BATCH = 64

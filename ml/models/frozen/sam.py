@@ -16,12 +16,11 @@ from numpy.typing import NDArray
 from segment_anything import sam_model_registry
 from segment_anything.modeling import ImageEncoderViT, MaskDecoder, PromptEncoder, TwoWayTransformer
 from segment_anything.modeling import Sam as SegmentAnything
-from segment_anything.utils.transforms import ResizeLongestSide
 from torch import Tensor, nn
 
 from ml.compute.device import accelerator, half_precision
 from ml.models.weights import read_config, read_weights
-from ml.sa1b.reading.padding import padded
+from ml.sa1b.reading.padding import to_frame
 
 PATCH = 16  # pixels a grid cell, in every SAM
 
@@ -77,15 +76,6 @@ class Sam:
 def normalized(frames: Tensor, mean: Tensor, std: Tensor) -> Tensor:
     """Frames `[B, 4, S, S]` as SAM's encoder reads them, float32 `[B, 3, S, S]`: zero in the padding."""
     return (frames[:, :3].float() - mean) / std * frames[:, 3:].float()
-
-
-def to_frame(image: NDArray[np.uint8], size: int) -> NDArray[np.uint8]:
-    """Bring an RGB image `[H, W, 3]` into SAM's frame, `[4, size, size]`: resized, then padded right and bottom.
-
-    The last channel says where the image is, as in `ml.sa1b.reading.padding.padded`.
-    """
-    resized = image if max(image.shape[:2]) == size else ResizeLongestSide(size).apply_image(image)
-    return padded(torch.from_numpy(np.array(resized, order="C")).permute(2, 0, 1), size).numpy()
 
 
 def build_sam(config: SamConfig) -> SegmentAnything:

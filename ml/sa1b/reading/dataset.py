@@ -146,7 +146,8 @@ def _stored(data: bytes) -> torch.Tensor:
 
 
 def _framed(data: bytes, frame: Frame, size: tuple[int, int]) -> torch.Tensor:
-    return padded(shown(decode(data, least_size(frame, size)), frame, size), frame.out)[:3]
+    seen = shown(decode(data, least_size(frame, size)), frame, size)
+    return torch.from_numpy(padded(seen.numpy(), frame.out)[:3])
 
 
 def _read(tar: Path | str, offset: int, nbytes: int) -> bytes:

@@ -15,7 +15,8 @@ from torch import Tensor
 from ml.labeling.geometry.crops import masked_crops
 from ml.masks import Frame, Masks
 from ml.models.frozen.clip import Clip
-from ml.models.frozen.sam import Sam, to_frame
+from ml.models.frozen.sam import Sam
+from ml.sa1b.reading.padding import to_frame
 from ml.toytown.pretraining.data import SPLIT, compressed, region_nodes
 from ml.toytown.pretraining.text import Concept, concept, fits
 from ml.toytown.world.draw import draw

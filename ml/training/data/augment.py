@@ -61,7 +61,8 @@ def render(image: np.ndarray, view: View, size: tuple[int, int]) -> Tensor:
     fewest pixels, and before the padding.
     """
     pixels = shown(image, view.frame, size)
-    return padded(pixels if view.color is None else recolored(pixels, view.color), view.frame.out)
+    shown_as = pixels if view.color is None else recolored(pixels, view.color)
+    return torch.from_numpy(padded(shown_as.numpy(), view.frame.out))
 
 
 def recolored(image: Tensor, color: tuple[float, float, float, float]) -> Tensor:

@@ -9,8 +9,9 @@ from safetensors.numpy import load_file
 from ml.errors import UserError
 from ml.labeling.features import encode_shard
 from ml.labeling.kept import read_kept
-from ml.models.frozen.sam import Sam, SamConfig, build_sam, to_frame
+from ml.models.frozen.sam import Sam, SamConfig, build_sam
 from ml.params import Features
+from ml.sa1b.reading.padding import to_frame
 from ml.sa1b.reading.reader import decode, read_jpeg
 
 

@@ -10,8 +10,9 @@ from torch import Tensor
 from ml.evaluation.predictions import proposals
 from ml.evaluation.predictions.decoding import POINTS_PER_BATCH, decode
 from ml.evaluation.predictions.proposals import propose
-from ml.models.frozen.sam import Sam, load_sam, to_frame
+from ml.models.frozen.sam import Sam, load_sam
 from ml.params import Params
+from ml.sa1b.reading.padding import to_frame
 from ml.toytown.pretraining.pretrain import WEIGHTS
 from ml.toytown.world.draw import draw
 from ml.toytown.world.scene import scene

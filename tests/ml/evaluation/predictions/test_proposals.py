@@ -7,8 +7,9 @@ from segment_anything import SamAutomaticMaskGenerator, SamPredictor
 
 from ml.evaluation.predictions.proposals import RESIZED, _distinct, _resized, _to_image, prompts, propose
 from ml.masks import Frame, Masks
-from ml.models.frozen.sam import Sam, to_frame
+from ml.models.frozen.sam import Sam
 from ml.params import Params
+from ml.sa1b.reading.padding import to_frame
 
 SIZES = [(96, 128), (128, 64), (200, 300)]
 

@@ -8,8 +8,9 @@ from segment_anything.predictor import SamPredictor
 from segment_anything.utils.transforms import ResizeLongestSide
 
 from ml.errors import UserError
-from ml.models.frozen.sam import SamConfig, build_sam, load_sam, to_frame
+from ml.models.frozen.sam import SamConfig, build_sam, load_sam
 from ml.models.weights import write_weights
+from ml.sa1b.reading.padding import to_frame
 
 CONFIG = SamConfig("tiny", image_size=64, width=32, depth=1, heads=2, channels=32)
 

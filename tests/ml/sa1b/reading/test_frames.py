@@ -11,9 +11,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from ml.masks import Frame, Masks
-from ml.models.frozen import sam
 from ml.sa1b.reading.frames import least_size, shown
-from ml.sa1b.reading.padding import padded
+from ml.sa1b.reading.padding import padded, to_frame
 from ml.sa1b.reading.reader import decode
 
 HEIGHT, WIDTH = 600, 901
@@ -28,8 +27,8 @@ def whole(side: int) -> Frame:
 @pytest.mark.parametrize("size", [(48, 64), (64, 64), (30, 20), (300, 451), (1, 7)])
 def test_it_is_sams_own_frame(size: tuple[int, int]) -> None:
     image = np.random.default_rng(0).integers(0, 256, (*size, 3), np.uint8)
-    ours = padded(shown(image, whole(64), size), 64).numpy()
-    assert np.abs(ours.astype(int) - sam.to_frame(image, 64)).max() <= 1
+    ours = padded(shown(image, whole(64), size).numpy(), 64)
+    assert np.abs(ours.astype(int) - to_frame(image, 64)).max() <= 1
     height, width = whole(64).resized(size)
     assert (ours[3, :height, :width] == 1).all() and ours[3].sum() == height * width
 
@@ -53,7 +52,7 @@ def test_pixels_lie_where_the_masks_say(data: st.DataObject, flip: bool, side: i
     cells = F.avg_pool2d(seen[None], 16)[0].numpy()
     coverage = Masks.from_dense(BLOB[None]).coverage(cells.shape, frame)[0]
     assert np.abs(cells - coverage).max() < 0.08  # half a pixel of a cell of sixteen, and the JPEG's own error
-    assert np.abs(cells - coverage).mean() < 0.01
+    assert np.abs(cells - coverage).mean() < 1.28 / side  # the outline crosses half of 4 x 4 cells, and few of 32 x 32
 
 
 def test_the_frame_is_never_enlarged_from_less() -> None:
@@ -70,5 +69,5 @@ def test_a_photograph_at_half_its_size_is_nearly_the_same(samples: Path) -> None
     frame = whole(1024)
     half = decode(data, least_size(frame, (2060, 1500)))
     assert half.shape == (1030, 750, 3)
-    ours = padded(shown(half, frame, (2060, 1500)), 1024).numpy()
-    assert np.abs(ours.astype(int) - sam.to_frame(decode(data), 1024)).mean() < 2.5
+    ours = padded(shown(half, frame, (2060, 1500)).numpy(), 1024)
+    assert np.abs(ours.astype(int) - to_frame(decode(data), 1024)).mean() < 2.5
