@@ -64,7 +64,7 @@ def bench(folder: Path) -> dict[str, Any]:
     sentences = [sentence for path in sorted(folder.rglob("*.txt")) for sentence in _sentences(path)]
     if not any(marked for _, marked in sentences):
         raise UserError(f"{folder}: no sentences with marked phrases ([/EN#1/people A man]); name a folder of *.txt")
-    ours, peer = English(SMALL), _peer()
+    ours, peer = English.spacy(SMALL), _peer()
     texts = [text for text, _ in sentences]
     mine, theirs = _scores(sentences, _ours(ours, texts)), _scores(sentences, _chunks(peer, texts))
     rows = [rates(case, mine[case], theirs[case], PEER, "%") for case in mine]
@@ -139,7 +139,7 @@ def _scores(sentences: Sequence[Sentence], found: Sequence[Sequence[Found]]) -> 
 
 def _speed(peer: "Language") -> Row:
     """Captions of six words a second on one core; none is asked twice, since ours remembers."""
-    reader, captions = English(SMALL), (f"{text} {n}" for n, text in enumerate(cycle(FIVE_WORDS)))
+    reader, captions = English.spacy(SMALL), (f"{text} {n}" for n, text in enumerate(cycle(FIVE_WORDS)))
     ours, theirs = in_turns(
         lambda: reader.read(islice(captions, CAPTIONS)), lambda: _chunks(peer, list(islice(captions, CAPTIONS)))
     )

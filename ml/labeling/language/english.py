@@ -1,12 +1,12 @@
-"""English through spaCy: texts in, the things they tell of out. Each distinct text is read once.
+"""English: texts in, the things they tell of out. Each distinct text is read once, its words tagged by spaCy.
 
 spaCy reads a caption at a time in 10 ms, and in batches of some hundred in half a millisecond each.
 """
 
 from collections import OrderedDict
-from collections.abc import Iterable, Sequence
-from functools import cache
-from typing import TYPE_CHECKING, Any
+from collections.abc import Callable, Iterable, Sequence
+from functools import cache, partial
+from typing import TYPE_CHECKING, Any, Self
 
 from ml.errors import UserError
 from ml.labeling.language.phrases import Told, told
@@ -22,16 +22,21 @@ UNUSED = ("ner", "lemmatizer", "attribute_ruler", "senter", "parser")
 
 
 class English:
-    """A reader with a spaCy model."""
+    """A reader with a tagger."""
 
-    def __init__(self, model: str) -> None:
-        """`model`: an installed package, as `spacy.load` takes it.
+    def __init__(self, tagged: Callable[[Sequence[str]], Iterable[Any]]) -> None:
+        """`tagged` gives the words of each text, with their tags: spaCy's documents, or `tagger.Word`s."""
+        self._tagged = tagged
+        self._known: OrderedDict[str, Told] = OrderedDict()
+
+    @classmethod
+    def spacy(cls, model: str) -> Self:
+        """With the tagger of a spaCy model.
 
         Raises:
             UserError: there is no such model.
         """
-        self._nlp = _load(model)
-        self._known: OrderedDict[str, Told] = OrderedDict()
+        return cls(partial(load(model).pipe, batch_size=BATCH))
 
     def read(self, texts: Iterable[str]) -> list[Told]:
         """What each text tells of."""
@@ -43,14 +48,18 @@ class English:
         return found
 
     def _learn(self, texts: Sequence[str]) -> None:
-        for text, doc in zip(texts, self._nlp.pipe(texts, batch_size=BATCH), strict=True):
+        for text, doc in zip(texts, self._tagged(texts), strict=True):
             self._known[text] = told(doc)
 
 
 @cache
 def english(model: str = SMALL) -> English:
-    """The reader with a model, loaded once a process."""
-    return English(model)
+    """The reader with a spaCy model, loaded once a process.
+
+    Raises:
+        UserError: there is no such model.
+    """
+    return English.spacy(model)
 
 
 def plain(text: str) -> str:
@@ -59,7 +68,12 @@ def plain(text: str) -> str:
     return words.replace("close up of", "close-up of")
 
 
-def _load(model: str) -> "Language":
+def load(model: str) -> "Language":
+    """An installed spaCy model, as `spacy.load` takes it, without what is not asked of it.
+
+    Raises:
+        UserError: there is no such model.
+    """
     import spacy  # a second, and most commands have no use for it
     from spacy.util import compile_infix_regex
 

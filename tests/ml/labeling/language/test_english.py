@@ -8,12 +8,12 @@ TEXTS = ["a red car", "two dogs on green grass", "the wheel of the red car", "a 
 
 
 def test_a_text_is_read_alike_alone_and_in_company() -> None:
-    alone = [English(SMALL).read([text])[0] for text in TEXTS[:2]]
-    assert English(SMALL).read([*TEXTS * 200])[:2] == alone
+    alone = [English.spacy(SMALL).read([text])[0] for text in TEXTS[:2]]
+    assert English.spacy(SMALL).read([*TEXTS * 200])[:2] == alone
 
 
 def test_a_text_is_read_once(monkeypatch: pytest.MonkeyPatch) -> None:
-    reader, asked = English(SMALL), []
+    reader, asked = English.spacy(SMALL), []
     monkeypatch.setattr(room, "told", lambda doc: asked.append(doc.text) or room.Told())
     reader.read(TEXTS)
     reader.read(["A  red CAR", *TEXTS])
@@ -22,7 +22,7 @@ def test_a_text_is_read_once(monkeypatch: pytest.MonkeyPatch) -> None:
 
 def test_what_is_remembered_is_bounded_and_still_answered(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(room, "REMEMBERED", 3)
-    reader = English(SMALL)
+    reader = English.spacy(SMALL)
     texts = [f"a red car {n}" for n in range(10)]
     assert reader.read(texts) == reader.read(texts)
     assert len(reader._known) == 3
@@ -37,4 +37,4 @@ def test_a_model_that_is_not_there_is_named() -> None:
     with pytest.raises(
         UserError, match=r"^labels\.language: no spaCy model 'en_core_web_none' is installed; install it"
     ):
-        English("en_core_web_none")
+        English.spacy("en_core_web_none")
