@@ -131,7 +131,7 @@ def benchmark_scores(ws: Workspace, params: Params) -> Report:
 
 def compressed_model(ws: Workspace, params: Params) -> Report:
     """Pruned and int8 ONNX, measured beside fp32."""
-    from ml.release.compress import compress
+    from ml.release.shrink.compress import compress
 
     return compress(ws, params)
 

@@ -117,12 +117,6 @@ class Masks(PlainMasks):
         pair = (self.counts, self.offsets), (other.counts, other.offsets)
         return algebra.intersection(*pair, self.size[0], self is other)
 
-    def iou(self, other: PlainMasks) -> np.ndarray:
-        """Intersection over union of each pair: float64 [n, m]; 0 for two empty masks."""
-        common = self.intersection(other)
-        either = self.areas()[:, None] + other.areas()[None, :] - common
-        return common / np.maximum(either, 1)
-
     def union(self) -> "Masks":
         """The union of all masks, as a set of one."""
         runs = algebra.union(self.counts, self.offsets, self.size[0] * self.size[1])

@@ -102,6 +102,12 @@ class PlainMasks:
             row[:] = np.bincount(owner, common, len(spans))
         return out
 
+    def iou(self, other: "PlainMasks") -> np.ndarray:
+        """Intersection over union of each pair: float64 [n, m]; 0 for two empty masks."""
+        common = self.intersection(other)
+        either = self.areas()[:, None] + other.areas()[None, :] - common
+        return common / np.maximum(either, 1)
+
     def containment(self, other: "PlainMasks") -> np.ndarray:
         """The share of mask i that lies in mask j of `other`: float64 [n, m]; 0 for an empty mask i."""
         return self.intersection(other) / np.maximum(self.areas(), 1)[:, None]

@@ -1,27 +1,16 @@
 """`arrcoc predict`: one image, one query, from the released package; a picture of the answer beside it."""
 
-import io
 from pathlib import Path
 from typing import Any
 
-import cv2
 import numpy as np
 from numpy.typing import NDArray
-from PIL import Image, ImageDraw, ImageFont
 
 from ml.errors import UserError, cut
-from ml.masks import Masks
-from ml.release.package import answer, load_package
-from ml.sa1b.reading.reader import decode
+from ml.release.runtime.pictures import decode_image, overlay
+from ml.release.runtime.predictor import Predictor, found
 from ml.workspace import Workspace
 from ml.workspace.atomic import atomic_path
-
-COLOURS = {"part": (255, 196, 0), "object": (0, 200, 120), "group": (60, 140, 255), "scene": (200, 90, 255)}
-PANEL = 640  # pixels, the longest side of each of the two panels
-SHOWN = 5  # masks in the legend
-TITLE, LINE = 28, 18  # pixels above the panels, and of a line below them
-NUMBER = ImageFont.load_default(13)
-PNG = b"\x89PNG"  # how every one begins
 
 
 def predict(ws: Workspace, image: Path, query: str, out: Path | None = None) -> dict[str, Any]:
@@ -36,15 +25,16 @@ def predict(ws: Workspace, image: Path, query: str, out: Path | None = None) -> 
     if target.is_dir():
         raise UserError(f"{target}: a folder; the picture needs the name of a file, for example --out {target}/a.png")
     pixels = read_image(image)
-    package = load_package(ws.stage("released_model") / "package")
-    found = answer(package, pixels, query.strip())
+    predictor = Predictor(ws.stage("released_model") / "package")
+    asked = [query.strip()]
+    answered = found(*predictor.predict(pixels, asked), asked, 0)
     with atomic_path(target) as tmp:
-        overlay(pixels, found).save(tmp, "PNG")
-    return {**found, "overlay": str(target)}
+        overlay(pixels, answered).save(tmp, "PNG")
+    return {**answered, "overlay": str(target)}
 
 
 def read_image(path: Path) -> NDArray[np.uint8]:
-    """A JPEG or PNG file as uint8 RGB `[H, W, 3]`.
+    """A JPEG or PNG file as uint8 RGB `[H, W, 3]`, upright.
 
     Raises:
         UserError: missing, or not an image that can be decoded.
@@ -54,76 +44,3 @@ def read_image(path: Path) -> NDArray[np.uint8]:
     except (OSError, UserError) as error:
         reason = cut(str(error), 160)
         raise UserError(f"{path}: not readable as an image ({reason}); give a JPEG or PNG file") from error
-
-
-def decode_image(data: bytes) -> NDArray[np.uint8]:
-    """The bytes of a JPEG or PNG as uint8 RGB `[H, W, 3]`; grey is spread over the channels, transparency dropped.
-
-    Raises:
-        UserError: neither of the two, or broken.
-    """
-    if not data.startswith(PNG):
-        return decode(data)  # as the model was trained
-    try:
-        with Image.open(io.BytesIO(data), formats=["PNG"]) as image:
-            deep = image.mode.startswith("I")  # 16 bits, which Pillow would clip at 255
-            return np.array((image.point(lambda value: value / 256, "L") if deep else image).convert("RGB"))
-    except (OSError, ValueError, SyntaxError, Image.DecompressionBombError) as error:  # SyntaxError: a broken chunk
-        raise UserError(f"a PNG of {len(data)} bytes can't be decoded: {error}") from error
-
-
-def overlay(image: NDArray[np.uint8], found: dict[str, Any]) -> Image.Image:
-    """Two panels: the relevance map (max over masks of mask x relevance), and the ranked masks with the box."""
-    scale = PANEL / max(image.shape[:2])
-    size = (round(image.shape[1] * scale), round(image.shape[0] * scale))
-    left, right = _heat(image, found).resize(size), _outlines(image, found, size, scale)
-    lines: list[tuple[str, str | tuple[int, int, int]]] = [
-        (f"{rank}. {mask['level']}  relevance {mask['relevance']:.2f}  area {mask['area']} px", COLOURS[mask["level"]])
-        for rank, mask in enumerate(found["masks"][:SHOWN], 1)
-    ]
-    lines.insert(0, ("masks by relevance, their numbers in the picture; red: the box that answers", "black"))
-    sheet = Image.new("RGB", (2 * size[0] + 8, TITLE + size[1] + LINE * len(lines) + 8), "white")
-    sheet.paste(left, (0, TITLE))
-    sheet.paste(right, (size[0] + 8, TITLE))
-    draw = ImageDraw.Draw(sheet)
-    draw.text((6, 5), f"{verdict(found)}   score {found['score']:.2f}", "black", ImageFont.load_default(15))
-    for number, (line, colour) in enumerate(lines):
-        draw.text((6, TITLE + size[1] + 4 + LINE * number), line, colour, ImageFont.load_default(14))
-    return sheet
-
-
-def verdict(found: dict[str, Any]) -> str:
-    """What was asked, or that nothing here is that."""
-    return f"“{found['query']}”" if found["present"] else f"nothing here is “{found['query']}”; the nearest:"
-
-
-def _masks(found: dict[str, Any]) -> list[NDArray[np.bool_]]:
-    """The shown masks at full size, one at a time in memory's terms: a handful."""
-    rles = [mask["segmentation"] for mask in found["masks"][:SHOWN]]
-    return [Masks.parse([rle["counts"]], rle["size"]).dense(0) for rle in rles]
-
-
-def _heat(image: NDArray[np.uint8], found: dict[str, Any]) -> Image.Image:
-    heat = np.zeros(image.shape[:2], np.float32)
-    for mask, dense in zip(found["masks"], _masks(found), strict=False):
-        heat = np.maximum(heat, dense * mask["relevance"])
-    colours = cv2.cvtColor(cv2.applyColorMap((heat * 255).astype(np.uint8), cv2.COLORMAP_INFERNO), cv2.COLOR_BGR2RGB)
-    return Image.fromarray((0.45 * image + 0.55 * colours).astype(np.uint8))
-
-
-def _outlines(image: NDArray[np.uint8], found: dict[str, Any], size: tuple[int, int], scale: float) -> Image.Image:
-    canvas = cv2.resize(image, size, interpolation=cv2.INTER_AREA)
-    for mask, dense in reversed(list(zip(found["masks"], _masks(found), strict=False))):
-        small = cv2.resize(dense.astype(np.uint8), size, interpolation=cv2.INTER_NEAREST)
-        contours, _ = cv2.findContours(small, cv2.RETR_EXTERNAL, cv2.CHAIN_APPROX_SIMPLE)
-        cv2.drawContours(canvas, contours, -1, COLOURS[mask["level"]], 2)
-    panel = Image.fromarray(canvas)
-    pen = ImageDraw.Draw(panel)
-    if found["box"]:
-        x, y, w, h = (value * scale for value in found["box"])
-        pen.rectangle((x, y, x + w, y + h), outline=(255, 40, 40), width=3)
-    for rank, mask in reversed([*enumerate(found["masks"][:SHOWN], 1)]):
-        x, y = (value * scale + 4 for value in mask["box"][:2])
-        pen.rectangle(pen.textbbox((x, y), str(rank), NUMBER), fill=(20, 20, 20))
-        pen.text((x, y), str(rank), COLOURS[mask["level"]], NUMBER)
-    return panel

@@ -3,6 +3,7 @@
 import base64
 import json
 import logging
+import shutil
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -11,8 +12,8 @@ from ml.errors import UserError
 from ml.params import Params
 from ml.release.card import card, lineage_rows
 from ml.release.lineage_picture import svg
-from ml.release.package import write_package
 from ml.release.questions import questions
+from ml.release.variants import COMMON, RELEASED
 from ml.training.tracking import reach, store, tracking
 from ml.workspace import Workspace, lineage, stages
 from ml.workspace.atomic import atomic_dir, write_json
@@ -47,7 +48,8 @@ def register(ws: Workspace, params: Params) -> Report:
         write_json(out / "release.json", {"points_lost": drop, "max_drop": params.release.max_drop, "released": held})
         run.metrics({"points_lost": drop, "released": float(held)})
         if held:
-            write_package(ws.stage("backbones"), ws.stage("compressed_model") / "int8", params, out / "package")
+            for folder in (COMMON, RELEASED):
+                shutil.copytree(ws.stage("compressed_model") / folder, out / "package", dirs_exist_ok=True)
             _release(ws, params, run.id, out, text, example)
     return Report(numbers={"released": str(held), "points_lost": drop, "max_drop": params.release.max_drop})
 

@@ -16,7 +16,7 @@ def predict(
 ) -> None:
     """Ask the released model what in an image a text means; draws heat map, ranked masks by level, and box."""
     from ml.release.predict import predict as answer
-    from ml.release.predict import verdict
+    from ml.release.runtime.pictures import verdict
     from ml.workspace import Workspace
 
     found = answer(Workspace.find(), image, query, out)

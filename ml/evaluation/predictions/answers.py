@@ -18,8 +18,9 @@ from ml.evaluation.predictions.baselines import Baselines
 from ml.evaluation.predictions.files import Row, Tables, as_tables, prediction_files
 from ml.evaluation.predictions.loaded import Sources, models, stamp
 from ml.evaluation.predictions.plan import CAPTIONS, DETECTION, GIVEN, SPOKEN, Question, Work, plan
-from ml.evaluation.predictions.predictor import Answers, Predictor, Scene, map_region, peak
+from ml.evaluation.predictions.predictor import Predictor, Scene, map_region, peak
 from ml.evaluation.predictions.proposals import Proposals
+from ml.evaluation.predictions.scored import Answers
 from ml.evaluation.predictions.speech import Speaker
 from ml.labeling.geometry.hierarchy import assign
 from ml.masks import Masks

@@ -13,7 +13,8 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
-from ml.evaluation.predictions.predictor import RELEVANT, Answers, Scene, TorchHeads
+from ml.evaluation.predictions.predictor import Scene, TorchHeads
+from ml.evaluation.predictions.scored import RELEVANT, Answers
 from ml.labeling.geometry.eye import Eye
 from ml.labeling.geometry.hierarchy import assign
 from ml.labeling.geometry.neighbours import CLOSEST, NEIGHBOURS, beside, closest

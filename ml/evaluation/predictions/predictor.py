@@ -14,6 +14,7 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from ml.evaluation.predictions.proposals import Proposals, propose
+from ml.evaluation.predictions.scored import Answers, weighted
 from ml.labeling.geometry.crops import masked_crops
 from ml.labeling.geometry.eye import Eye
 from ml.masks import Frame, Masks
@@ -27,7 +28,6 @@ from ml.sa1b.reading.padding import to_frame
 
 QUERIES_PER_BATCH = 32
 CROPS_PER_BATCH = 64
-RELEVANT = 0.5  # score above which a mask is what a query means
 
 
 class Heads(Protocol):
@@ -107,32 +107,6 @@ class Scene:
         return self.image.shape[0], self.image.shape[1]
 
 
-@dataclass(frozen=True)
-class Answers:
-    """What the model says of Q texts and N masks of an image.
-
-    Attributes:
-        relevance: float32 [Q, N] in [0, 1].
-        grounding: float32 [Q, N] in [-1, 1], how well the grounding map agrees with each mask.
-        scores: float32 [Q, N], the mean of the two, grounding having grounding_weight: what masks are ranked by, and
-            by which it is judged whether anything is meant.
-        maps: float32 [Q, h, w] in [0, 1], the grounding maps over the image (padding cut off), or none [0, h, w].
-    """
-
-    relevance: NDArray[np.float32]
-    grounding: NDArray[np.float32]
-    scores: NDArray[np.float32]
-    maps: NDArray[np.float32]
-
-    def present(self, query: int) -> bool:
-        """Whether anything is what a query means."""
-        return bool(self.scores[query].max(initial=0.0) > RELEVANT)
-
-    def best(self, query: int, most: int) -> NDArray[np.int64]:
-        """Indices of the masks with the highest scores for a query, best first; ties keep the proposals' order."""
-        return np.argsort(-self.scores[query], kind="stable")[:most]
-
-
 class Predictor:
     """Scores masks of an image against texts. It sees the image and the texts, nothing else."""
 
@@ -183,8 +157,7 @@ class Predictor:
             found = (relevance[0].float(), agreement(maps, fine), maps if keep_maps else maps[:0])
             parts.append([part.cpu().numpy() for part in found])
         likely, grounding, shown = (np.concatenate(column) for column in zip(*parts, strict=True))
-        weight = np.float32(self.params.grounding_weight)
-        return Answers(likely, grounding, (likely + weight * grounding) / (1 + weight), shown)
+        return weighted(likely, grounding, shown, self.params.grounding_weight)
 
     def _placed(self, scene: Scene, masks: Masks) -> tuple[tuple[Tensor, Tensor, Tensor], Tensor]:
         """Masks as the heads read them (coverage, boxes, valid), and their coverage of the image.

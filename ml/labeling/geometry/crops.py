@@ -9,7 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ml.labeling.geometry.eye import Eye
-from ml.masks import Frame, Masks
+from ml.masks import Frame, PlainMasks
 
 GREY = 127.0
 CONTEXT = 0.25  # contrast outside the mask
@@ -18,7 +18,7 @@ MIN_SIDE = 24.0  # pixels of the image that a crop shows at least: a wheel alone
 Image = NDArray[np.uint8]
 
 
-def masked_crops(image: Image, masks: Masks, eye: Eye, margin: float) -> Image:
+def masked_crops(image: Image, masks: PlainMasks, eye: Eye, margin: float) -> Image:
     """The masked crops of all masks of an RGB image: uint8 `[n, s, s, 3]`, s the eye's size.
 
     The square's side is the box's longer side times 1 + 2 `margin`; what leaves the image is mid grey.
@@ -36,7 +36,9 @@ def _square(box: NDArray[np.float64], margin: float) -> tuple[float, float, floa
     return x + (w - side) / 2, y + (h - side) / 2, side
 
 
-def _draw(out: NDArray[np.float32], image: Image, mask: Masks, square: tuple[float, float, float], eye: Eye) -> None:
+def _draw(
+    out: NDArray[np.float32], image: Image, mask: PlainMasks, square: tuple[float, float, float], eye: Eye
+) -> None:
     """Paint the part of the square that lies in the image into `out` `[size, size, 3]`."""
     left, top, side = square
     height, width = image.shape[:2]
@@ -51,7 +53,7 @@ def _draw(out: NDArray[np.float32], image: Image, mask: Masks, square: tuple[flo
     out[max(i0, 0) :, max(j0, 0) :][:h, :w] = GREY + weight * (pixels - GREY)
 
 
-def _inside(mask: Masks, crop: tuple[int, int, int, int], shape: tuple[int, int]) -> NDArray[np.float32]:
+def _inside(mask: PlainMasks, crop: tuple[int, int, int, int], shape: tuple[int, int]) -> NDArray[np.float32]:
     """The mask's coverage of each pixel of the resized crop, `[h, w]`."""
     out = max(shape)
     cover = mask.coverage((out, out), Frame(crop, False, out))[0]

@@ -1,11 +1,11 @@
 """How a vision-language model is shown pictures: resized as in the preprocessing that it was trained with."""
 
+from collections.abc import Mapping
 from dataclasses import dataclass
+from typing import Any, Self
 
 import cv2
 import numpy as np
-import torch
-import torch.nn.functional as F
 from numpy.typing import NDArray
 
 Image = NDArray[np.uint8]
@@ -27,12 +27,21 @@ class Eye:
     interpolation: str = "area"
     resize_mode: str = "squash"
 
+    @classmethod
+    def of(cls, config: Mapping[str, Any]) -> Self:
+        """How the model of a `clip.json` is shown pictures; where it does not say, as toytown's is."""
+        size, named = config["architecture"]["vision_cfg"]["image_size"], ("interpolation", "resize_mode")
+        return cls(size, **{name: config[name] for name in named if name in config})
+
     def resized(self, pixels: Image, height: int, width: int) -> Image:
         """RGB `[H, W, 3]` at another size, uint8 `[height, width, 3]`."""
         if self.interpolation == "area":
             shrinks = height < pixels.shape[0] or width < pixels.shape[1]
             method = cv2.INTER_AREA if shrinks else cv2.INTER_LINEAR
             return cv2.resize(pixels, (width, height), interpolation=method).astype(np.uint8, copy=False)
+        import torch  # a second, and what is released has none
+        import torch.nn.functional as F
+
         given = torch.from_numpy(np.ascontiguousarray(pixels)).permute(2, 0, 1)[None]
         found = F.interpolate(given, (height, width), mode=self.interpolation, antialias=True)
         return found[0].permute(1, 2, 0).contiguous().numpy()

@@ -2,7 +2,7 @@
 
 import numpy as np
 
-from ml.masks import Masks
+from ml.masks import PlainMasks
 from ml.params import Filter
 
 LEVELS = ("part", "object", "group", "scene")
@@ -12,7 +12,7 @@ GROUP_COVER = 0.65  # of a group's area lies in its members; parts of an object 
 MEMBER_RATIO = 1.7  # between the areas, the widths and the heights of a group's members
 
 
-def assign(masks: Masks, params: Filter) -> tuple[list[str], np.ndarray]:
+def assign(masks: PlainMasks, params: Filter) -> tuple[list[str], np.ndarray]:
     """Levels and parents of one image's masks.
 
     By containment, a scene spans the image (background), a group is made up of members of like size, a part lies in
@@ -28,7 +28,7 @@ def assign(masks: Masks, params: Filter) -> tuple[list[str], np.ndarray]:
     return by_containment(masks, parents), parents
 
 
-def find_parents(masks: Masks, containment: float) -> np.ndarray:
+def find_parents(masks: PlainMasks, containment: float) -> np.ndarray:
     """The smallest larger mask that holds at least `containment` of each mask: int64 [n]; -1: none."""
     areas = masks.areas()
     contains = (masks.containment(masks) >= containment) & (areas[None, :] > areas[:, None])
@@ -44,7 +44,7 @@ def area_quartiles(areas: np.ndarray) -> list[str]:
     return [LEVELS[4 * rank // len(areas)] for rank in ranks]
 
 
-def by_containment(masks: Masks, parents: np.ndarray) -> list[str]:
+def by_containment(masks: PlainMasks, parents: np.ndarray) -> list[str]:
     """Levels from what contains what, the largest masks first, since a level depends on the parent's."""
     areas, boxes = masks.areas(), masks.boxes()
     spans = spans_image(masks)
@@ -63,7 +63,7 @@ def by_containment(masks: Masks, parents: np.ndarray) -> list[str]:
     return levels
 
 
-def spans_image(masks: Masks) -> np.ndarray:
+def spans_image(masks: PlainMasks) -> np.ndarray:
     """Whether each mask is background: touches left and right or three edges, or half of the image: bool [n]."""
     height, width = masks.size
     x, y, w, h = masks.boxes().T

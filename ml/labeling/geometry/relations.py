@@ -5,7 +5,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from ml.masks import Frame, Masks
+from ml.masks import Frame, PlainMasks
 
 Pairs = NDArray[np.bool_]
 
@@ -39,7 +39,7 @@ class Geometry:
     frame: NDArray[np.float64]
 
 
-def measure(masks: Masks, parents: NDArray[np.int64], margin: float) -> Geometry:
+def measure(masks: PlainMasks, parents: NDArray[np.int64], margin: float) -> Geometry:
     """Measure the masks of an image.
 
     Args:
@@ -95,12 +95,12 @@ def _directions(centers: NDArray[np.float64], margin: float) -> dict[str, Pairs]
     }
 
 
-def _rectangles(masks: Masks) -> Masks:
+def _rectangles(masks: PlainMasks) -> PlainMasks:
     """Each mask's box, filled."""
     height, width = masks.size
     runs = [_rectangle(height, width, *box.astype(int)) for box in masks.coco_boxes()]
     offsets = np.cumsum([0, *map(len, runs)], dtype=np.int64)
-    return Masks(masks.size, np.concatenate([*runs, masks.counts[:0]]).astype(np.uint32), offsets)
+    return type(masks)(masks.size, np.concatenate([*runs, masks.counts[:0]]).astype(np.uint32), offsets)
 
 
 def _rectangle(height: int, width: int, x: int, y: int, w: int, h: int) -> NDArray[np.int64]:
@@ -113,8 +113,8 @@ def _rectangle(height: int, width: int, x: int, y: int, w: int, h: int) -> NDArr
     return np.concatenate([[x * height + y], runs[:-1], [(width - x - w + 1) * height - y - h]])
 
 
-def _touching(masks: Masks) -> Pairs:
-    """Masks that overlap or meet: they share a cell of a fine grid."""
+def _touching(masks: PlainMasks) -> Pairs:
+    """PlainMasks that overlap or meet: they share a cell of a fine grid."""
     cells = masks.coverage((TOUCH_GRID, TOUCH_GRID), Frame(None, False, TOUCH_GRID)) > 0
     flat = cells.reshape(len(masks), TOUCH_GRID**2).astype(np.float32)
     return flat @ flat.T > 0

@@ -2,7 +2,7 @@
 
 `tagger.json` holds the tokenizer's rules and the words' norms, `tagger.safetensors` the weights: hashed embeddings of
 norm, prefix, suffix and shape, then layers that each see a word and its two neighbours (Honnibal, "Embed, encode,
-attend, predict", 2016). `ml.release.english` writes them.
+attend, predict", 2016). `ml.release.export.english` writes them.
 """
 
 import json
@@ -56,7 +56,7 @@ class Tagger:
 
     @classmethod
     def load(cls, folder: Path) -> "Tagger":
-        """What `ml.release.english.write_tagger` wrote.
+        """What `ml.release.export.english.write_tagger` wrote.
 
         Raises:
             UserError: a file is missing or broken.

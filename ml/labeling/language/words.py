@@ -30,8 +30,15 @@ MOST_IN_WORDS = 12
 
 @cache
 def _engine() -> "inflect.engine":
-    import inflect  # half a second, and most commands have no use for it
+    """Imported late, and without the run-time type checks of its functions: compiling those takes a second."""
+    import typeguard
 
+    checked = typeguard.typechecked
+    setattr(typeguard, "typechecked", lambda function: function)  # noqa: B010
+    try:
+        import inflect
+    finally:
+        setattr(typeguard, "typechecked", checked)  # noqa: B010
     return inflect.engine()
 
 

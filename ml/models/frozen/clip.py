@@ -161,12 +161,6 @@ def read_text(tower: Any, ids: Tensor) -> tuple[Tensor, Tensor]:
     return pooled @ tower.text_projection, tokens
 
 
-def read_eye(config: dict[str, Any]) -> Eye:
-    """How the model of a `clip.json` is shown pictures; where it does not say, as toytown's is."""
-    size, named = config["architecture"]["vision_cfg"]["image_size"], ("interpolation", "resize_mode")
-    return Eye(size, **{name: config[name] for name in named if name in config})
-
-
 def load_clip(folder: Path, name: str = "clip") -> Clip:
     """Load `NAME.safetensors` as `NAME.json` describes it (`name`: clip or captioner).
 
@@ -176,7 +170,7 @@ def load_clip(folder: Path, name: str = "clip") -> Clip:
     config = read_config(folder / f"{name}.json")
     model = build_clip(config["architecture"])
     read_weights(folder / f"{name}.safetensors", model)
-    return Clip(model, read_tokenizer(folder, config["merges"]), config["mean"], config["std"], read_eye(config))
+    return Clip(model, read_tokenizer(folder, config["merges"]), config["mean"], config["std"], Eye.of(config))
 
 
 @lru_cache(maxsize=1)

@@ -9,8 +9,10 @@ from ml.models.arrcoc import ARRCOC, ModelConfig
 from ml.models.frozen.clip import Clip, load_clip
 from ml.models.frozen.sam import Sam, load_sam
 from ml.params import Model
-from ml.release.compress import shrink_heads, write_towers
-from ml.release.export import HEADS, export_heads
+from ml.release.export.common import write_common
+from ml.release.export.towers import HEADS, export_heads
+from ml.release.shrink.compress import shrink_heads, write_towers
+from ml.release.variants import COMMON
 from ml.toytown.pretraining.pretrain import WEIGHTS
 from ml.workspace.settings import preset
 
@@ -38,8 +40,10 @@ def model(sam: Sam, clip: Clip) -> ARRCOC:
 
 @pytest.fixture(scope="session")
 def variants(model: ARRCOC, tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """The folders fp32, pruned and int8."""
+    """The folders fp32, pruned and int8, and common, which is what they share."""
     out = tmp_path_factory.mktemp("variants")
+    model.save(out.with_name("checkpoint"))
+    write_common(WEIGHTS, out.with_name("checkpoint"), preset("toytown"), out / COMMON)
     write_towers(WEIGHTS, out)
     export_heads(model, out / "fp32" / HEADS)
     shrink_heads(model, preset("toytown").compression, out)

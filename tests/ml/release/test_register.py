@@ -11,7 +11,6 @@ import pytest
 
 from ml.errors import UserError
 from ml.release import register as register_module
-from ml.release.package import load_package
 from ml.release.register import points_lost, register
 from ml.training.tracking import store, tracking
 from ml.workspace import Workspace, lineage
@@ -84,11 +83,6 @@ def test_the_card_of_a_finished_line_names_every_stage_above_and_shows_them(fini
         assert f">{name}</text>" in drawn and made["out"][:10] in drawn
     assert "](lineage.svg)" in card
     ElementTree.fromstring(drawn)
-
-
-def test_no_package_says_how_to_make_one(tmp_path: Path) -> None:
-    with pytest.raises(UserError, match="no released model there; make one with: arrcoc run"):
-        load_package(tmp_path)
 
 
 def test_the_registered_model_answers_as_predict(finished, tmp_path: Path) -> None:

@@ -146,8 +146,7 @@ def test_declared_params_cover_what_the_stage_reads(stage: Stage):
     ("stage", "file"),
     [
         ("mask_region_alignment", "ml/models/arrcoc.py"),
-        ("compressed_model", "ml/release/compress.py"),
-        ("released_model", "ml/release/package.py"),
+        ("compressed_model", "ml/release/export/common.py"),
     ],
 )
 def test_of_the_labels_just_what_is_read_is_declared(stage: str, file: str):

@@ -11,13 +11,13 @@ from torch import nn
 
 from ml.compute.pool import apart
 from ml.models.arrcoc import ARRCOC
-from ml.release import graphs
-from ml.release.compress import VARIANTS, shrink_heads
-from ml.release.export import GRAPHS, HEADS, TEXT_ENCODER, export_text_encoder
-from ml.release.package import answer, load_package, write_package
-from ml.release.quantize import quantize
-from ml.release.runtime import session
-from ml.toytown.pretraining.pretrain import WEIGHTS
+from ml.release.export import graphs
+from ml.release.export.towers import GRAPHS, HEADS, TEXT_ENCODER, export_text_encoder
+from ml.release.runtime.predictor import Predictor, found
+from ml.release.runtime.sessions import Graph
+from ml.release.shrink.compress import shrink_heads
+from ml.release.shrink.quantize import quantize
+from ml.release.variants import COMMON, VARIANTS
 from ml.toytown.world.draw import draw
 from ml.toytown.world.scene import scene
 from ml.workspace.settings import preset
@@ -34,14 +34,12 @@ def both(name: str) -> set[str]:
 
 
 def outputs(graph: Path, **inputs: np.ndarray) -> list[np.ndarray]:
-    return session(graph).run(None, inputs)
+    return Graph(graph)(**inputs)
 
 
 def test_a_large_graph_takes_its_weights_along_from_export_to_package(
     variants: Path, clip, model: ARRCOC, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    small = tmp_path / "small"
-    write_package(WEIGHTS, variants / "int8", preset("toytown"), small)
     monkeypatch.setattr(graphs, "LIMIT", 2**16)  # bytes, which all of the town's graphs have
     fp32, pruned, int8 = (tmp_path / name for name in VARIANTS)
     for folder in (pruned, int8):
@@ -63,11 +61,10 @@ def test_a_large_graph_takes_its_weights_along_from_export_to_package(
         assert here == pytest.approx((theirs / HEADS).stat().st_size, rel=0.2)
     for name in set(GRAPHS) - {TEXT_ENCODER, HEADS}:
         graphs.copy(variants / "int8" / name, int8)
-    write_package(WEIGHTS, int8, preset("toytown"), tmp_path / "large")
-    assert names(tmp_path / "large") == names(small) | {f"{TEXT_ENCODER}.data", f"{HEADS}.data"}
     image = draw(scene(0, 0, "tests")).image
-    found, wanted = (answer(load_package(tmp_path / name), image, "the house") for name in ("large", "small"))
-    assert found == wanted and found["masks"]
+    both_ways = (Predictor(variants / COMMON, folder) for folder in (int8, variants / "int8"))
+    large, small = (found(*predictor.predict(image, ["the house"]), ["the house"], 0) for predictor in both_ways)
+    assert large == small and large["masks"]
 
 
 def test_no_weights_stay_behind_a_graph_that_has_become_small(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

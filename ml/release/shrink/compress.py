@@ -1,6 +1,7 @@
 """The stage `compressed_model`: fp32, pruned and int8 ONNX side by side, in bytes, points and milliseconds.
 
-Each variant is a folder of its own with the graphs of `ml.release.export`, so that any of them can be released. int8 is
+Each variant is a folder of its own with the graphs of `ml.release.export.towers`, beside one with what they share, so
+that any of them can be released. int8 is
 the pruned model quantized. Only the trained part is pruned: the frozen towers are as they were published.
 
 Graphs are written in processes of their own, a tower at a time, and measured a variant at a time: memory is given back
@@ -20,28 +21,25 @@ from numpy.typing import NDArray
 from ml.compute.memory import keep_memory
 from ml.compute.pool import apart, meanwhile
 from ml.evaluation.metrics.basics import box_iou
-from ml.evaluation.predictions.predictor import Predictor, Scene
 from ml.models.arrcoc import ARRCOC
 from ml.models.frozen.clip import load_clip
 from ml.models.frozen.sam import load_sam
 from ml.params import Compression, Params
-from ml.release import graphs
-from ml.release.export import (
-    CROP_ENCODER,
-    HEADS,
-    IMAGE_ENCODER,
-    TEXT_ENCODER,
+from ml.release.export import graphs
+from ml.release.export.common import write_common
+from ml.release.export.towers import (
     export_crop_encoder,
     export_heads,
     export_image_encoder,
     export_text_encoder,
     with_weights,
 )
-from ml.release.mask_decoder import mask_decoder_of
-from ml.release.prune import prune, sparsity_of
-from ml.release.quantize import quantize
 from ml.release.questions import questions
-from ml.release.runtime import OnnxHeads, eye_of, onnx_crops, onnx_sam, tokenizer
+from ml.release.runtime.predictor import Predictor, Scene
+from ml.release.runtime.towers import CROP_ENCODER, HEADS, IMAGE_ENCODER, TEXT_ENCODER
+from ml.release.shrink.prune import prune, sparsity_of
+from ml.release.shrink.quantize import quantize
+from ml.release.variants import COMMON, VARIANTS
 from ml.sa1b.reading.reader import decode
 from ml.training.tracking import tracking
 from ml.workspace import Workspace
@@ -49,7 +47,6 @@ from ml.workspace.atomic import atomic_dir, write_json
 from ml.workspace.keys import file_md5
 from ml.workspace.report import Report
 
-VARIANTS = ("fp32", "pruned", "int8")
 TOWERS = (IMAGE_ENCODER, CROP_ENCODER, TEXT_ENCODER)
 Row = dict[str, Any]
 
@@ -66,8 +63,9 @@ def compress(ws: Workspace, params: Params) -> Report:
     with tracking.start(ws, params, "compressed_model") as run, atomic_dir(ws.stage("compressed_model")) as out:
         with meanwhile(_export_heads, checkpoint, out / VARIANTS[0] / HEADS):  # it takes as long as the towers
             write_towers(backbones, out)
+        apart(write_common, backbones, checkpoint, params, out / COMMON)
         sparsity = apart(_shrink_heads, checkpoint, params.compression, out)
-        rows = measure(out, backbones, asked, params)
+        rows = measure(out, asked, params)
         latency = {row["variant"]: row.pop("latency_ms") for row in rows}
         write_json(out / "report.json", {"variants": rows, "sparsity": sparsity, "questions": sum(map(_asked, asked))})
         run.metrics({f"latency_ms/{name}": value for name, value in latency.items()})
@@ -99,9 +97,9 @@ def shrink_heads(model: ARRCOC, params: Compression, out: Path) -> float:
     return round(sparsity_of(pruned), 4)
 
 
-def measure(out: Path, backbones: Path, asked: Sequence[Row], params: Params) -> list[Row]:
+def measure(out: Path, asked: Sequence[Row], params: Params) -> list[Row]:
     """Size, accuracy and latency of each variant, the whole path from pixels to a box."""
-    rows = [row for names in alike(out) for row in _measured(out, names, backbones, asked, params)]
+    rows = [row for names in alike(out) for row in _measured(out, names, asked, params)]
     return sorted(rows, key=lambda row: VARIANTS.index(row["variant"]))
 
 
@@ -113,9 +111,9 @@ def alike(out: Path) -> list[list[str]]:
     return list(groups.values())
 
 
-def _measured(out: Path, names: Sequence[str], backbones: Path, asked: Sequence[Row], params: Params) -> Iterator[Row]:
+def _measured(out: Path, names: Sequence[str], asked: Sequence[Row], params: Params) -> Iterator[Row]:
     """Rows of variants that are alike: an image is looked at once for all, and let go of before the next."""
-    predictors = load_predictors(out, names, backbones, params)
+    predictors = load_predictors(out, names)
     right: dict[str, list[bool]] = defaultdict(list)
     for row in asked:
         scene = predictors[names[0]].look(decode(row["path"].read_bytes()))
@@ -131,20 +129,16 @@ def _measured(out: Path, names: Sequence[str], backbones: Path, asked: Sequence[
         }
 
 
-def load_predictors(out: Path, names: Sequence[str], backbones: Path, params: Params) -> dict[str, Predictor]:
+def load_predictors(out: Path, names: Sequence[str]) -> dict[str, Predictor]:
     """A predictor on the graphs of each of some variants that are alike, by name: they share their towers."""
-    folder = out / names[0]
-    sam = onnx_sam(mask_decoder_of(backbones), folder)
-    crops = onnx_crops(folder, eye_of(backbones), params.labels.crop_margin)
-    heads = OnnxHeads.load(folder, tokenizer(backbones), params.labels.language)
-    others = {name: heads.beside(out / name / HEADS) for name in names[1:]}
-    return {name: Predictor(sam, crops, each, params.evaluation) for name, each in ({names[0]: heads} | others).items()}
+    first = Predictor(out / COMMON, out / names[0])
+    return {names[0]: first} | {name: first.beside(out / name / HEADS) for name in names[1:]}
 
 
 def correct(predictor: Predictor, scene: Scene, row: Row) -> list[bool]:
     """For each question to an image, whether the best mask's box has an IoU of at least 0.5 with the true box."""
     answers = predictor.answer(scene, row["texts"])
-    boxes = scene.proposals.masks.coco_boxes()
+    boxes = scene.masks.coco_boxes()
     best = [answers.best(query, 1) for query in range(len(row["texts"]))]
     return [
         len(mask) > 0 and bool(box_iou(boxes[mask[0]], np.asarray(box)) >= 0.5)

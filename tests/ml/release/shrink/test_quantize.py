@@ -9,8 +9,8 @@ import pytest
 import torch
 from torch import nn
 
-from ml.release import quantize as module
-from ml.release.quantize import quantize
+from ml.release.shrink import quantize as module
+from ml.release.shrink.quantize import quantize
 
 
 def test_int8_is_smaller_and_close(tmp_path):

@@ -9,7 +9,7 @@ from onnx import TensorProto, helper, numpy_helper
 from onnxruntime.quantization import QuantType, quantize_dynamic
 from onnxruntime.quantization.quant_utils import add_pre_process_metadata
 
-from ml.release import graphs
+from ml.release.export import graphs
 
 TABLE = 2**20  # bytes from which a table is worth it: SAM's relative positions and small vocabularies are not
 LEVELS = 127  # of a signed byte, to either side

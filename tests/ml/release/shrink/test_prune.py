@@ -4,7 +4,7 @@ import pytest
 import torch
 from torch import nn
 
-from ml.release.prune import prune, sparsity_of
+from ml.release.shrink.prune import prune, sparsity_of
 
 
 def model() -> nn.Module:

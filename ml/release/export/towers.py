@@ -16,10 +16,9 @@ from ml.models.arrcoc import ARRCOC
 from ml.models.frozen.clip import Clip
 from ml.models.frozen.sam import Sam, normalized
 from ml.models.frozen.texts import REFERENTS
-from ml.release import graphs
+from ml.release.export import graphs
+from ml.release.runtime.towers import CROP_ENCODER, HEADS, IMAGE_ENCODER, TEXT_ENCODER
 
-IMAGE_ENCODER, CROP_ENCODER = "image_encoder.onnx", "crop_encoder.onnx"
-TEXT_ENCODER, HEADS = "text_encoder.onnx", "heads.onnx"
 GRAPHS = (IMAGE_ENCODER, CROP_ENCODER, TEXT_ENCODER, HEADS)
 OPSET = 18
 
@@ -76,19 +75,19 @@ class TextEncoder(nn.Module):
 def export_image_encoder(sam: Sam, path: Path) -> None:
     """Write SAM's image encoder; it takes one image at a time."""
     image = torch.zeros(1, 4, sam.image_size, sam.image_size, dtype=torch.uint8)
-    _export(ImageEncoder(sam), {"images": image}, ["features"], path, {})
+    export(ImageEncoder(sam), {"images": image}, ["features"], path, {})
 
 
 def export_crop_encoder(clip: Clip, path: Path) -> None:
     """Write CLIP's image tower; it takes any number of crops."""
     crops = torch.zeros(3, 3, clip.eye.size, clip.eye.size, dtype=torch.uint8)
-    _export(CropEncoder(clip), {"crops": crops}, ["embeddings"], path, {"crops": {0: Dim("regions")}})
+    export(CropEncoder(clip), {"crops": crops}, ["embeddings"], path, {"crops": {0: Dim("regions")}})
 
 
 def export_text_encoder(clip: Clip, path: Path) -> None:
     """Write CLIP's text tower; it takes any number of texts."""
     ids = clip.tokenize(["a red car", "the sky", "a boat"])
-    _export(TextEncoder(clip), {"ids": ids}, ["tokens", "pooled", "text_mask"], path, {"ids": {0: Dim("queries")}})
+    export(TextEncoder(clip), {"ids": ids}, ["tokens", "pooled", "text_mask"], path, {"ids": {0: Dim("queries")}})
 
 
 def export_heads(model: ARRCOC, path: Path) -> None:
@@ -109,12 +108,18 @@ def export_heads(model: ARRCOC, path: Path) -> None:
     dims = dict.fromkeys(("coverage", "boxes", "crops", "valid"), regions)
     dims |= dict.fromkeys(("tokens", "text_mask", "pooled", "referents"), queries)
     axes = {name: {1: dim} for name, dim in dims.items()}
-    _export(model.eval(), example, ["relevance", "grounding"], path, axes)
+    export(model.eval(), example, ["relevance", "grounding"], path, axes)
 
 
-def _export(
+def export(
     module: nn.Module, example: dict[str, Tensor], outputs: list[str], path: Path, axes: dict[str, dict[int, Dim]]
 ) -> None:
+    """Write a module as a graph.
+
+    Args:
+        example: what it takes, by name, in order.
+        axes: which dimensions of which input may differ from the example's.
+    """
     shapes = {name: axes.get(name) for name in example}
     with warnings.catch_warnings(), torch.no_grad():
         warnings.simplefilter("ignore")  # the exporter's own deprecations

@@ -9,10 +9,10 @@ import pytest
 from onnxruntime import InferenceSession
 
 from ml.errors import UserError
-from ml.evaluation.predictions.predictor import Predictor
 from ml.params import Params
-from ml.release import compress, runtime
-from ml.toytown.pretraining.pretrain import WEIGHTS
+from ml.release.runtime import sessions
+from ml.release.runtime.predictor import Predictor
+from ml.release.shrink import compress
 from ml.toytown.world.draw import draw
 from ml.toytown.world.scene import scene
 from ml.workspace import Workspace
@@ -33,7 +33,7 @@ def asked(tmp_path: Path) -> list[compress.Row]:
 
 
 def test_variants_are_measured_side_by_side(variants: Path, params: Params, asked: list[compress.Row]) -> None:
-    rows = compress.measure(variants, WEIGHTS, asked, params)
+    rows = compress.measure(variants, asked, params)
     assert [row["variant"] for row in rows] == ["fp32", "pruned", "int8"]
     fp32, pruned, int8 = rows
     assert fp32["size_mb"] == pruned["size_mb"] and int8["size_mb"] < fp32["size_mb"] / 2
@@ -54,20 +54,20 @@ def test_variants_with_the_same_towers_look_once_and_share_them(
             most.append(len(alive))
 
     looked: list[Predictor] = []
-    monkeypatch.setattr(runtime.onnxruntime, "InferenceSession", Watched)
+    monkeypatch.setattr(sessions.onnxruntime, "InferenceSession", Watched)
     look = Predictor.look
-    monkeypatch.setattr(Predictor, "look", lambda self, image: (looked.append(self.sam), look(self, image))[1])
+    monkeypatch.setattr(Predictor, "look", lambda self, image: (looked.append(self.encoder), look(self, image))[1])
     monkeypatch.setattr(compress, "latency", lambda *_: 1.0)
-    compress.measure(variants, WEIGHTS, asked * 2, params)
+    compress.measure(variants, asked * 2, params)
     assert len(looked) == 4 and len(set(map(id, looked))) == 2
-    assert len(most) == 5 + 4 and max(most) == 5  # of fp32 four and pruned's heads, then int8's four
+    assert len(most) == 7 + 6 and max(most) == 7  # the decoder's two, fp32's four and pruned's heads, then int8's
 
 
-def test_an_answer_is_right_from_half_an_iou(variants: Path, params: Params, asked: list[compress.Row]) -> None:
-    predictor = compress.load_predictors(variants, ["fp32"], WEIGHTS, params)["fp32"]
+def test_an_answer_is_right_from_half_an_iou(variants: Path, asked: list[compress.Row]) -> None:
+    predictor = compress.load_predictors(variants, ["fp32"])["fp32"]
     scene = predictor.look(np.asarray(cv2.imread(str(asked[0]["path"])), np.uint8)[..., ::-1].copy())
     answers = predictor.answer(scene, asked[0]["texts"])
-    boxes = scene.proposals.masks.coco_boxes()[[answers.best(query, 1)[0] for query in range(2)]]
+    boxes = scene.masks.coco_boxes()[[answers.best(query, 1)[0] for query in range(2)]]
     assert compress.correct(predictor, scene, asked[0] | {"boxes": boxes.tolist()}) == [True, True]
     moved = boxes + np.array([0, 1000, 0, 0])
     assert compress.correct(predictor, scene, asked[0] | {"boxes": moved.tolist()}) == [False, False]

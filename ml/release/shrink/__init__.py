@@ -1,0 +1,1 @@
+"""The graphs made smaller, and what that costs: pruned, quantized, measured."""
