@@ -22,6 +22,7 @@ from orchestration.commands.report import report
 from orchestration.commands.run import run
 from orchestration.commands.scale import scale
 from orchestration.commands.score import score
+from orchestration.commands.serve import serve
 from orchestration.commands.stage import stage
 from orchestration.commands.status import status
 from orchestration.commands.sync import sync
@@ -31,6 +32,7 @@ from orchestration.commands.ui import ui
 COMMANDS = (
     *(run, status, stage, report, trace, compare, ui, score, bench, scale, ablate, params, pretrain_backbones),
     predict,
+    serve,
     sync,
     doctor,
 )

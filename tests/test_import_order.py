@@ -19,6 +19,7 @@ ROOMS = [  # from the ground up; those of one line know nothing of each other
     {"ml.training"},
     {"ml.evaluation"},
     {"ml.release"},
+    {"ml.serving"},
     {"ml.toytown"},
     {"ml.pipeline"},
     {"ml.bench"},

@@ -13,7 +13,7 @@ from ml.params import Params
 from ml.release.card import card, lineage_rows
 from ml.release.lineage_picture import svg
 from ml.release.questions import questions
-from ml.release.variants import COMMON, RELEASED
+from ml.release.variants import COMMON, REGISTERED, RELEASED
 from ml.training.tracking import reach, store, tracking
 from ml.workspace import Workspace, lineage, stages
 from ml.workspace.atomic import atomic_dir, write_json
@@ -50,7 +50,8 @@ def register(ws: Workspace, params: Params) -> Report:
         if held:
             for folder in (COMMON, RELEASED):
                 shutil.copytree(ws.stage("compressed_model") / folder, out / "package", dirs_exist_ok=True)
-            _release(ws, params, run.id, out, text, example)
+            version = _release(ws, params, run.id, out, text, example)
+            write_json(out / REGISTERED, _registration(params, version, out))
     return Report(numbers={"released": str(held), "points_lost": drop, "max_drop": params.release.max_drop})
 
 
@@ -78,7 +79,13 @@ def _line(ws: Workspace) -> tuple[dict[str, Made], dict[str, Stage]]:
     return lineage.above(ws, declared["released_model"].upstream), declared
 
 
-def _release(ws: Workspace, params: Params, run_id: str | None, out: Path, text: str, example: Any) -> None:
+def _registration(params: Params, version: str, out: Path) -> dict[str, str]:
+    """What a server tells of the model that it answers with."""
+    name, alias = params.release.model_name, params.release.alias
+    return {"name": name, "version": version, "alias": alias, "lineage": _release_md5(out)}
+
+
+def _release(ws: Workspace, params: Params, run_id: str | None, out: Path, text: str, example: Any) -> str:
     """Move the alias to the version that is this very release, which is registered where a run before did not do so.
 
     Raises:
@@ -95,6 +102,7 @@ def _release(ws: Workspace, params: Params, run_id: str | None, out: Path, text:
         client.set_model_version_tag(name, version, store.RELEASED_BY, run_id)
         client.update_model_version(name, version, description=text)
         client.set_registered_model_alias(name, params.release.alias, version)
+        return version
     except (MlflowException, OSError) as error:
         raise UserError(reach.unusable(store.tracking_uri(ws, params), error)) from error
 

@@ -2,3 +2,4 @@
 
 VARIANTS = ("fp32", "pruned", "int8")
 RELEASED, COMMON = "int8", "common"
+REGISTERED = "registered.json"  # beside the released package: name, version, alias, lineage

@@ -15,6 +15,9 @@ def predict(
     as_json: AsJson = False,
 ) -> None:
     """Ask the released model what in an image a text means; draws heat map, ranked masks by level, and box."""
+    import os
+
+    os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")  # onnxruntime has the cores
     from ml.release.predict import predict as answer
     from ml.release.runtime.pictures import verdict
     from ml.workspace import Workspace

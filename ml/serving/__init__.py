@@ -1,0 +1,1 @@
+"""The released model behind HTTP: pictures and questions in, boxes and masks out. No PyTorch, MLflow or Dagster."""
