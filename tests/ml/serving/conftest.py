@@ -1,0 +1,93 @@
+"""The shipped backbones under an untrained model, released as a run would, and a real server of it."""
+
+import os
+import shutil
+import signal
+import socket
+import subprocess
+import sys
+import time
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import pytest
+import requests
+import torch
+
+from ml.models.arrcoc import ARRCOC, ModelConfig
+from ml.models.frozen.clip import load_clip
+from ml.models.frozen.sam import load_sam
+from ml.params import Model
+from ml.release.export.common import write_common
+from ml.release.export.towers import HEADS, export_heads
+from ml.release.shrink.compress import write_towers
+from ml.release.variants import COMMON
+from ml.toytown.pretraining.pretrain import WEIGHTS
+from ml.workspace.settings import preset
+
+
+@pytest.fixture(scope="session")
+def package(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    torch.manual_seed(0)
+    out, params = tmp_path_factory.mktemp("release"), preset("toytown")
+    layers = {"grounding_layers": 1, "relevance_layers": 1, "captioner_layers": 1}
+    sizes = Model(dim=32, heads=2, **layers, dropout=0.0, frozen_similarity=True)
+    model = ARRCOC(ModelConfig.from_backbones(sizes, params.labels, load_sam(WEIGHTS), load_clip(WEIGHTS)))
+    model.save(out / "checkpoint")
+    write_towers(WEIGHTS, out)
+    export_heads(model, out / "fp32" / HEADS)
+    write_common(WEIGHTS, out / "checkpoint", params, out / COMMON)
+    for folder in (COMMON, "fp32"):
+        shutil.copytree(out / folder, out / "released" / "package", dirs_exist_ok=True)
+    return out / "released" / "package"
+
+
+class Server:
+    """A server's process and its address."""
+
+    def __init__(self, package: Path, env: dict[str, str], *options: str) -> None:
+        with socket.socket() as free:
+            free.bind(("127.0.0.1", 0))
+            port = free.getsockname()[1]
+        command = [sys.executable, "-m", "orchestration.cli", "serve", "--package", str(package), "--port", str(port)]
+        self.url = f"http://127.0.0.1:{port}"
+        self.process = subprocess.Popen(
+            [*command, *options], env={**os.environ, **env}, stderr=subprocess.PIPE, text=True, start_new_session=True
+        )
+
+    def wait(self) -> "Server":
+        until = time.monotonic() + 120
+        while time.monotonic() < until and self.process.poll() is None:
+            try:
+                if requests.get(f"{self.url}/readyz", timeout=5).ok:
+                    return self
+            except requests.ConnectionError:
+                pass
+            time.sleep(0.1)
+        raise AssertionError(f"no server: {self.process.poll()}")
+
+    def stop(self) -> None:
+        if self.process.poll() is None:
+            self.process.send_signal(signal.SIGTERM)
+        self.process.wait(60)
+
+
+@pytest.fixture
+def start(package: Path) -> Iterator[Callable[..., Server]]:
+    """Start a server with options; it is stopped when the test ends."""
+    servers: list[Server] = []
+
+    def started(*options: str, of: Path = package, **env: str) -> Server:
+        servers.append(Server(of, env, *options))
+        return servers[-1].wait()
+
+    yield started
+    for server in servers:
+        server.stop()
+
+
+@pytest.fixture(scope="module")
+def server(package: Path) -> Iterator[Server]:
+    server = Server(package, {}).wait()
+    yield server
+    server.stop()
