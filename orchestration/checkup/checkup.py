@@ -22,7 +22,7 @@ CHECKS = (
     Check("dagster", places.dagster, "its configuration", f"{BACK}.dagster/dagster.yaml"),
     Check("tracking", places.tracking, "a store that answers, its experiment alive", "", first=True),
     Check("benchmarks", places.benchmarks, "their folders, complete", "correct benchmarks in params.yaml", first=True),
-    Check("devices", machine.devices, "a GPU a process, and one for real models", "set training.processes"),
+    Check("devices", machine.devices, "a GPU a process, and one for real models", ""),
     Check("processes", machine.processes, "a place for each", "", first=True),
     Check("deepspeed", machine.deepspeed, "importable, with collectives", "make env"),
     Check("disk", machine.disk, "room for what the params will write", "make room, or lower shards.count", first=True),

@@ -45,9 +45,12 @@ def devices(ws: Workspace) -> str:
 
     params, count = load(ws.params_file), torch.cuda.device_count()
     if count and params.training.processes > count and not params.training.hostfile:
-        raise RuntimeError(f"{count} GPUs for training.processes {params.training.processes}")
+        raise RuntimeError(
+            f"{count} GPUs for {params.training.processes} processes; set training.processes to {count} or fewer"
+        )
     if not count and params.backbones.sam.model_type != "tiny":
-        raise AmissError(f"no GPU; {params.backbones.sam.model_type} on {psutil.cpu_count()} cores takes days")
+        sam = params.backbones.sam.model_type
+        raise AmissError(f"no GPU, {sam} on {psutil.cpu_count()} cores takes days; use a machine with GPUs")
     cards = ", ".join(torch.cuda.get_device_name(number) for number in range(count))
     return cards or f"no GPU, {psutil.cpu_count()} cores"
 

@@ -157,6 +157,20 @@ def test_more_processes_than_devices_are_wrong_and_so_is_a_hostfile_that_is_not_
     assert finding.found.endswith("hosts is missing") and finding.mend == "write one line `host slots=N` a node"
 
 
+def test_real_models_want_a_gpu_and_every_process_one(town, monkeypatch):
+    town.edit(backbones__sam__model_type="vit_b", training__processes=2)
+    for gpus, state, mend in (
+        (0, "warning", "use a machine with GPUs"),
+        (1, "wrong", "set training.processes to 1"),
+        (2, "ok", ""),
+    ):
+        monkeypatch.setattr("torch.cuda.device_count", lambda gpus=gpus: gpus)
+        monkeypatch.setattr("torch.cuda.get_device_name", lambda number: f"card {number}")
+        finding = found(town.ws.root)["devices"]
+        assert finding.state == state and finding.mend.startswith(mend)
+    assert finding.found == "card 0, card 1"
+
+
 def test_a_clock_behind_the_files_is_told(town):
     os.utime(town.ws.root / "dvc.lock", (time.time(), time.time() + 7200))
     finding = found(town.ws.root)["clock"]
