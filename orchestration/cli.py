@@ -15,6 +15,7 @@ from orchestration.commands.ablate import ablate
 from orchestration.commands.bench import bench
 from orchestration.commands.compare import compare
 from orchestration.commands.doctor import doctor
+from orchestration.commands.export import export
 from orchestration.commands.params import params
 from orchestration.commands.predict import predict
 from orchestration.commands.pretrain_backbones import pretrain_backbones
@@ -31,6 +32,7 @@ from orchestration.commands.ui import ui
 
 COMMANDS = (
     *(run, status, stage, report, trace, compare, ui, score, bench, scale, ablate, params, pretrain_backbones),
+    export,
     predict,
     serve,
     sync,

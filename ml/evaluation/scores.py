@@ -31,7 +31,7 @@ from ml.evaluation.metrics.spoken_scores import (
     spoken,
     vqa_accuracy,
 )
-from ml.evaluation.pages import tables
+from ml.evaluation.pages import for_dvc, tables
 from ml.evaluation.pages.gallery import gallery
 from ml.evaluation.predictions.answers import BASELINES, predict
 from ml.evaluation.predictions.loaded import Sources
@@ -90,6 +90,7 @@ def evaluate(ws: Workspace, params: Params) -> Report:
             pictures = gallery(data, out / "predictions", sources, params.seed, pool)
         result = score(data, out / "predictions", params.milestones, params.seed) | {"baselines": rivals}
         write_json(out / "scores.json", result)
+        for_dvc.write(result, out)
         (out / "pictures").mkdir()
         for name, png in pictures.items():
             (out / "pictures" / f"{name}.png").write_bytes(png)

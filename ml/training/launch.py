@@ -100,10 +100,11 @@ def free_port() -> int:
 
 
 def report(stage: str, ws: Workspace) -> Report:
-    """What a finished stage has to tell, from the history it wrote."""
-    history = json.loads((ws.stage(stage) / "history.json").read_text(encoding="utf-8"))
-    numbers = {"steps": history["steps"], "best_step": history["best"]["step"], **history["best"]["metrics"]}
-    return Report(numbers=numbers, tables={"validation": history["validation"]})
+    """What a finished stage has to tell, from what it wrote."""
+    texts = [(ws.stage(stage) / name).read_text(encoding="utf-8") for name in ("best.json", "validation.json")]
+    done, validation = map(json.loads, texts)
+    numbers = {"steps": done["steps"], "best_step": done["best"]["step"], **done["best"]["metrics"]}
+    return Report(numbers=numbers, tables={"validation": validation})
 
 
 def failure(stage: str, code: int, tail: Sequence[str]) -> str:

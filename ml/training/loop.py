@@ -215,15 +215,18 @@ def judge(run: Run, progress: Progress, measured: dict[str, float]) -> None:
 
 
 def finish(run: Run, progress: Progress, out: Path) -> None:
-    """Write the best model and the history to `out`, whole or not at all; then forget the checkpoints."""
+    """Write the best model, which that is, and both curves to `out`, whole or not at all; then forget the checkpoints.
+
+    A curve is a file, a list of rows: the form that `dvc plots` reads.
+    """
     if run.world.leads:
         model = ARRCOC(run.task.model.config)
         model.load_state_dict(run.checkpoints.best())
-        history = {"stage": run.stage, "steps": run.steps, "best": progress.best}
-        history |= {"train": progress.train, "validation": progress.validation}
         with atomic_dir(out) as tmp:
             write_weights(tmp / WEIGHTS, model)
             (tmp / CONFIG).write_text(model.config.to_json(), encoding="utf-8")
-            write_json(tmp / "history.json", history)
+            write_json(tmp / "best.json", {"stage": run.stage, "steps": run.steps, "best": progress.best})
+            write_json(tmp / "train.json", progress.train)
+            write_json(tmp / "validation.json", progress.validation)
         run.checkpoints.remove()
     barrier(run.world)

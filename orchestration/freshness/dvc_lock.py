@@ -67,22 +67,31 @@ def _tidy(ws: Workspace) -> None:
     """
     if (lock := ws.root / "dvc.lock").is_file() and not lock.stat().st_size:
         lock.unlink()  # cut by a full disk: DVC refuses an empty one for good
-    path = ws.root / ".dvc" / "tmp" / "rwlock"
-    try:
-        written, entries = path.stat().st_mtime, json.loads(path.read_text(encoding="utf-8"))
-        holders = list(entries.get("write", {}).values())
-        holders += [entry for found in entries.get("read", {}).values() for entry in found]
-        if any(_lives(entry["pid"], written) for entry in holders):
-            return
-    except FileNotFoundError:
-        pass
-    except (OSError, ValueError, AttributeError, KeyError, TypeError):  # cut by a kill
-        pass
-    path.unlink(missing_ok=True)
+    if any(holders(ws).values()):
+        return
+    rwlock(ws).unlink(missing_ok=True)
     files = cache_folder(ws)
     runs = files.parents[1] / "runs"  # what DVC remembers of commands
     for scrap in (*files.glob("*.tmp"), *files.glob("*/*.tmp"), *runs.glob("*/*/*.tmp")):
         scrap.unlink(missing_ok=True)
+
+
+def rwlock(ws: Workspace) -> Path:
+    """DVC's file of locks."""
+    return ws.root / ".dvc" / "tmp" / "rwlock"
+
+
+def holders(ws: Workspace) -> dict[int, bool]:
+    """The processes named in DVC's file of locks, and whether each lives; where the file was cut, 0, which does not."""
+    try:
+        written, entries = rwlock(ws).stat().st_mtime, json.loads(rwlock(ws).read_text(encoding="utf-8"))
+        found = list(entries.get("write", {}).values())
+        found += [entry for readers in entries.get("read", {}).values() for entry in readers]
+        return {entry["pid"]: _lives(entry["pid"], written) for entry in found}
+    except FileNotFoundError:
+        return {}
+    except (OSError, ValueError, AttributeError, KeyError, TypeError):  # cut by a kill
+        return {0: False}
 
 
 def _lives(pid: int, written: float) -> bool:

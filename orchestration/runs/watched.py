@@ -33,8 +33,11 @@ def run(ws: Workspace, params: Params, select: str | None, quiet: bool) -> tuple
     screen = console.stderr()
     outcome = nothing_to_do(ws, params) if select is None else None
     if outcome is None:
+        from orchestration.checkup.checkup import before_run
         from orchestration.runs.run import run as run_line  # late: Dagster takes a second
 
+        for finding in before_run(ws, whole=select is None):
+            screen.print(finding.line(), style="yellow", markup=False)
         outcome = run_line(ws, params, select, console.Progress(screen))
     missed = results.gate_failed(ws) or not all(goal["met"] for goal in _milestones(ws))
     if not quiet:

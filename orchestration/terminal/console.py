@@ -6,11 +6,22 @@ from collections.abc import Sequence
 from typing import Any
 
 from rich.console import Console
+from rich.markup import escape
 from rich.table import Table
 
 from ml.workspace import Workspace
 
-COLORS = {"fresh": "green", "made": "cyan", "stale": "yellow", "missing": "yellow", "failed": "red", "not run": "red"}
+COLORS = {
+    "ok": "green",
+    "warning": "yellow",
+    "wrong": "red",
+    "fresh": "green",
+    "made": "cyan",
+    "stale": "yellow",
+    "missing": "yellow",
+    "failed": "red",
+    "not run": "red",
+}
 PROGRESS_LINES = 5  # of a stage's shards
 WIDTH = 160  # where there is no terminal to ask
 
@@ -69,6 +80,15 @@ def stage_table(rows: Sequence[tuple[str, str, str, str]]) -> Table:
     table = Table("stage", "state", "time", "why", box=None, header_style="dim", pad_edge=False)
     for name, state, seconds, why in rows:
         table.add_row(name, f"[{COLORS[state]}]{state}[/]", seconds, f"[dim]{why}[/]")
+    return table
+
+
+def checkup_table(findings: Sequence[Any]) -> Table:
+    """What the checkup found, and the way out where something is amiss."""
+    table = Table("check", "state", "found", "wanted", "way out", box=None, header_style="dim", pad_edge=False)
+    for item in findings:
+        cells = (item.found, "" if item.state == "ok" else item.wanted, item.mend)
+        table.add_row(item.name, f"[{COLORS[item.state]}]{item.state}[/]", *map(escape, cells))
     return table
 
 

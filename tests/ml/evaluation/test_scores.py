@@ -43,6 +43,12 @@ def test_the_stage_writes_predictions_scores_and_pictures_twice_the_same(ws: Wor
     assert all(regions - set(found["scores"]) <= {"grounding/val"} for found in written["baselines"].values())
     assert report.numbers["refcoco/val/acc@0.5"] == written["scores"]["refcoco/val"]["acc@0.5"]
     assert [row["name"] for row in report.tables["milestones"]] == ["grounding", "relevance", "refcoco", "flickr30k"]
+    headlines = json.loads(first[Path("headlines.json")])
+    assert headlines["refcoco/val/acc@0.5"] == written["scores"]["refcoco/val"]["acc@0.5"]
+    rows = json.loads(first[Path("breakdown/refcoco/val/acc@0.5.json")])
+    assert {row["kind"]: row["score"] for row in rows} == {
+        kind: values["acc@0.5"] for kind, values in written["breakdown"]["refcoco/val"].items()
+    }
     with Image.open(out / "pictures" / "wrong.png") as picture:
         assert picture.width > 288
     evaluate(ws, params)

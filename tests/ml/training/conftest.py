@@ -94,7 +94,15 @@ def run(ws: Workspace, stage: str, stop_at: int | None = None) -> dict[str, Any]
     params = load(ws.params_file)
     torch.set_num_threads(int(environment(params)["OMP_NUM_THREADS"]))  # sums differ in the last bit with their number
     train_stage(stage, ws, params, engine.join(1), Stopping(stage))
-    return json.loads((ws.stage(stage) / "history.json").read_text())
+    return history(ws, stage)
+
+
+def history(ws: Workspace, stage: str) -> dict[str, Any]:
+    """What a finished stage tells: {"stage", "steps", "best", "train", "validation"}."""
+    best, train, validation = (
+        json.loads((ws.stage(stage) / f"{name}.json").read_text()) for name in ("best", "train", "validation")
+    )
+    return {**best, "train": train, "validation": validation}
 
 
 @pytest.fixture

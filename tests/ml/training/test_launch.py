@@ -98,11 +98,11 @@ def test_a_failing_stage_raises_what_its_process_said(workspace: Make) -> None:
 
 
 def test_launched_is_the_same_as_in_this_process(workspace: Make, train: Callable[..., Any]) -> None:
-    ws, here = workspace(), workspace()
-    report = launch("text_region_grounding", ws, load(ws.params_file))
-    train(here, "text_region_grounding")
-    name = "text_region_grounding/history.json"
-    assert (ws.data / name).read_text() == (here.data / name).read_text()
+    ws, here, stage = workspace(), workspace(), "text_region_grounding"
+    report = launch(stage, ws, load(ws.params_file))
+    train(here, stage)
+    for name in ("best.json", "train.json", "validation.json"):
+        assert (ws.stage(stage) / name).read_text() == (here.stage(stage) / name).read_text()
     assert report.numbers["steps"] == 4 and 0 <= report.numbers["val/relevance_accuracy"] <= 1
     assert [row["step"] for row in report.tables["validation"]] == [2, 4]
 
@@ -113,12 +113,12 @@ def test_two_processes(workspace: Make, training: dict[str, Any]) -> None:
     """Two processes of batch 2 see what one of batch 4 sees: the same stream, dealt out."""
     two = workspace(training={"processes": 2, "batch_size": 2, **training})
     one = workspace(training={"batch_size": 4, **training})
-    histories = []
+    curves = []
     for ws in (two, one):
         for stage in ORDER:
             launch(stage, ws, load(ws.params_file))
-        histories.append(json.loads((ws.stage(ORDER[-1]) / "history.json").read_text()))
-    losses = [[entry["loss"] for entry in history["train"]] for history in histories]
+        curves.append(json.loads((ws.stage(ORDER[-1]) / "train.json").read_text()))
+    losses = [[entry["loss"] for entry in curve] for curve in curves]
     # Means over two halves are not quite the mean over the whole where their counts differ.
     assert losses[0] == pytest.approx(losses[1], rel=0.1)
 
@@ -141,7 +141,7 @@ def test_killed_and_resumed(workspace: Make) -> None:
         time.sleep(0.02)
     os.killpg(process.pid, signal.SIGKILL)
     process.wait()
-    assert not (killed.stage(stage) / "history.json").exists()
+    assert not (killed.stage(stage) / "best.json").exists()
     launch(stage, killed, params)
     for file in whole.stage(stage).iterdir():
         assert file.read_bytes() == (killed.stage(stage) / file.name).read_bytes()

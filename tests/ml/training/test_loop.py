@@ -56,7 +56,8 @@ def test_what_a_stage_leaves(workspace: Make, train: Train) -> None:
     before = load_file(ws.stage("mask_region_alignment") / "model.safetensors")
     train(ws, "text_region_grounding")
     folder = ws.stage("text_region_grounding")
-    assert sorted(file.name for file in folder.iterdir()) == ["config.json", "history.json", "model.safetensors"]
+    told = ["best.json", "train.json", "validation.json"]
+    assert sorted(file.name for file in folder.iterdir()) == sorted(["config.json", "model.safetensors", *told])
     after = ARRCOC.load(folder).state_dict()
     changed = {name.partition(".")[0] for name in before if not before[name].equal(after[name])}
     assert changed == {"adapter", "region_encoder", "region_projection", "logit_scale", "grounding_head"}
@@ -109,7 +110,7 @@ def test_a_loss_that_is_not_finite_stops_the_stage(workspace: Make, train: Train
     ws = workspace(relevance_learning={"lr": 1e30, "steps": 6}, training={"warmup_fraction": 0.0})
     with pytest.raises(UserError, match=r"the loss is nan at step \d+; lower relevance_learning.lr"):
         train(ws, "relevance_learning")
-    assert not ws.stage("relevance_learning").joinpath("history.json").exists()
+    assert not ws.stage("relevance_learning").joinpath("best.json").exists()
 
 
 @pytest.mark.parametrize("loss", [math.nan, math.inf])

@@ -102,7 +102,7 @@ def test_a_server_killed_in_the_middle_costs_no_training_and_no_metric(
     said = (tmp_path / "train.log").read_text()
     assert len([line for line in said.splitlines() if "1 run is pending" in line and "arrcoc sync" in line]) == 1
     assert "Traceback" not in said and "Retrying" not in said
-    assert json.loads((ws.stage(stage) / "history.json").read_text())["steps"] == 40
+    assert json.loads((ws.stage(stage) / "best.json").read_text())["steps"] == 40
     with served(home, port):
         (sent,) = sending.send_pending(sending.Place.open(ws, params))
         client = store.connect(ws, params)

@@ -9,7 +9,7 @@ import pytest
 from ml import pipeline
 from ml.errors import UserError
 from ml.params import Params
-from ml.workspace import Workspace, stages
+from ml.workspace import Workspace, stages, yamlfile
 from ml.workspace.settings import preset
 from ml.workspace.stages import Stage
 
@@ -160,6 +160,21 @@ def test_every_stage_of_the_pipeline_is_declared_and_the_other_way_round():
     assert {name for name, stage in LINE.items() if stage.per} == set(pipeline.SHARDED)
     assert all(stage.cmd == f"arrcoc stage {name}" for name, stage in LINE.items())
     assert all(WORKSPACE.root / stage.out == WORKSPACE.stage(name) for name, stage in LINE.items())
+
+
+def test_what_dvc_shows_lies_in_the_outputs_of_stages():
+    declared = yamlfile.read(ROOT / "dvc.yaml", "")
+    folders = [path for plot in declared["plots"] for path in shown_files(plot)]
+    outputs = {stage.out for stage in LINE.values()}
+    assert all(any(path.startswith(f"{out}/") for out in outputs) for path in (*declared["metrics"], *folders))
+    curves = {f"data/{stage}/{name}.json" for stage in pipeline.TRAINING for name in ("train", "validation")}
+    assert curves < set(folders)
+
+
+def shown_files(plot: dict) -> list[str]:
+    """The files of a plot: those of its y axis, or that of its name."""
+    ((name, axes),) = plot.items()
+    return list(axes["y"]) if isinstance(axes["y"], dict) else [name]
 
 
 def test_stages_come_after_those_they_read_from():

@@ -41,10 +41,10 @@ def test_resumed_is_the_same_to_the_bit(
     wanted = train(whole, STAGE)
     with pytest.raises(interrupted):
         train(broken, STAGE, stop_at=8)
-    assert not (broken.stage(STAGE) / "history.json").exists()
+    assert not (broken.stage(STAGE) / "best.json").exists()
     assert (broken.resume / STAGE / "latest").read_text() == "step_00000006"
     assert train(broken, STAGE) == wanted
-    for name in ("model.safetensors", "config.json", "history.json"):
+    for name in ("model.safetensors", "config.json", "best.json", "train.json", "validation.json"):
         assert (broken.stage(STAGE) / name).read_bytes() == (whole.stage(STAGE) / name).read_bytes()
     assert not (broken.resume / STAGE).exists()
 

@@ -1,0 +1,110 @@
+"""The workspace: its commit, params, declaration and lock, DVC's cache, Dagster, the tracking store, the benchmarks."""
+
+import json
+import subprocess
+from pathlib import Path
+
+from ml.errors import UserError
+from ml.workspace import Workspace, lineage, stages
+from ml.workspace.settings import load
+from orchestration.checkup.finding import AmissError
+
+TOYTOWN = "toytown"
+
+
+def git(ws: Workspace) -> str:
+    """Its commit."""
+    command = ["git", "-C", str(ws.root), "rev-parse", "--short", "HEAD"]
+    done = subprocess.run(command, capture_output=True, text=True, timeout=60, check=False)
+    if done.returncode:
+        raise AmissError(done.stderr)
+    return f"commit {done.stdout.strip()}"
+
+
+def params(ws: Workspace) -> str:
+    """That they are valid."""
+    return f"seed {load(ws.params_file).seed}"
+
+
+def registry(ws: Workspace) -> str:
+    """The name and the alias that the model will be registered under: MLflow would refuse them in the last stage."""
+    release = load(ws.params_file).release
+    return f"{release.model_name}@{release.alias}"
+
+
+def declaration(ws: Workspace) -> str:
+    """How many stages there are, with their code."""
+    declared = stages.load(ws)
+    if lacking := sorted({path for stage in declared.values() for path in stage.code if not (ws.root / path).exists()}):
+        raise FileNotFoundError(f"{len(lacking)} files of code are missing, {lacking[0]} first")
+    return f"{len(declared)} stages"
+
+
+def lock_file(ws: Workspace) -> str:
+    """How many stages it knows."""
+    return f"{len(_locked(ws))} stages"
+
+
+def cache(ws: Workspace) -> str:
+    """Whether it holds what fresh stages have made, and every output of `dvc.lock` with its members."""
+    from orchestration.freshness.dvc_lock import cache_folder, uncached
+    from orchestration.freshness.staleness import states
+
+    fresh = [state.name for state in states(ws, load(ws.params_file)) if state.state == "fresh"]
+    gaps = [str(gap) for name in fresh for gap in uncached(ws, name)]
+    named = _locked(ws)
+    gaps += [f"{name} of dvc.lock" for name, md5 in named.items() if not _kept(cache_folder(ws), md5)]
+    if gaps:
+        raise AmissError(f"{len(gaps)} are not in {cache_folder(ws)}, {gaps[0]} first")
+    return f"all of {len(fresh)} fresh stages, and of {len(named)} in dvc.lock"
+
+
+def dagster(ws: Workspace) -> str:
+    """Where its configuration lies."""
+    return str((ws.root / ".dagster" / "dagster.yaml").resolve(strict=True))
+
+
+def tracking(ws: Workspace) -> str:
+    """The store; a server that is away is no reason not to begin, since what it does not take waits for it."""
+    from ml.training.tracking import reach, store
+
+    uri, experiment = store.tracking_uri(ws, load(ws.params_file)), load(ws.params_file).tracking.experiment
+    reach.require_active(uri, experiment)
+    try:
+        reach.probe(uri)
+    except UserError as error:
+        if not uri.startswith("http"):
+            raise
+        raise AmissError(str(error)) from error
+    return f"{reach.shown(uri)}, experiment {experiment!r}"
+
+
+def benchmarks(ws: Workspace) -> str:
+    """Which there are, as far as their folders and the last index tell."""
+    named = {name: source for name, source in load(ws.params_file).benchmarks.model_dump().items() if source}
+    for name, source in named.items():
+        if source != TOYTOWN and not (ws.root / source).is_dir():
+            raise FileNotFoundError(f"benchmarks.{name}: no folder {ws.root / source}")
+    try:
+        sets = json.loads((ws.stage("benchmark_data") / "sets.json").read_text(encoding="utf-8"))
+    except (OSError, ValueError):  # not indexed yet
+        return f"{', '.join(named)}; not indexed yet"
+    lacking = [
+        f"{name}/{split}" for name, splits in sets.items() for split, row in splits.items() if not row["complete"]
+    ]
+    if lacking:
+        raise AmissError(f"{len(lacking)} splits are not complete and are scored as partial: {', '.join(lacking)}")
+    return ", ".join(named)
+
+
+def _locked(ws: Workspace) -> dict[str, str]:
+    return {name: str(made["out"]) for name in stages.load(ws) if (made := lineage.locked(ws, name))}
+
+
+def _kept(folder: Path, md5: str) -> bool:
+    """Whether the cache holds an output, of a folder all members too."""
+    path = folder / md5[:2] / md5[2:]
+    if not path.is_file() or not md5.endswith(".dir"):
+        return path.is_file()
+    members = {entry["md5"] for entry in json.loads(path.read_text(encoding="utf-8"))}
+    return all((folder / member[:2] / member[2:]).is_file() for member in members)
