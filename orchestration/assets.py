@@ -128,5 +128,6 @@ class Line:
 
 
 def _links(name: str, ws: Workspace, params: Params) -> dict[str, dg.MetadataValue]:
-    address = store.page(ws, params, name)
-    return {"mlflow": dg.MetadataValue.url(address)} if address else {}
+    """The page of the run that made it, and the view of all scores."""
+    pages = {"mlflow": store.run_page(ws, params, name), "mlflow scores": store.scores_page(ws, params, name)}
+    return {label: dg.MetadataValue.url(address) for label, address in pages.items() if address}

@@ -12,7 +12,7 @@ from pathlib import Path
 from ml.errors import UserError
 from ml.params import Params
 from ml.training.tracking import embedded
-from ml.training.tracking.store import tracking_uri
+from ml.training.tracking.store import front_page, tracking_uri
 from ml.workspace import Workspace
 from orchestration.terminal.console import stderr
 
@@ -41,9 +41,11 @@ def serve(ws: Workspace, params: Params, host: str, dagster_port: int, mlflow_po
     try:
         for name, process in processes.items():
             _await(name, process, host, ports[name], str(_log(ws, name)))
-            screen.print(f"{name:8} http://{host}:{ports[name]}")
+            address = f"http://{host}:{ports[name]}"
+            address = front_page(ws, params, address) if name == "MLflow" else address
+            screen.print(f"{name:8} {address}")
         if params.tracking.uri is not None:
-            screen.print(f"MLflow   {params.tracking.uri}")
+            screen.print(f"MLflow   {front_page(ws, params, params.tracking.uri)}")
         screen.print("Ctrl-C stops both.")
         _watch(ws, processes)
     except KeyboardInterrupt:

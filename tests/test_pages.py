@@ -28,7 +28,7 @@ STAGES = 15
 WIDE = {"width": 4200, "height": 2600}  # the whole lineage, near enough that nodes show their state
 MINUTE = 60_000  # milliseconds
 KNOB, BEFORE, AFTER = "benchmark_scores.evaluation.grounding_weight", "0.6", "0.9"
-SCORES = "tags.stage = 'benchmark_scores'"
+MOVED = f"grounding_weight {BEFORE} to {AFTER}"
 READ_BY = {"benchmark_scores", "compressed_model", "released_model"}  # the stages that read `evaluation`
 
 
@@ -53,7 +53,7 @@ def page() -> Iterator[Page]:
 
 @contextmanager
 def served(root: Path) -> Iterator[tuple[str, str]]:
-    """The addresses of Dagster's and MLflow's pages, served by `arrcoc ui` in a workspace."""
+    """The addresses of Dagster's page and of MLflow's view of the scores, served by `arrcoc ui` in a workspace."""
     ports = [free_port(), free_port()]
     command = [
         sys.executable,
@@ -71,7 +71,7 @@ def served(root: Path) -> Iterator[tuple[str, str]]:
         try:
             lines = [process.stderr.readline() for _ in ports]
             assert [line.split()[0] for line in lines] == ["Dagster", "MLflow"], lines
-            yield tuple(f"http://127.0.0.1:{port}" for port in ports)
+            yield f"http://127.0.0.1:{ports[0]}", lines[1].split()[1]
         finally:
             process.send_signal(signal.SIGINT)
             process.wait(60)
@@ -104,13 +104,14 @@ def launch_marked(page: Page, wanted: set[str], pictures: Path) -> None:
 
 
 def compare_scores(page: Page, mlflow: str, pictures: Path) -> None:
-    """Select the two runs of the scores in MLflow's list, compare them, and have only what differs shown."""
+    """Select the two runs in MLflow's view of the scores, compare them, and have only what differs shown."""
     page.set_viewport_size({"width": 1600, "height": 1400})
-    page.goto(f"{mlflow}/#/experiments/1/runs?searchFilter={quote(SCORES)}")
-    parent = page.get_by_role("row").filter(has=page.get_by_role("link", name="multimodal_finetuning"))
-    parent.get_by_role("button").first.click()  # the run that made what the scores were measured on
+    page.goto(mlflow)
     scores = page.get_by_role("row").filter(has=page.get_by_role("link", name="benchmark_scores"))
     expect(scores).to_have_count(2, timeout=MINUTE)
+    expect(page.get_by_role("link", name=f"benchmark_scores, {MOVED}")).to_have_count(1)
+    for heading in ("relevance/val/accuracy", KNOB):
+        expect(page.get_by_role("columnheader", name=heading)).to_have_count(1)
     for number in range(2):
         scores.nth(number).get_by_role("checkbox").first.check(force=True)
     page.screenshot(path=pictures / "5_runs.png")

@@ -266,7 +266,9 @@ def _track(run: tracking.Run, result: dict[str, Any], report: Report, data: Path
     """One MLflow run with all scores, tables and pictures."""
     for name, file in (("benchmark_data", data / "images.parquet"), ("checkpoint", checkpoint / "model.safetensors")):
         run.dataset(name, file_md5(file))
-    run.metrics({f"{b}/{name}": value for b, values in result["scores"].items() for name, value in values.items()})
+    scores = {f"{b}/{name}": value for b, values in result["scores"].items() for name, value in values.items()}
+    run.metrics(scores)
+    run.headlines(tables.headlines(scores))
     for name, rows in report.tables.items():
         run.table(name, [{key: str(value) for key, value in row.items()} for row in rows])
     for name, picture in report.pictures.items():

@@ -3,11 +3,13 @@
 from collections.abc import Mapping, Sequence
 from typing import Any
 
+from ml.evaluation.pages import tables
 from ml.params import Params
 from ml.workspace.lineage import Made
 from ml.workspace.stages import Stage
 
 Row = Mapping[str, Any]
+VARIANT = ("variant", "acc@0.5", "size_mb")  # what is told of each, in this order
 
 TRACE = "`arrcoc trace model` names the MLflow runs too, and walks on to the shards and the rejected masks."
 LIMITS = (
@@ -32,23 +34,21 @@ def card(
         line: the stages above, as `lineage_rows` gives them.
         drop, held: points lost by int8, and whether that is few enough.
     """
-    gate = "held" if held else "not held: the model is not registered"
-    limit = params.release.max_drop
     sections: list[tuple[str, Sequence[str]]] = [
         (
             f"# {params.release.model_name}",
-            [*about(params), "", f"Release gate, int8 at most {limit} points below fp32: {drop:+.2f} points, {gate}."],
+            [*about(params), "", gate(drop, params.release.max_drop, held)],
         ),
         (
             "## Variants",
             [
-                *table(compression["variants"]),
+                *table([{name: row[name] for name in VARIANT if name in row} for row in compression["variants"]]),
                 "",
                 f"RefCOCO val, acc@0.5 in percent, {compression['questions']} questions. int8 is what is released.",
             ],
         ),
-        ("## Scores (fp32, percent)", table(score_rows(scores["scores"]))),
-        ("## Milestones", table(scores["milestones"])),
+        ("## Scores (fp32, percent)", table(tables.summary(scores))),
+        ("## Referring expressions (fp32, percent)", table(tables.referring(scores))),
         ("## Made from", table([{"file": file, "md5": md5} for file, md5 in inputs.items()])),
         ("## Lineage", [*table(line), "", TRACE]),
         ("## Limits", LIMITS),
@@ -63,6 +63,13 @@ def about(params: Params) -> list[str]:
         f"and a box. Frozen SAM ({params.backbones.sam.model_type}) and CLIP ({params.backbones.clip.model_name}),",
         f"trained on pseudo-labels of SA-1B-format shards from `{params.shards.source}`.",
     ]
+
+
+def gate(drop: float, limit: float, held: bool) -> str:
+    """What becomes of the model, and why."""
+    how = "as good as" if drop == 0 else f"{abs(drop):.2f} points {'worse' if drop > 0 else 'better'} than"
+    outcome = "released" if held else "not released"
+    return f"int8 is {how} fp32; at most {limit:g} worse is allowed: {outcome}."
 
 
 def lineage_rows(line: Mapping[str, Made], declared: Mapping[str, Stage]) -> list[dict[str, Any]]:
@@ -86,12 +93,6 @@ def table(rows: Sequence[Row]) -> list[str]:
     columns = list(dict.fromkeys(key for row in rows for key in row))
     lines = [[_cell(row.get(column, "")) for column in columns] for row in rows]
     return [f"| {' | '.join(cells)} |" for cells in [columns, ["---"] * len(columns), *lines]]
-
-
-def score_rows(scores: Mapping[str, Row]) -> list[dict[str, Any]]:
-    """The first number of each benchmark split, its headline."""
-    numbers = {split: [(k, v) for k, v in row.items() if isinstance(v, int | float)] for split, row in scores.items()}
-    return [{"split": split, "metric": found[0][0], "value": found[0][1]} for split, found in numbers.items() if found]
 
 
 def _cell(value: Any) -> str:

@@ -41,13 +41,24 @@ def launch(stage: str, ws: Workspace, params: Params, env: Mapping[str, str] | N
     variables = {**environment(params), **(env or {})}
     if params.training.hostfile is not None:
         variables["DS_ENV_FILE"] = str(_write_exports(ws.resume / "environment", variables))
-    code, tail = _run(command(stage, ws, params), variables)
+    try:
+        code, tail = _run(command(stage, ws, params), variables)
+    except BaseException:  # Ctrl-C, or the run was terminated on Dagster's page
+        journal.bury(ws, stopped=True)
+        _send(ws, params)
+        raise
     if code:
         journal.bury(ws, tail)
-        with suppress(UserError):  # of the store: why the launch failed matters more
-            sending.send_pending(sending.Place.open(ws, params))
+        _send(ws, params)
         raise UserError(failure(stage, code, tail))
     return report(stage, ws)
+
+
+def _send(ws: Workspace, params: Params) -> None:
+    """Tell the store how a process has ended, where it did not do so itself."""
+    if journal.pending(ws):
+        with suppress(UserError):  # of the store: why the launch failed matters more
+            sending.send_pending(sending.Place.open(ws, params))
 
 
 def command(stage: str, ws: Workspace, params: Params) -> list[str]:
@@ -141,4 +152,5 @@ def _run(arguments: Sequence[str], env: Mapping[str, str]) -> tuple[int, list[st
             return process.wait(), list(tail)
         except BaseException:
             process.terminate()
+            process.wait()  # the processes have last words
             raise

@@ -7,9 +7,11 @@ asks. Heavy imports come late, and MLflow's last of all: four stages pay for the
 import argparse
 import hashlib
 import logging
+import signal
 import sys
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from types import FrameType
+from typing import TYPE_CHECKING, Any, Never
 
 from ml.compute.memory import keep_memory
 from ml.compute.parent import end_with_parent
@@ -62,8 +64,17 @@ def run_stage(stage: str, ws: Workspace) -> None:
     world = engine.join(params.training.processes)
     if not world.leads:
         return train_stage(stage, ws, params, world, Reporter(stage))
+    signal.signal(signal.SIGTERM, interrupt)
+    signal.signal(signal.SIGINT, interrupt)
     with locked(ws.resume, stage), pipes() as dagster:
         return train_stage(stage, ws, params, world, Reporter(stage, dagster))
+
+
+def interrupt(number: int, frame: FrameType | None) -> Never:
+    """End the stage with its last words, undisturbed: Ctrl-C, and the launcher after it, say so more than once."""
+    for again in (signal.SIGTERM, signal.SIGINT):
+        signal.signal(again, signal.SIG_IGN)
+    raise KeyboardInterrupt
 
 
 def train_stage(stage: str, ws: Workspace, params: Params, world: "World", reporter: Reporter) -> None:
@@ -82,7 +93,7 @@ def train_stage(stage: str, ws: Workspace, params: Params, world: "World", repor
     torch.manual_seed(params.seed * 1000 + world.rank)  # dropout differs between processes, weights do not
     deepspeed, schedule = engine.build(task, params.training, section.lr, section.steps, world)
     checkpoints = Checkpoints(ws.resume / stage, origin(stage, ws, params, data), world)
-    with reporter.tracked(ws, params, section.steps, data.digests) if world.leads else reporter:
+    with reporter.tracked(ws, params, section.steps, data.digests, checkpoints) if world.leads else reporter:
         run = loop.Run(
             stage, params, section.steps, side, world, data, task, deepspeed, schedule, checkpoints, reporter.metrics
         )

@@ -14,7 +14,7 @@ from ml.workspace import Workspace
 if TYPE_CHECKING:
     from dagster_pipes import PipesContext
 
-    from ml.training.engine.checkpoints import Progress
+    from ml.training.engine.checkpoints import Checkpoints, Progress
 
 DAGSTER_SECONDS = 5.0  # between two messages: each becomes an event in Dagster's store, 25 to 100 ms
 SHOWN = (
@@ -45,7 +45,7 @@ class Reporter:
     def __init__(self, stage: str, dagster: "PipesContext | None" = None) -> None:
         self.stage, self.dagster = stage, dagster
         self.run: tracking.Run | None = None
-        self.steps = 0
+        self.steps = self.step = 0
         self._told = 0.0
 
     def __enter__(self) -> Self:
@@ -55,18 +55,27 @@ class Reporter:
         return None
 
     @contextmanager
-    def tracked(self, ws: Workspace, params: Params, steps: int, inputs: Mapping[str, str]) -> Iterator[None]:
-        """An MLflow run around the training. `inputs`: the digests of what is read."""
-        self.steps = steps
-        with tracking.start(ws, params, self.stage) as self.run:
+    def tracked(
+        self, ws: Workspace, params: Params, steps: int, inputs: Mapping[str, str], checkpoints: "Checkpoints"
+    ) -> Iterator[None]:
+        """An MLflow run around the training, one for all its beginnings. `inputs`: the digests of what is read."""
+        self.steps, self.step = steps, checkpoints.saved or 0
+        with tracking.start(ws, params, self.stage, checkpoints.folder) as self.run:
             for name, digest in inputs.items():
                 self.run.dataset(name, digest)
-            yield
+            try:
+                yield
+            except KeyboardInterrupt:
+                saved = checkpoints.saved
+                self.run.stopped = f"terminated at step {self.step}; the next run "
+                self.run.stopped += "starts over" if saved is None else f"goes on at {saved}"
+                raise
 
     def metrics(self, values: Mapping[str, float], step: int) -> None:
         """Numbers of a step."""
         if self.run is None:
             return
+        self.step = step
         self.run.metrics(values, step)
         shown = "  ".join(f"{name.partition('/')[2]} {values[name]:.4g}" for name in SHOWN if name in values)
         line = f"{self.stage} {step}/{self.steps}  {shown}"

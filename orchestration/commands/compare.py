@@ -10,9 +10,10 @@ from orchestration.terminal.options import AsJson, show, workspace
 def compare(
     a: Annotated[str, typer.Argument(help="An MLflow run id (its beginning is enough), a score, or: model.")],
     b: Annotated[str, typer.Argument(help="Another run of the same stage.")],
+    everything: Annotated[bool, typer.Option("--all", help="Every score, not the headlines alone.")] = False,
     as_json: AsJson = False,
 ) -> None:
-    """Compare two runs: the knobs and code that differ, the scores with their differences, the stages they share.
+    """Compare two runs: the knobs and code that differ, the headline scores with their differences, what they share.
 
     Where both answered the same benchmark, a difference stands with its 95% interval (paired bootstrap over images).
     """
@@ -20,4 +21,4 @@ def compare(
 
     ws, params = workspace()
     found = following.compare(ws, params, a, b)
-    show(as_json, found, following.show)
+    show(as_json, found, lambda found: following.show(found, everything))

@@ -7,7 +7,7 @@ from typing import Any
 
 from ml.errors import UserError
 from ml.params import Params
-from ml.training.tracking.tracking import metric_name
+from ml.training.tracking.tracking import spelled
 from ml.workspace import Workspace
 from orchestration.following import runs
 from orchestration.terminal import console
@@ -42,18 +42,21 @@ def compare(ws: Workspace, params: Params, a: str, b: str) -> dict[str, Any]:
     }
 
 
-def show(found: dict[str, Any]) -> None:
-    """The comparison as tables on stdout."""
+def show(found: dict[str, Any], everything: bool) -> None:
+    """The comparison as tables on stdout; `everything`: every score, not the headlines alone."""
     screen = console.stdout()
     screen.print(f"{found['stage']}: A is run {found['a']}, B is run {found['b']}\n")
     knobs = [[key, *(str(value) for value in pair)] for key, pair in found["knobs"].items()]
     screen.print(console.table(["knob", "A", "B"], knobs) if knobs else "no knob differs")
     screen.print(f"code that differs: {', '.join(found['code']) or 'none'}\n")
+    shown = [row for row in found["scores"] if row["headline"] or everything]
     rows = [
         [row["name"], f"{row['a']:g}", f"{row['b']:g}", f"{row['difference']:+.4g}", _bounds(row["interval"])]
-        for row in found["scores"]
+        for row in shown
     ]
     screen.print(console.table(["score", "A", "B", "B - A", "95%"], rows))
+    if left := len(found["scores"]) - len(shown):
+        screen.print(f"[dim]{left} more with --all[/]")
     screen.print(f"\nsame bytes: {', '.join(found['shared']) or 'none'}")
     screen.print(f"other bytes: {', '.join(found['differing']) or 'none'}")
 
@@ -67,8 +70,11 @@ def _code(run: runs.Traced) -> dict[str, str]:
 
 
 def _scores(a: runs.Traced, b: runs.Traced) -> list[dict[str, Any]]:
-    before, after = (run.run.data.metrics for run in (a, b))
+    """Every score that both runs have, spelled as in tables, the headlines first and in their order."""
+    before, after = ({spelled(name): value for name, value in run.run.data.metrics.items()} for run in (a, b))
     bounds = _intervals(a, b) if a.stage == runs.SCORES else {}
+    names = sorted(name for name in before if name in after and not name.startswith("system/"))
+    first = _headlines(a.stage, names)
     return [
         {
             "name": name,
@@ -76,14 +82,23 @@ def _scores(a: runs.Traced, b: runs.Traced) -> list[dict[str, Any]]:
             "b": after[name],
             "difference": round(after[name] - before[name], 6),
             "interval": bounds.get(name),
+            "headline": name in first,
         }
-        for name in sorted(before)
-        if name in after and not name.startswith("system/")
+        for name in dict.fromkeys([*first, *names])
     ]
 
 
+def _headlines(stage: str, names: list[str]) -> list[str]:
+    """The headline scores among those of a run; of a stage that trains, what it was validated by."""
+    from ml.evaluation.pages.tables import headlines
+
+    if stage == runs.SCORES:
+        return headlines(names)
+    return [name for name in names if not name.startswith("train/")]
+
+
 def _intervals(a: runs.Traced, b: runs.Traced) -> dict[str, list[float]]:
-    """95% of each headline's difference in points, by its name in MLflow; {} where the questions were others."""
+    """95% of each headline's difference in points, by its name; {} where the questions were others."""
     from ml.evaluation.metrics.basics import bootstrap
 
     versions = {run.line["benchmark_data"]["out"] for run in (a, b)}
@@ -101,7 +116,7 @@ def _intervals(a: runs.Traced, b: runs.Traced) -> dict[str, list[float]]:
 
 
 def _answers(run: runs.Traced) -> Iterator[tuple[str, Hits]]:
-    """What each question of a run's benchmarks got, by the headline's name in MLflow, from the predictions' bytes."""
+    """What each question of a run's benchmarks got, by the headline's name, from the predictions' bytes."""
     from ml.evaluation.metrics.basics import hit_within
     from ml.evaluation.metrics.outcomes import outcomes
     from ml.evaluation.metrics.relevance_scores import judge
@@ -118,10 +133,10 @@ def _answers(run: runs.Traced) -> Iterator[tuple[str, Hits]]:
             headline = "R@1" if benchmark == "flickr30k" else "acc@0.5"
             for split in {outcome.split for outcome in found}:
                 hits = {o.query_id: (hit_within(o.ious, 1), 1.0, o.image) for o in found if o.split == split}
-                yield metric_name(f"{benchmark}/{split}/{headline}"), hits
+                yield f"{benchmark}/{split}/{headline}", hits
                 if (benchmark, split) == ("refcoco", "val"):
                     maps = {o.query_id: (hit_within([o.map_iou], 1), 1.0, o.image) for o in found if o.split == split}
-                    yield metric_name("grounding/val/acc@0.5"), maps
+                    yield "grounding/val/acc@0.5", maps
         if (predictions / "relevance.parquet").is_file():
             judged = enumerate(judge(data, predictions))
             right = {str(n): (float(j.correct.sum()), float(len(j.correct)), j.image) for n, j in judged}

@@ -68,6 +68,7 @@ def test_both_pages_answer_and_stop_at_an_interrupt(make_checkout):
         try:
             lines = [process.stderr.readline() for _ in range(2)]
             assert [line.split()[0] for line in lines] == ["Dagster", "MLflow"]
+            assert "#/experiments" in lines[1]  # and not MLflow's front page, which is for language models
             for line in lines:
                 assert page(line.split()[1])
         finally:

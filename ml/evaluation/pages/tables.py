@@ -3,7 +3,7 @@
 Beside each score stands the best of the baselines, so that nobody has to ask.
 """
 
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from typing import Any
 
 Rows = list[dict[str, str]]
@@ -53,6 +53,12 @@ BY_KIND = {
     "vqa/": ("exact match",),
     "absence/": ("found where absent", "missed where present", "AUC"),
 }
+
+
+def headlines(names: Collection[str]) -> list[str]:
+    """The headline scores among those named, in their order: ["relevance/val/accuracy", ...]."""
+    ordered = [f"{split}/{metric}" for _, _, splits, metric, _ in HEADLINES for split in splits]
+    return [name for name in ordered if name in names]
 
 
 def summary(found: Mapping[str, Any]) -> Rows:

@@ -62,13 +62,19 @@ class Checkpoints:
             write_json(folder / ORIGIN, wanted)
         barrier(world)
 
+    @property
+    def saved(self) -> int | None:
+        """The step of the newest point; None where there is none."""
+        latest = self.folder / "latest"  # DeepSpeed's note of the tag
+        return int(latest.read_text().rpartition("_")[2]) if latest.is_file() else None
+
     def restore(self, engine: Any) -> Progress:
         """Load the newest point into `engine`; fresh progress where there is none.
 
         Raises:
             UserError: it can't be read, or its weights are not finite.
         """
-        if not (self.folder / "latest").is_file():
+        if self.saved is None:
             return Progress()
         anew = "delete that folder to start anew"
         try:

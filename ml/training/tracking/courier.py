@@ -24,9 +24,10 @@ def tell(line: str) -> None:
 class Courier(threading.Thread):
     """Carries a journal to the store. `trouble` says in one line why the store has not all of it."""
 
-    def __init__(self, ws: Workspace, params: Params, journal: Journal) -> None:
+    def __init__(self, ws: Workspace, params: Params, journal: Journal, sampling: bool) -> None:
+        """`sampling`: whether the machine's load is told too."""
         super().__init__(name="mlflow", daemon=True)  # a second Ctrl-C does not wait for it
-        self.ws, self.params, self.journal = ws, params, journal
+        self.ws, self.params, self.journal, self.sampling = ws, params, journal, sampling
         self.tried = threading.Event()  # whether the store has answered, or has not, once
         self.trouble = ""
         self.run_id: str | None = None
@@ -34,7 +35,6 @@ class Courier(threading.Thread):
         self._place: sending.Place | None = None
         self._monitor: Any = None
         self._failed = self._next_sample = 0.0
-        self._samples = 0
 
     def close(self) -> None:
         """Send all there is, as far as the store answers; the journal is complete by now."""
@@ -80,7 +80,7 @@ class Courier(threading.Thread):
     def _send(self) -> None:
         if self._place is None:
             self._place = self._open()
-        if not self._closing.is_set():
+        if self.sampling and not self._closing.is_set():
             self._sample()
         self.run_id = sending.send(self._place, self.journal)
 
@@ -109,7 +109,6 @@ class Courier(threading.Thread):
         self._next_sample = time.monotonic() + SAMPLING_SECONDS
         self._monitor.collect_metrics()
         values = {f"system/{name}": float(value) for name, value in self._monitor.aggregate_metrics().items()}
-        self.journal.metrics(values, self._samples)
-        self._samples += 1
+        self.journal.metrics(values, int(self.journal.age / SAMPLING_SECONDS))
         for part in self._monitor.monitors:
             part.clear_metrics()

@@ -1,7 +1,8 @@
 """What a run has to tell its store, kept on disk until all of it is sent: no work waits for a store or dies of it.
 
 A folder a run below `data/.keys/journal`: `run.json` says whose it is, `events.jsonl` holds a line an event, `files`
-the artifacts by their path in the run, `sent.json` the run's id in the store and how far it was sent.
+the artifacts by their path in the run, `sent.json` the run's id in the store and how far it was sent. A run that is
+interrupted and goes on has a journal each time; the first one's name is that by which the store knows the run.
 """
 
 import errno
@@ -23,6 +24,7 @@ import psutil
 from ml.workspace import Workspace
 from ml.workspace.atomic import atomic_dir, told, write_json
 
+ERROR, STOPPED, NOTE = "error", "stopped", "mlflow.note.content"  # tags: why a run has ended, and its description
 ERROR_LINES = 20
 END_BYTES = 1024  # more than the line that ends a journal takes
 Event = dict[str, Any]  # {"kind": "metrics" and the like, and what belongs to it}
@@ -40,37 +42,50 @@ class Journal:
     folder: Path
 
     @classmethod
-    def begin(cls, ws: Workspace, stage: str, experiment: str) -> "Journal":
-        """A journal for a run of `stage` by this process."""
+    def begin(cls, ws: Workspace, stage: str, experiment: str, first: str | None = None) -> "Journal":
+        """A journal for a run of `stage` by this process; `first`: that of the run which it goes on with."""
         began = time.time_ns() // 1_000_000
         folder = folder_of(ws) / f"{began}_{stage}_{uuid.uuid4().hex[:8]}"
         with atomic_dir(folder) as tmp:
             run = {"stage": stage, "experiment": experiment, "began": began, "process": process()}
-            write_json(tmp / "run.json", run)
+            write_json(tmp / "run.json", run | {"first": first or folder.name})
             (tmp / "events.jsonl").touch()
         return cls(folder)
 
     @property
     def name(self) -> str:
-        """What the run's tag `journal` says."""
+        """The folder's."""
         return self.folder.name
 
     @property
+    def first(self) -> str:
+        """The name of the run's first journal, which the run's tag `journal` says."""
+        return str(self.run["first"])
+
+    @property
+    def age(self) -> float:
+        """Seconds since the run began."""
+        return time.time() - int(self.first.partition("_")[0]) / 1000
+
+    @property
     def run(self) -> dict[str, Any]:
-        """Whose journal it is: {"stage", "experiment", "began" (ms), "process"}."""
+        """Whose journal it is: {"stage", "experiment", "began" (ms), "process", "first"}."""
         return dict(json.loads((self.folder / "run.json").read_text(encoding="utf-8")))
 
     @property
     def sent(self) -> dict[str, Any]:
-        """How far it was sent: {"run_id", "experiment_id", "position" (bytes)}; {} before the store knows of it."""
+        """How far it was sent: {"run_id", "experiment_id", "position" (bytes), "known" (last step of each metric)}.
+
+        {} before the store knows of it.
+        """
         try:
             return dict(json.loads((self.folder / "sent.json").read_text(encoding="utf-8")))
         except (OSError, ValueError):
             return {}
 
-    def note_sent(self, run_id: str, experiment_id: str, position: int) -> None:
+    def note_sent(self, run_id: str, experiment_id: str, position: int, known: Mapping[str, int]) -> None:
         """Remember how far it was sent."""
-        note = {"run_id": run_id, "experiment_id": experiment_id, "position": position}
+        note = {"run_id": run_id, "experiment_id": experiment_id, "position": position, "known": dict(known)}
         write_json(self.folder / "sent.json", note)
 
     def append(self, kind: str, **values: Any) -> None:
@@ -113,8 +128,14 @@ class Journal:
     def end(self, status: str, error: str = "", out: str | None = None) -> None:
         """Add that the run ended, with the last lines of an error or the md5 of the output."""
         if error:
-            self.append("tag", name="error", value="\n".join(error.strip().splitlines()[-ERROR_LINES:]))
+            self.append("tag", name=ERROR, value="\n".join(error.strip().splitlines()[-ERROR_LINES:]))
         self.append("end", status=status, time=time.time_ns() // 1_000_000, out=out)
+
+    def stop(self, why: str, note: str = "") -> None:
+        """Add that the run was terminated, and what becomes of it; `note`: what else its description says."""
+        for name, value in {STOPPED: why, NOTE: f"{why}\n\n{note}".strip()}.items():
+            self.append("tag", name=name, value=value)
+        self.end("KILLED")
 
     def events(self, position: int) -> Iterator[tuple[Event, int]]:
         """The events from a position on, each with the position behind it; a line cut by a kill is passed over."""
@@ -178,10 +199,12 @@ def is_over(journal: Journal) -> bool:
         return False
 
 
-def bury(ws: Workspace, last_lines: Sequence[str] = ()) -> None:
-    """End the journals of processes that are gone: killed, out of memory, power lost."""
+def bury(ws: Workspace, last_lines: Sequence[str] = (), stopped: bool = False) -> None:
+    """End the journals of processes that are gone: killed, out of memory, power lost; `stopped`: by whoever asks."""
     for journal in pending(ws):
-        if not journal.ended:
+        if not journal.ended and stopped:
+            journal.stop("terminated")
+        elif not journal.ended:
             journal.end("FAILED", last_words(journal.run["process"], last_lines))
 
 

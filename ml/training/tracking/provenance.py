@@ -7,6 +7,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any, NamedTuple
 
 from ml.params import Params
+from ml.training.tracking.journal import NOTE
 from ml.workspace import Workspace, lineage, stages
 from ml.workspace.keys import file_md5
 
@@ -20,7 +21,7 @@ def dagster() -> dict[str, str]:
     """Tags that name the Dagster run that this process works for; {} where there is none."""
     if not (run := os.environ.get(DAGSTER_RUN)):
         return {}
-    return {"dagster_run_id": run, "mlflow.note.content": f"[Dagster run {run[:8]}]({DAGSTER_PAGE}/runs/{run})"}
+    return {"dagster_run_id": run, NOTE: f"[Dagster run {run[:8]}]({DAGSTER_PAGE}/runs/{run})"}
 
 
 def made_from(ws: Workspace, params: Params, stage: stages.Stage) -> lineage.Made:

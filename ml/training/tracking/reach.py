@@ -42,12 +42,20 @@ def require_active(uri: str, experiment: str) -> None:
     Raises:
         UserError: the experiment is deleted, or the store is a file that is no database.
     """
-    if uri.startswith(FILE):
-        found = _in_file(uri, experiment)
-    else:
-        found = _at_server(uri, experiment) if uri.startswith("http") else None
+    found = find(uri, experiment)
     if found and found[1] == "deleted":
         raise UserError(deleted(uri, experiment, found[0]))
+
+
+def find(uri: str, experiment: str) -> tuple[str, str] | None:
+    """The id and the state ("active", "deleted") of an experiment, as far as the store says at once.
+
+    Raises:
+        UserError: the store is a file that is no database.
+    """
+    if uri.startswith(FILE):
+        return _in_file(uri, experiment)
+    return _at_server(uri, experiment) if uri.startswith("http") else None
 
 
 def deleted(uri: str, experiment: str, experiment_id: str) -> str:

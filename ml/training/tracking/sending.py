@@ -1,14 +1,14 @@
 """Sends what the journals hold to the store. Sent twice it does not double: a run is found by its journal's name."""
 
 import json
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any
 
 from ml.errors import UserError, cut
 from ml.params import Params
 from ml.training.tracking import journal as journals
-from ml.training.tracking import reach, store
+from ml.training.tracking import naming, page, reach, store
 from ml.training.tracking.journal import Event, Journal
 from ml.workspace import Workspace, lineage
 from ml.workspace.atomic import write_json
@@ -55,6 +55,7 @@ class Target:
     journal: Journal
     experiment: str
     run_id: str
+    known: Mapping[str, int]  # of a run that goes on: the last step of each metric that was told before
 
     @property
     def client(self) -> Any:
@@ -110,13 +111,13 @@ def send(place: Place, journal: Journal) -> str:
         if event["kind"] == "end":
             journal.remove()
         else:
-            journal.note_sent(target.run_id, target.experiment, after)
+            journal.note_sent(target.run_id, target.experiment, after, target.known)
     return target.run_id
 
 
 def _target(place: Place, journal: Journal) -> tuple[Target, int]:
     """The journal's run in the store, and how far it was sent; a store that does not know the run is told all of it."""
-    name, sent, run = journal.name, journal.sent, journal.run
+    name, sent, run = journal.first, journal.sent, journal.run
     experiment = store.experiment(place.client, place.ws, place.params, run["experiment"])
     found = place.client.search_runs([experiment], f"tags.journal = '{name}'", max_results=1)
     if found:
@@ -125,9 +126,21 @@ def _target(place: Place, journal: Journal) -> tuple[Target, int]:
         tags = {"journal": name, "stage": run["stage"], "process": run["process"]}
         made = place.client.create_run(experiment, run["began"], tags, run_name=run["stage"])
     run_id = str(made.info.run_id)
-    position = sent["position"] if sent.get("run_id") == run_id else 0
-    journal.note_sent(run_id, experiment, position)
-    return Target(place, journal, experiment, run_id), position
+    position, known = (sent["position"], sent["known"]) if sent.get("run_id") == run_id else (0, {})
+    if found and not position and name != journal.name:
+        known = _reopen(place.client, made, run["process"])
+    journal.note_sent(run_id, experiment, position, known)
+    return Target(place, journal, experiment, run_id, known), position
+
+
+def _reopen(client: Any, run: Any, process: str) -> dict[str, int]:
+    """Have a run that was ended go on; the last step of each metric, since the steps after a checkpoint come again."""
+    run_id = run.info.run_id
+    client.set_tag(run_id, "process", process)  # first: a run of a process that is gone is buried
+    for name in {journals.ERROR, journals.STOPPED, journals.NOTE} & run.data.tags.keys():
+        client.delete_tag(run_id, name)
+    client.update_run(run_id, "RUNNING")
+    return {name: max(told.step for told in client.get_metric_history(run_id, name)) for name in run.data.metrics}
 
 
 def _batches(journal: Journal, position: int) -> Iterator[tuple[Event, int]]:
@@ -148,15 +161,21 @@ def _batches(journal: Journal, position: int) -> Iterator[tuple[Event, int]]:
 def _params(target: Target, event: Event) -> None:
     from mlflow.entities import Param
 
-    items = [Param(name, value) for name, value in event["values"].items()]
+    values, run = event["values"], target.client.get_run(target.run_id)
+    items = [Param(name, value) for name, value in values.items() if name not in run.data.params]
     for begin in range(0, len(items), PARAMS):
         target.client.log_batch(target.run_id, params=items[begin : begin + PARAMS])
+    if moved := naming.moves({name: run.data.params.get(name, values[name]) for name in values}, values):
+        target.client.set_tag(target.run_id, "went_on_with", ", ".join(moved))  # the store keeps a param as it began
+    stage = target.journal.run["stage"]
+    before = store.run_before(target.client, target.experiment, stage, run.info.start_time)
+    target.client.update_run(target.run_id, name=naming.run_name(stage, before and before.data.params, values))
 
 
 def _metrics(target: Target, event: Event) -> None:
     from mlflow.entities import Metric
 
-    items = [Metric(*value) for value in event["values"]]
+    items = [Metric(*value) for value in event["values"] if value[3] > target.known.get(value[0], -1)]
     for begin in range(0, len(items), BATCH):
         target.client.log_batch(target.run_id, metrics=items[begin : begin + BATCH])
 
@@ -166,13 +185,10 @@ def _tag(target: Target, event: Event) -> None:
 
 
 def _upstream(target: Target, event: Event) -> None:
-    """The runs that made what the stage read; the last of them is the parent."""
-    made = event["versions"].items()
-    makers = {name: store.newest_maker(target.client, target.experiment, name, version) for name, version in made}
-    found = {f"upstream.{name}": run for name, run in makers.items() if run}
-    parent = {"mlflow.parentRunId": list(found.values())[-1]} if found else {}
-    for name, run in {**found, **parent}.items():
-        target.client.set_tag(target.run_id, name, run)
+    """The runs that made what the stage read, as tags: MLflow's page folds the children of a run away."""
+    for name, version in event["versions"].items():
+        if run := store.newest_maker(target.client, target.experiment, name, version):
+            target.client.set_tag(target.run_id, f"upstream.{name}", run)
 
 
 def _dataset(target: Target, event: Event) -> None:
@@ -199,6 +215,10 @@ def _table(target: Target, event: Event) -> None:
         target.client.set_tag(target.run_id, TABLES, json.dumps([*known, entry]))
 
 
+def _headlines(target: Target, event: Event) -> None:
+    page.prepare(target.client, target.experiment, event["names"])
+
+
 def _end(target: Target, event: Event) -> None:
     """End the run; where its output still lies in the stage's folder, note whose it is."""
     target.client.set_terminated(target.run_id, event["status"], event["time"])
@@ -216,5 +236,6 @@ KINDS: dict[str, Callable[[Target, Event], None]] = {
     "dataset": _dataset,
     "artifact": _artifact,
     "table": _table,
+    "headlines": _headlines,
     "end": _end,
 }

@@ -12,9 +12,10 @@ from typing import Any
 
 from ml.errors import UserError
 from ml.params import Params
-from ml.training.tracking import embedded, journal, reach
+from ml.training.tracking import embedded, journal, page, reach
 from ml.workspace import Workspace, lineage
 
+DEFAULT = "0"  # the experiment that MLflow makes with every store
 RELEASED_BY = "released_by"  # tag of a model version: the run that released it last
 MLFLOW_PAGE = "http://127.0.0.1:5000"  # where `arrcoc ui` serves it
 # Read when MLflow is imported.
@@ -64,12 +65,32 @@ def maker(ws: Workspace, stage: str) -> dict[str, str]:
         return {}
 
 
-def page(ws: Workspace, params: Params, stage: str) -> str | None:
+def run_page(ws: Workspace, params: Params, stage: str) -> str | None:
     """The address of the MLflow page of the run that made a stage's output, as `arrcoc ui` serves it."""
     if not (note := maker(ws, stage)):
         return None
-    server = params.tracking.uri if (params.tracking.uri or "").startswith("http") else MLFLOW_PAGE
-    return f"{server}/#/experiments/{note['experiment_id']}/runs/{note['run_id']}"
+    return page.run_address(_server(params), note["experiment_id"], note["run_id"])
+
+
+def scores_page(ws: Workspace, params: Params, stage: str) -> str | None:
+    """The address of the view of all scores, in the experiment of the run that made a stage's output."""
+    note = maker(ws, stage)
+    return page.address(_server(params), note["experiment_id"]) if note else None
+
+
+def front_page(ws: Workspace, params: Params, server: str) -> str:
+    """Where a server of the params' store shows the scores; its experiments while there is none of ours.
+
+    A store without a server has no page: its address is handed back.
+    """
+    if not server.startswith("http"):
+        return server
+    found = reach.find(tracking_uri(ws, params), params.tracking.experiment)
+    return page.address(server, found[0] if found else None)
+
+
+def _server(params: Params) -> str:
+    return str(params.tracking.uri) if (params.tracking.uri or "").startswith("http") else MLFLOW_PAGE
 
 
 def tracking_uri(ws: Workspace, params: Params) -> str:
@@ -122,19 +143,42 @@ def experiment(client: Any, ws: Workspace, params: Params, name: str | None = No
         UserError: it is deleted.
     """
     name = name or params.tracking.experiment
-    if found := client.get_experiment_by_name(name):
-        if found.lifecycle_stage == "deleted":
-            raise UserError(reach.deleted(tracking_uri(ws, params), name, found.experiment_id))
-        return str(found.experiment_id)
+    found = client.get_experiment_by_name(name)
+    if found and found.lifecycle_stage == "deleted":
+        raise UserError(reach.deleted(tracking_uri(ws, params), name, found.experiment_id))
     artifacts = (ws.root / embedded.ARTIFACTS).as_uri() if params.tracking.uri is None else None
-    return str(client.create_experiment(name, artifacts))
+    number = str(found.experiment_id if found else client.create_experiment(name, artifacts))
+    if not found or page.VIEW not in found.tags:
+        page.describe(client, number)
+        if params.tracking.uri is None and number != DEFAULT:
+            _drop_default(client)
+    return number
+
+
+def _drop_default(client: Any) -> None:
+    """Put the experiment away that MLflow has made and nobody uses, so that its page shows ours alone."""
+    from mlflow.entities import ViewType
+
+    unused = not client.search_runs([DEFAULT], run_view_type=ViewType.ALL, max_results=1)
+    if unused and client.get_experiment(DEFAULT).lifecycle_stage == "active":
+        client.delete_experiment(DEFAULT)
 
 
 def newest_maker(client: Any, experiment: str, stage: str, version: str | None) -> str | None:
     """The newest finished run of a stage whose output has the md5 `version`."""
-    wanted = f"tags.stage = '{stage}' and tags.data_version = '{version}' and attributes.status = 'FINISHED'"
+    found = _newest_finished(client, experiment, stage, f"tags.data_version = '{version}'")
+    return str(found.info.run_id) if found else None
+
+
+def run_before(client: Any, experiment: str, stage: str, began: int) -> Any | None:
+    """The newest finished run of a stage among those that began before a time in ms."""
+    return _newest_finished(client, experiment, stage, f"attributes.start_time < {began}")
+
+
+def _newest_finished(client: Any, experiment: str, stage: str, which: str) -> Any | None:
+    wanted = f"tags.stage = '{stage}' and attributes.status = 'FINISHED' and {which}"
     found = client.search_runs([experiment], wanted, max_results=1, order_by=["attributes.start_time DESC"])
-    return str(found[0].info.run_id) if found else None
+    return found[0] if found else None
 
 
 def bury_in(client: Any, experiment: str, ws: Workspace, last_lines: Sequence[str]) -> None:

@@ -19,19 +19,24 @@ from ml.training.tracking import provenance, store
 from ml.training.tracking.courier import Courier, tell
 from ml.training.tracking.journal import Journal
 from ml.workspace import Workspace, lineage, stages
+from ml.workspace.atomic import write_json
 
 DATA = "training_set"  # the stage whose output is kept with every run that reads it
+TRAINING = "training"  # the group of the stages that train: in their runs alone the machine's load is of interest
 
 
 @contextmanager
-def start(ws: Workspace, params: Params, stage: str) -> Iterator["Run"]:
+def start(ws: Workspace, params: Params, stage: str, resume: Path | None = None) -> Iterator["Run"]:
     """Open a run of `stage`; it ends as FINISHED, FAILED with the last lines of the error, or KILLED.
+
+    Args:
+        resume: the folder of what an interrupted stage goes on from; its run is opened again.
 
     Raises:
         UserError: the experiment is deleted, or the embedded store is no database.
     """
     store.require_active(ws, params)
-    journal = Journal.begin(ws, stage, params.tracking.experiment)
+    journal = _begin(ws, params, stage, resume / "run.json" if resume else None)
     with journal.locked():
         run = Run(ws, params, stages.stage(ws, stage), journal)
         try:
@@ -39,12 +44,26 @@ def start(ws: Workspace, params: Params, stage: str) -> Iterator["Run"]:
             yield run
             run.finish()
         except BaseException as error:
-            status = "FAILED" if isinstance(error, Exception) else "KILLED"
             with suppress(UserError):  # a full disk, which takes no last words; the run is seen to be over without
-                journal.end(status, "".join(traceback.format_exception(error)))
+                if isinstance(error, Exception):
+                    journal.end("FAILED", "".join(traceback.format_exception(error)))
+                else:
+                    journal.stop(run.stopped, provenance.dagster().get(journals.NOTE, ""))
             raise
         finally:
             run.courier.close()
+
+
+def _begin(ws: Workspace, params: Params, stage: str, note: Path | None) -> Journal:
+    """A journal for a run; where `note` names the journal of one that was interrupted, it goes on with that run."""
+    try:
+        first = json.loads(note.read_text(encoding="utf-8"))["journal"] if note else None
+    except (OSError, ValueError):  # none, or cut short by a crash
+        first = None
+    journal = Journal.begin(ws, stage, params.tracking.experiment, first)
+    if note:
+        write_json(note, {"journal": journal.first})
+    return journal
 
 
 def metric_name(name: str) -> str:
@@ -52,13 +71,23 @@ def metric_name(name: str) -> str:
     return name.replace("+", "_plus").replace("@", "_at_")
 
 
+def spelled(name: str) -> str:
+    """A score's name as tables have it, from MLflow's."""
+    return name.replace("_plus", "+").replace("_at_", "@")
+
+
 class Run:
-    """An open run. Every method returns as soon as its line is on the disk."""
+    """An open run. Every method returns as soon as its line is on the disk.
+
+    `stopped` is what is told of it where it is terminated.
+    """
+
+    stopped = "terminated; the next run starts over"
 
     def __init__(self, ws: Workspace, params: Params, stage: stages.Stage, journal: Journal) -> None:
         self.ws, self.params, self.stage, self.journal = ws, params, stage, journal
         self.made_from = provenance.made_from(ws, params, stage)
-        self.courier = Courier(ws, params, journal)
+        self.courier = Courier(ws, params, journal, sampling=stage.group == TRAINING)
 
     def begin(self) -> None:
         """Write down what the run is made from, before the work, and begin to send."""
@@ -94,6 +123,10 @@ class Run:
     def table(self, name: str, rows: Sequence[Mapping[str, Any]]) -> None:
         """Keep rows as artifact `tables/NAME.json`, which MLflow shows as a table."""
         self.journal.keep(f"tables/{name}.json", journals.table(rows), "table")
+
+    def headlines(self, names: Sequence[str]) -> None:
+        """Have the store's view of all scores begin with these metrics, in this order."""
+        self.journal.append("headlines", names=[metric_name(name) for name in names])
 
     def dataset(self, name: str, digest: str) -> None:
         """Record an input by its name and the digest of its bytes."""

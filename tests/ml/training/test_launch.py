@@ -15,6 +15,7 @@ import pytest
 from ml.errors import UserError
 from ml.training.launch import PACKAGE_ROOT, command, devices, environment, failure, launch
 from ml.training.main import ORDER
+from ml.training.tracking import journal, store
 from ml.workspace import Workspace
 from ml.workspace.settings import load
 
@@ -147,11 +148,48 @@ def test_killed_and_resumed(workspace: Make) -> None:
         assert file.read_bytes() == (killed.stage(stage) / file.name).read_bytes()
 
 
+def started(ws: Workspace, stage: str, step: int) -> subprocess.Popen[bytes]:
+    """A launch of the stage in a process of its own, once that step is told in its journal."""
+    code = "import sys; from ml.training.main import *; from ml.training.launch import launch\n"
+    code += f"ws = Workspace(Path({str(ws.root)!r})); launch({stage!r}, ws, load(ws.params_file))"
+    env = os.environ | {"PYTHONPATH": str(PACKAGE_ROOT)}
+    process = subprocess.Popen([sys.executable, "-c", code], cwd=ws.root, env=env, start_new_session=True)
+    while not any(f", {step}]" in file.read_text() for file in (ws.data / ".keys").glob("journal/*/events.jsonl")):
+        assert process.poll() is None
+        time.sleep(0.02)
+    return process
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("whole_group", [True, False], ids=["Ctrl-C", "the launcher alone"])
+def test_a_terminated_stage_is_killed_at_once_and_goes_on_in_the_same_run(workspace: Make, whole_group: bool) -> None:
+    stage, steps = "text_region_grounding", 80
+    ws = workspace(**{stage: {"steps": steps}}, training={"validations": 4})
+    params = load(ws.params_file)
+    process = started(ws, stage, steps // 4 + 5)
+    (os.killpg if whole_group else os.kill)(process.pid, signal.SIGINT)
+    process.wait(60)
+    client = store.connect(ws, params)
+    (run,) = client.search_runs([store.experiment(client, ws, params)])
+    last = max(metric.step for metric in client.get_metric_history(run.info.run_id, "train/loss"))
+    assert run.info.status == "KILLED" and journal.journals(ws) == [] and "error" not in run.data.tags
+    told, _, saved = run.data.tags["stopped"].rpartition(" ")
+    assert told == f"terminated at step {last}; the next run goes on at"
+    assert int(saved) % (steps // 4) == 0 and 0 < int(saved) <= last < steps
+    assert run.data.tags["mlflow.note.content"] == run.data.tags["stopped"]
+    launch(stage, ws, params)
+    (whole,) = client.search_runs([store.experiment(client, ws, params)])
+    assert (whole.info.run_id, whole.info.status) == (run.info.run_id, "FINISHED")
+    assert not {"stopped", "mlflow.note.content"} & whole.data.tags.keys()
+    for name in ("train/loss", "train/images_per_second"):
+        told = [metric.step for metric in client.get_metric_history(whole.info.run_id, name)]
+        assert told == list(range(1, steps + 1))
+    assert store.run_id(ws, params, stage) == run.info.run_id
+
+
 @pytest.mark.slow
 def test_dagster_hears_of_it_through_pipes(workspace: Make) -> None:
     import dagster as dg
-
-    from ml.training.tracking import store
 
     ws = workspace()
     params = load(ws.params_file)

@@ -70,9 +70,11 @@ def test_the_servers_two_score_runs_differ_in_one_knob(server: str, workspace: C
     second, first = ({item["key"]: item["value"] for item in run["data"]["params"]} for run in scores)
     assert dict(second.items() - first.items()) == {"filtered_masks.filter.predicted_iou": "0.9"}
     assert second.keys() == first.keys()
+    names = [run["info"]["run_name"] for run in scores]
+    assert names == ["benchmark_scores, filter.predicted_iou 0.88 to 0.9", "benchmark_scores"]
     for run in scores:
-        parent = tags[run["info"]["run_id"]]["mlflow.parentRunId"]
-        assert tags[parent]["stage"] == "multimodal_finetuning"
+        above = tags[run["info"]["run_id"]]["upstream.multimodal_finetuning"]
+        assert tags[above]["stage"] == "multimodal_finetuning"
 
 
 @pytest.mark.slow

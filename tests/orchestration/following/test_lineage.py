@@ -52,16 +52,21 @@ def test_what_names_no_run_is_one_line(finished):
 def test_two_runs_differ_in_the_knob_that_moved(finished, tmp_path):
     place = type(finished)(tmp_path / "town")
     shutil.copytree(finished.root, place.root)
-    first = finished.json("arrcoc", "trace", "relevance/val/accuracy", "--json")["run"]["id"]
+    first_id = finished.json("arrcoc", "trace", "relevance/val/accuracy", "--json")["run"]["id"]
     params = place.root / "params.yaml"
     params.write_text(params.read_text().replace("  grounding_weight: 0.6", "  grounding_weight: 0.9"))
     assert place.json("arrcoc", "run", "--select", "benchmark_scores", "--json", check=False)["failed"] == []
     second = place.json("arrcoc", "trace", "relevance/val/accuracy", "--json")["run"]["id"]
-    found = place.json("arrcoc", "compare", first, second, "--json")
+    found = place.json("arrcoc", "compare", first_id, second, "--json")
     assert found["knobs"] == {"benchmark_scores.evaluation.grounding_weight": ["0.6", "0.9"]}
     assert (found["code"], found["differing"]) == ([], ["benchmark_scores"])
-    row = next(row for row in found["scores"] if row["name"] == "refcoco/val/acc_at_0.5")
+    row = next(row for row in found["scores"] if row["name"] == "refcoco/val/acc@0.5")
     assert row["interval"][0] <= row["difference"] <= row["interval"][1]
+    first, *_, last = found["scores"]
+    assert (first["name"], first["headline"], last["headline"]) == ("relevance/val/accuracy", True, False)
+    short, whole = (place.run("arrcoc", "compare", first_id, second, *more).stdout for more in ([], ["--all"]))
+    assert short.index("grounding_weight") < short.index("relevance/val/accuracy") and "more with --all" in short
+    assert "refcoco/val/gIoU" not in short and "refcoco/val/gIoU" in whole
     path = next(place.root.glob("data/benchmark_scores/predictions/refcoco.parquet"))
     path.write_bytes(path.read_bytes() + b"more")
     done = place.run("arrcoc", "trace", second, "--verify", "--json", check=False)

@@ -5,6 +5,7 @@ import os
 import socket
 import subprocess
 import sys
+import time
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -13,7 +14,7 @@ import pytest
 
 from ml.errors import UserError
 from ml.params import Params
-from ml.training.tracking import provenance, store, tracking
+from ml.training.tracking import courier, provenance, store, tracking
 from ml.workspace import Workspace, lineage, stages
 from ml.workspace.atomic import write_json
 from ml.workspace.settings import load
@@ -64,7 +65,7 @@ def test_a_finished_run(opened: tuple[Workspace, Params], monkeypatch: pytest.Mo
     made = json.loads(artifact(ws, run_id, "lineage.json").read_text())["mask_region_alignment"]
     assert made["out"] == found.data.tags["data_version"] == lineage.data_version(ws, ws.stage("mask_region_alignment"))
     assert made["deps"]["data/backbones"] == lineage.data_version(ws, ws.stage("backbones"))
-    assert store.page(ws, params, "mask_region_alignment").endswith(f"/runs/{run_id}")
+    assert store.run_page(ws, params, "mask_region_alignment").endswith(f"/runs/{run_id}?workflowType=machine_learning")
     assert found.data.tags["dagster_run_id"] == "abc"
     assert found.data.params["mask_region_alignment.training.batch_size"] == "3"
     assert found.data.params["mask_region_alignment.temperature"] == "0.07"  # its own section: no name twice
@@ -97,7 +98,8 @@ def test_a_run_names_the_runs_it_builds_on(opened: tuple[Workspace, Params]) -> 
             ids[stage] = run.id
             write_output(ws, stage)
     tags = stored(ws, ids["text_region_grounding"]).data.tags
-    assert tags["upstream.mask_region_alignment"] == tags["mlflow.parentRunId"] == ids["mask_region_alignment"]
+    assert tags["upstream.mask_region_alignment"] == ids["mask_region_alignment"]
+    assert "mlflow.parentRunId" not in tags  # whose children the page folds away
 
 
 def params_of(ws: Workspace, stage: str) -> dict[str, str]:
@@ -195,7 +197,43 @@ def test_an_interrupted_run_is_marked(opened: tuple[Workspace, Params]) -> None:
     with pytest.raises(KeyboardInterrupt), tracking.start(ws, params, "relevance_learning") as run:
         run_id = run.id
         raise KeyboardInterrupt
-    assert stored(ws, run_id).info.status == "KILLED"
+    found = stored(ws, run_id)
+    assert found.info.status == "KILLED" and found.data.tags["stopped"] == "terminated; the next run starts over"
+
+
+def test_the_machines_load_is_told_of_stages_that_train(
+    opened: tuple[Workspace, Params], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(courier, "SAMPLING_SECONDS", 0.1)
+    monkeypatch.setattr(courier, "FLUSH_SECONDS", 0.1)
+    ws, params = opened
+    told = {}
+    for stage in ("mask_region_alignment", "benchmark_scores"):
+        with tracking.start(ws, params, stage) as run:
+            run.metrics({"loss": 1.0})
+            time.sleep(2)
+        told[stage] = {name.partition("/")[0] for name in stored(ws, run.id).data.metrics}
+    assert told == {"mask_region_alignment": {"loss", "system"}, "benchmark_scores": {"loss"}}
+
+
+def test_a_run_that_goes_on_keeps_the_params_it_began_with(opened: tuple[Workspace, Params], tmp_path: Path) -> None:
+    ws, params = opened
+    with pytest.raises(ZeroDivisionError), tracking.start(ws, params, "relevance_learning", tmp_path) as run:
+        run.metrics({"loss": 2.0, "lr": 0.1}, 1)
+        run.metrics({"loss": 1.0}, 2)
+        _ = 1 / 0
+    edit(ws, "loader_workers: 0", "loader_workers: 1")
+    with tracking.start(ws, load(ws.params_file), "relevance_learning", tmp_path) as again:
+        again.metrics({"loss": 1.0, "lr": 0.1}, 2)
+        again.metrics({"loss": 0.5, "lr": 0.1}, 3)
+        write_output(ws, "relevance_learning")
+    found = stored(ws, again.id)
+    assert (again.id, found.info.status) == (run.id, "FINISHED") and "error" not in found.data.tags
+    assert found.data.tags["went_on_with"] == "loader_workers 0 to 1"
+    assert found.data.params["mask_region_alignment.training.loader_workers"] == "0"
+    client = store.connect(ws, params)
+    told = {name: [m.step for m in client.get_metric_history(run.id, name)] for name in ("loss", "lr")}
+    assert told == {"loss": [1, 2, 3], "lr": [1, 2, 3]}
 
 
 def test_git_and_dvc_lock_are_recorded(opened: tuple[Workspace, Params]) -> None:
