@@ -1,17 +1,19 @@
 """Dagster's runs whose process was killed: Dagster takes them for running, and its queue would wait for them."""
 
-import dagster as dg
-from dagster._core.definitions.materialize import EPHEMERAL_JOB_NAME
+from collections.abc import Mapping
 
-OURS = EPHEMERAL_JOB_NAME  # of the runs of `arrcoc run`, which holds the workspace as long as it lives
+import dagster as dg
+
 IN_PROGRESS = [dg.DagsterRunStatus.STARTING, dg.DagsterRunStatus.STARTED, dg.DagsterRunStatus.CANCELING]
 
 
-def bury(instance: dg.DagsterInstance, job: str | None = None) -> None:
-    """Mark as failed what is recorded as in progress, of one job or of all; to be called when none of it can be.
+def bury(instance: dg.DagsterInstance, ours: Mapping[str, str] | None = None) -> None:
+    """Mark as failed what is recorded as in progress; to be called when none of it can be.
 
-    A run of ours that was not started never will be; one of the page may be about to.
+    Args:
+        ours: only runs with these tags, those of `arrcoc run`: of them one that was not started never will be, while
+            one of the page may be about to.
     """
-    statuses = [*IN_PROGRESS, dg.DagsterRunStatus.NOT_STARTED] if job == OURS else IN_PROGRESS
-    for run in instance.get_runs(dg.RunsFilter(job_name=job, statuses=statuses)):
+    statuses = [*IN_PROGRESS, dg.DagsterRunStatus.NOT_STARTED] if ours else IN_PROGRESS
+    for run in instance.get_runs(dg.RunsFilter(tags=ours, statuses=statuses)):
         instance.report_run_failed(run, "Its process ended without a word.")

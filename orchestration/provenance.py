@@ -20,7 +20,7 @@ from ml.params import Params
 from ml.sa1b import sharding
 from ml.workspace import Workspace, lineage, stages
 from ml.workspace.lineage import data_version
-from orchestration.freshness.staleness import State, forget_told, state_of
+from orchestration.freshness.staleness import State, forget_told, states
 from orchestration.freshness.versions import code_version, shard_version
 
 Metadata = Mapping[str, dg.MetadataValue]
@@ -59,19 +59,20 @@ def synchronize(instance: dg.DagsterInstance, ws: Workspace, params: Params, nam
         report(instance, ws, params, name, {piece: {} for piece in unknown})
 
 
-def tell(instance: dg.DagsterInstance, ws: Workspace, params: Params) -> None:
+def tell(instance: dg.DagsterInstance, ws: Workspace, params: Params) -> list[State]:
     """Tell Dagster of the data as it lies there now, so that its page marks what `arrcoc status` calls stale.
 
-    Changed code, params and upstream data it sees by itself. What it cannot see is told here: data changed or removed
-    by hand, groups with other members than before, files of shards that are gone.
+    Returns the state of every stage. Changed code, params and upstream data the page sees by itself. What it cannot see
+    is told here: data changed or removed by hand, groups with other members than before, files of shards that are gone.
     """
-    for name in stages.load(ws):
-        state = state_of(name, ws, params)
+    found = states(ws, params)
+    for state in found:
         if state.state == "fresh":
-            synchronize(instance, ws, params, name, list(state.shards))
+            synchronize(instance, ws, params, state.name, list(state.shards))
         elif unseen := _unseen(instance, ws, params, state):
             why = {"found": dg.MetadataValue.text("; ".join(state.reasons))}
-            report(instance, ws, params, name, dict.fromkeys(unseen, why), code=BY_HAND)
+            report(instance, ws, params, state.name, dict.fromkeys(unseen, why), code=BY_HAND)
+    return found
 
 
 def _unseen(instance: dg.DagsterInstance, ws: Workspace, params: Params, state: State) -> list[str]:

@@ -60,7 +60,14 @@ def serve(package: Path, host: str, port: int, workers: int, limits: Limits) -> 
     _stop_when_told(door)
     print(f"arrcoc: http://{host}:{port} as soon as the model is loaded; /docs tells what to send", file=sys.stderr)
     try:
-        server.run(host=host, port=port, num_api_servers=1, api_server_worker_type="thread", log_level="critical")
+        server.run(
+            host=host,
+            port=port,
+            num_api_servers=1,
+            api_server_worker_type="thread",
+            log_level="critical",
+            generate_client_file=False,
+        )
     finally:
         os._exit(0)  # the HTTP server's thread would go on
 

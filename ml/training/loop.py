@@ -43,11 +43,14 @@ class Run:
     schedule: Schedule
     checkpoints: Checkpoints
     log: Log
+    resumed: Callable[[int], None]  # takes the step of the checkpoint it goes on from; called on rank 0 only
 
 
 def train(run: Run) -> Progress:
     """Train to the last step, validating on the way; goes on from a checkpoint where there is one."""
     progress = run.checkpoints.restore(run.engine)
+    if progress.step and run.world.leads:
+        run.resumed(progress.step)
     batches = training_batches(run, progress.step)
     window = Window(run.world)
     if not run.steps:  # the model is handed on as it is

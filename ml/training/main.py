@@ -94,9 +94,8 @@ def train_stage(stage: str, ws: Workspace, params: Params, world: "World", repor
     deepspeed, schedule = engine.build(task, params.training, section.lr, section.steps, world)
     checkpoints = Checkpoints(ws.resume / stage, origin(stage, ws, params, data), world)
     with reporter.tracked(ws, params, section.steps, data.digests, checkpoints) if world.leads else reporter:
-        run = loop.Run(
-            stage, params, section.steps, side, world, data, task, deepspeed, schedule, checkpoints, reporter.metrics
-        )
+        told = reporter.metrics, reporter.resumed
+        run = loop.Run(stage, params, section.steps, side, world, data, task, deepspeed, schedule, checkpoints, *told)
         progress = loop.train(run)
         loop.finish(run, progress, ws.stage(stage))
         reporter.done(progress)

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any, Self
 from ml.params import Params
 from ml.training.tracking import tracking
 from ml.workspace import Workspace
+from ml.workspace.remaining import Remaining
 
 if TYPE_CHECKING:
     from dagster_pipes import PipesContext
@@ -47,6 +48,7 @@ class Reporter:
         self.run: tracking.Run | None = None
         self.steps = self.step = 0
         self._told = 0.0
+        self._remaining = Remaining()
 
     def __enter__(self) -> Self:
         return self
@@ -78,10 +80,17 @@ class Reporter:
         self.step = step
         self.run.metrics(values, step)
         shown = "  ".join(f"{name.partition('/')[2]} {values[name]:.4g}" for name in SHOWN if name in values)
-        line = f"{self.stage} {step}/{self.steps}  {shown}"
+        line = f"{self.stage} {step}/{self.steps}{self._remaining.words(step, self.steps)}  {shown}"
         print(line, file=sys.stderr, flush=True)
         if self.dagster and time.monotonic() - self._told > DAGSTER_SECONDS:
             self._told = time.monotonic()
+            self.dagster.log.info(line)
+
+    def resumed(self, step: int) -> None:
+        """The stage goes on from a checkpoint."""
+        line = f"{self.stage} goes on from step {step} of {self.steps}"
+        print(line, file=sys.stderr, flush=True)
+        if self.dagster:
             self.dagster.log.info(line)
 
     def done(self, progress: "Progress") -> None:

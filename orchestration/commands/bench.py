@@ -21,6 +21,7 @@ BENCHES = {
     "crops": "ml.bench.crops:bench",
     "phrases": "ml.bench.phrases:bench",
     "vocabulary": "ml.bench.vocabulary:bench",
+    "serve": "ml.bench.serve:bench",
 }
 
 

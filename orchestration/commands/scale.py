@@ -12,14 +12,14 @@ TERABYTE = 1e12
 
 def scale(
     pair: Annotated[Path | None, typer.Argument(help="A JSON of SA-1B, its JPEG beside it, to measure on.")] = None,
-    inputs: Annotated[Path | None, typer.Option(help="Your prices and speeds; copy ml/bench/scale.yaml.")] = None,
+    inputs: Annotated[Path | None, typer.Option(help="Your prices and speeds; copy ml/bench/scale/scale.yaml.")] = None,
     as_json: AsJson = False,
 ) -> None:
     """Work out what all of SA-1B takes: bytes, core-hours, GPU-hours, hours and money on 8 GPUs and on a cluster.
 
     Rates are measured here, or are inputs with a source; the workspace must hold a finished training set. A minute.
     """
-    from ml.bench.scale import scale as plan
+    from ml.bench.scale.plan import scale as plan
 
     ws, _ = workspace()
     show(as_json, plan(ws, pair, inputs), print_plan)

@@ -6,12 +6,15 @@ from orchestration.terminal.options import AsJson, workspace
 
 
 def status(as_json: AsJson = False) -> None:
-    """Show which stages are fresh, stale or missing, and why."""
+    """Show which stages are fresh, stale or missing, and why; and what is being run now, by whom."""
+    from orchestration.freshness.lock import holder
     from orchestration.freshness.staleness import states
     from orchestration.runs.watched import print_status
 
-    found = states(*workspace())
+    ws, params = workspace()
+    found, running = states(ws, params), holder(ws)
     if as_json:
-        print(json.dumps({"stages": [state.to_json() for state in found]}))
+        stages = [state.to_json() for state in found]
+        print(json.dumps({"stages": stages, "running": running.to_json() if running else None}))
     else:
-        print_status(found)
+        print_status(found, running)

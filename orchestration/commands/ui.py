@@ -13,7 +13,7 @@ def ui(
     mlflow_port: Annotated[int, typer.Option(min=1, max=65535, help="Port of the MLflow page.")] = 5000,
 ) -> None:
     """Open the pages: the lineage of stages in Dagster, the runs and models in MLflow. Ctrl-C stops both."""
-    from orchestration.servers import serve
+    from orchestration.pages.servers import serve
 
     ws, params = workspace()
     serve(ws, params, host, dagster_port, mlflow_port)

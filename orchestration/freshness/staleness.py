@@ -20,7 +20,7 @@ from ml.workspace.atomic import write_json
 from ml.workspace.lineage import Made, data_version
 from ml.workspace.stages import Stage
 from orchestration.freshness.dvc_lock import uncached
-from orchestration.freshness.lock import busy
+from orchestration.freshness.lock import busy, noted
 from orchestration.freshness.lock_backup import restore
 from orchestration.freshness.reasons import explain
 from orchestration.freshness.versions import code_version
@@ -116,7 +116,8 @@ def recorded(name: str, ws: Workspace, params: Params) -> Iterator[None]:
     for key, path in zip(stage.named, stage.named_files(ws, params), strict=True):
         if not (ws.root / path).is_file():
             raise UserError(f"{name}: {path} is no file; correct {key}, or put a file there")
-    yield
+    with noted(ws, name):
+        yield
     shards = sharding.partitions(name, ws, params) if stage.per else []
     if all(_shard_state(stage, ws, params, shard) == "fresh" for shard in shards):
         for leftover in _files(stage, ws, shards)[1]:

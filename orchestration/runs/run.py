@@ -17,16 +17,15 @@ from ml.errors import NO_SPACE, UserError, cut, disk_is_full
 from ml.params import Params
 from ml.workspace import Workspace, stages
 from orchestration import ghosts, provenance
-from orchestration.checks import checks
-from orchestration.definitions import assets
+from orchestration.brief import record_briefly
+from orchestration.definitions import build
 from orchestration.freshness.dvc_lock import commit
 from orchestration.freshness.lock import exclusive
 from orchestration.freshness.staleness import State, note_told, recorded, state_of
+from orchestration.jobs import OURS, execute
 from orchestration.resources import Launcher, Ledger
 from orchestration.runs.interrupts import shield_log_watchers
 from orchestration.runs.outcome import Outcome
-
-QUIET = {"loggers": {"console": {"config": {"log_level": "CRITICAL"}}}}
 
 
 class Watcher(Protocol):
@@ -79,10 +78,11 @@ def run(ws: Workspace, params: Params, select: str | None, watcher: Watcher) -> 
         UserError: the selection names no stage, or another run is under way.
     """
     shield_log_watchers()
+    record_briefly()
     with exclusive(ws), instance(ws) as found, closing(open_pool(params.shards)) as pool:
-        ghosts.bury(found, ghosts.OURS)
+        ghosts.bury(found, OURS)
         worker = _Worker(ws, params, found, pool, watcher)
-        for name in selection(worker.assets, ws, select):
+        for name in selection(worker.defs, ws, select):
             if not worker.outcome.interrupted:
                 worker.take(name)
         try:
@@ -93,7 +93,7 @@ def run(ws: Workspace, params: Params, select: str | None, watcher: Watcher) -> 
     return worker.outcome
 
 
-def selection(line: Sequence[dg.AssetsDefinition], ws: Workspace, select: str | None) -> list[str]:
+def selection(defs: dg.Definitions, ws: Workspace, select: str | None) -> list[str]:
     """The names of the stages selected, in order."""
     names = list(stages.load(ws))
     if select is None:
@@ -101,7 +101,7 @@ def selection(line: Sequence[dg.AssetsDefinition], ws: Workspace, select: str | 
     known = re.compile(rf'(?<![\w:"])({"|".join(names)})(?!\w)')
     text = known.sub(r"key:\1", " or ".join(select.split(",")))  # `+name` means one layer, `+key:name` all of them
     try:
-        keys = dg.AssetSelection.from_string(text).resolve(line)
+        keys = dg.AssetSelection.from_string(text).resolve(defs.resolve_asset_graph())
     except dg.DagsterError as error:
         reason = " ".join(str(error).split())
         raise UserError(f"--select {select!r}: {reason}; the stages are {', '.join(names)}") from error
@@ -116,9 +116,9 @@ class _Worker:
 
     def __init__(self, ws: Workspace, params: Params, found: dg.DagsterInstance, pool: Pool, watcher: Watcher) -> None:
         self.ws, self.params, self.instance, self.watcher = ws, params, found, watcher
-        self.assets, self.checks = assets(ws, params), checks(ws, params)
         ledger = Ledger(ws, params, commit=False, tell=watcher.shard)
-        self.resources = {"workspace": ws, "params": params, "pool": pool, "launcher": Launcher(), "ledger": ledger}
+        given = {"workspace": ws, "params": params, "pool": pool, "launcher": Launcher(), "ledger": ledger}
+        self.defs = build(ws, params, given)
         self.outcome = Outcome()
         self.unlocked: list[str] = []
         self.told: list[State] = []
@@ -168,15 +168,7 @@ class _Worker:
         return None
 
     def _execute(self, name: str, tags: dict[str, str]) -> str | None:
-        result = dg.materialize(
-            [*self.assets, *self.checks],
-            selection=dg.AssetSelection.assets(name),
-            instance=self.instance,
-            resources=self.resources,
-            tags=tags,
-            run_config=QUIET,
-            raise_on_error=False,
-        )
+        result = execute(self.defs, name, self.instance, tags)
         if result.success:
             return None
         return self._explain([event for event in result.all_events if event.is_step_failure])

@@ -8,6 +8,7 @@ from ml.errors import UserError
 from ml.params import Params
 from ml.workspace import Workspace, stages
 from orchestration import results
+from orchestration.freshness.lock import Holder
 from orchestration.freshness.staleness import State, states
 from orchestration.runs.outcome import Outcome, nothing_to_do
 from orchestration.terminal import console
@@ -15,10 +16,12 @@ from orchestration.terminal import console
 INTERRUPTED = 130  # what a shell reports of a command ended by Ctrl-C
 
 
-def print_status(found: list[State]) -> None:
-    """Each stage's state and why, and what a run would do."""
+def print_status(found: list[State], running: Holder | None) -> None:
+    """Each stage's state and why, what is being run by another process, and what a run would do."""
     screen = console.stderr()
     screen.print(console.stage_table([_row(state) for state in found]))
+    if running:
+        screen.print(f"\n{running.words()}", style="cyan", markup=False)
     todo = [state.name for state in found if state.state != "fresh"]
     if not todo:
         screen.print("\nNothing is stale.")
@@ -53,10 +56,10 @@ def run(ws: Workspace, params: Params, select: str | None, quiet: bool) -> tuple
 
 def would_run(ws: Workspace, params: Params, select: str | None) -> list[str]:
     """The stages that a run would take first: those stale now, of those selected."""
-    from orchestration.definitions import assets
+    from orchestration.definitions import build
     from orchestration.runs.run import selection
 
-    chosen = list(stages.load(ws)) if select is None else selection(assets(ws, params), ws, select)
+    chosen = list(stages.load(ws)) if select is None else selection(build(ws, params), ws, select)
     return [state.name for state in states(ws, params) if state.name in chosen and state.state != "fresh"]
 
 

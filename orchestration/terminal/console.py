@@ -10,6 +10,7 @@ from rich.markup import escape
 from rich.table import Table
 
 from ml.workspace import Workspace
+from ml.workspace.remaining import Remaining, in_words
 
 COLORS = {
     "ok": "green",
@@ -42,17 +43,21 @@ class Progress:
 
     def __init__(self, console: Console) -> None:
         self.console = console
+        self.remaining = Remaining()
 
     def begin(self, state: Any) -> None:
         """A stage starts."""
         todo, total = len(state.todo), len(state.shards)
         many = f" [dim]({todo} of {total})[/]" if total else ""
-        self.console.print(f"[cyan]>[/] [bold]{state.name}[/]{many} [dim]{first(state.reasons)}[/]")
+        took = f" [dim](took {in_words(state.seconds)} last time)[/]" if state.seconds else ""
+        self.console.print(f"[cyan]>[/] [bold]{state.name}[/]{many} [dim]{first(state.reasons)}[/]{took}")
+        self.remaining = Remaining()
 
     def shard(self, name: str, shard: str, done: int, total: int) -> None:
         """A shard of it is done."""
+        left = self.remaining.words(done, total)
         if done % max(1, total // PROGRESS_LINES) == 0 and done < total:
-            self.console.print(f"  [dim]{done} of {total}: {shard}[/]")
+            self.console.print(f"  [dim]{done} of {total}: {shard}{left}[/]")
 
     def end(self, name: str, seconds: float, error: str | None) -> None:
         """The stage has ended."""

@@ -38,6 +38,12 @@ def test_every_asset_is_described_and_versioned():
         assert graph.get(key).code_version
 
 
+def test_every_stage_has_a_job_and_the_page_can_load_all_of_them():
+    repository = build(Workspace.find(), preset("toytown")).get_repository_def()
+    repository.load_all_definitions()
+    assert {f"{name}_job" for name in stages.load(Workspace.find())} < set(repository.job_names)
+
+
 def test_hands_free_is_off_until_switched_on():
     sensor = build(Workspace.find(), preset("toytown")).resolve_sensor_def("hands_free")
     assert sensor.default_status == dg.DefaultSensorStatus.STOPPED

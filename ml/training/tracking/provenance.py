@@ -12,7 +12,7 @@ from ml.workspace import Workspace, lineage, stages
 from ml.workspace.keys import file_md5
 
 DAGSTER_RUN = "ARRCOC_DAGSTER_RUN"  # names the Dagster run that a stage belongs to, to it and to its processes
-DAGSTER_PAGE = "http://127.0.0.1:3000"  # where `arrcoc ui` serves it
+DAGSTER_PAGE = "ARRCOC_DAGSTER_PAGE"  # names its address, where `arrcoc ui` serves it
 GIT_SECONDS = 20
 UNTRACKED_CODE = ("*.py", "*.yaml")  # files that git does not know and that go into the diff of a dirty work tree
 
@@ -21,7 +21,9 @@ def dagster() -> dict[str, str]:
     """Tags that name the Dagster run that this process works for; {} where there is none."""
     if not (run := os.environ.get(DAGSTER_RUN)):
         return {}
-    return {"dagster_run_id": run, NOTE: f"[Dagster run {run[:8]}]({DAGSTER_PAGE}/runs/{run})"}
+    page = os.environ.get(DAGSTER_PAGE)
+    note = f"[Dagster run {run[:8]}]({page}/runs/{run})" if page else f"Dagster run {run}"
+    return {"dagster_run_id": run, NOTE: note}
 
 
 def made_from(ws: Workspace, params: Params, stage: stages.Stage) -> lineage.Made:

@@ -17,7 +17,7 @@ from ml.workspace import Workspace, lineage
 
 DEFAULT = "0"  # the experiment that MLflow makes with every store
 RELEASED_BY = "released_by"  # tag of a model version: the run that released it last
-MLFLOW_PAGE = "http://127.0.0.1:5000"  # where `arrcoc ui` serves it
+MLFLOW_PAGE = "ARRCOC_MLFLOW_PAGE"  # names its address, where `arrcoc ui` serves it
 # Read when MLflow is imported.
 QUIET = {"MLFLOW_ENABLE_ARTIFACTS_PROGRESS_BAR": "false", "MLFLOW_DISABLE_TELEMETRY": "true", "DO_NOT_TRACK": "true"}
 BRIEF = {  # MLflow's own seven retries of two minutes each would hold whoever asks for a quarter of an hour
@@ -66,16 +66,15 @@ def maker(ws: Workspace, stage: str) -> dict[str, str]:
 
 
 def run_page(ws: Workspace, params: Params, stage: str) -> str | None:
-    """The address of the MLflow page of the run that made a stage's output, as `arrcoc ui` serves it."""
-    if not (note := maker(ws, stage)):
-        return None
-    return page.run_address(_server(params), note["experiment_id"], note["run_id"])
+    """The address of the MLflow page of the run that made a stage's output, as it is served now."""
+    note, server = maker(ws, stage), _server(params)
+    return page.run_address(server, note["experiment_id"], note["run_id"]) if note and server else None
 
 
 def scores_page(ws: Workspace, params: Params, stage: str) -> str | None:
     """The address of the view of all scores, in the experiment of the run that made a stage's output."""
-    note = maker(ws, stage)
-    return page.address(_server(params), note["experiment_id"]) if note else None
+    note, server = maker(ws, stage), _server(params)
+    return page.address(server, note["experiment_id"]) if note and server else None
 
 
 def front_page(ws: Workspace, params: Params, server: str) -> str:
@@ -89,8 +88,10 @@ def front_page(ws: Workspace, params: Params, server: str) -> str:
     return page.address(server, found[0] if found else None)
 
 
-def _server(params: Params) -> str:
-    return str(params.tracking.uri) if (params.tracking.uri or "").startswith("http") else MLFLOW_PAGE
+def _server(params: Params) -> str | None:
+    """The address of MLflow's page; None where none is known or served."""
+    uri = params.tracking.uri or ""
+    return uri if uri.startswith("http") else os.environ.get(MLFLOW_PAGE)
 
 
 def tracking_uri(ws: Workspace, params: Params) -> str:

@@ -6,8 +6,8 @@ from typing import Any
 import pytest
 import yaml
 
-from ml.bench import flops
-from ml.bench.scale import INPUTS, Fleet, Work, from_workspace, line, plan, read_inputs, scale
+from ml.bench.scale import flops
+from ml.bench.scale.plan import INPUTS, Fleet, Work, from_workspace, line, plan, read_inputs, scale
 from ml.errors import UserError
 from ml.params import Params
 from ml.workspace import Workspace

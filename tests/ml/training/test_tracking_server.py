@@ -16,7 +16,7 @@ from ml.training.launch import PACKAGE_ROOT, command, environment, free_port, la
 from ml.training.tracking import journal, sending, store, tracking
 from ml.workspace import Workspace
 from ml.workspace.settings import load
-from orchestration.servers import mlflow_command, stop
+from orchestration.pages.servers import mlflow_command, stop
 
 
 @contextmanager

@@ -166,7 +166,7 @@ def recorded(ws: Workspace) -> Figures:
 
 def operations(params: Params, values: Figures) -> Figures:
     """Operations an image, and the rate of a GPU that the published time of SAM's encoder stands for."""
-    from ml.bench.flops import count
+    from ml.bench.scale.flops import count
 
     _tell("counting the operations of SAM, CLIP, the captioner and the trained part")
     with redirect_stderr(io.StringIO()):  # open_clip's remarks

@@ -13,7 +13,7 @@ import pytest
 from ml.errors import UserError
 from ml.workspace import Workspace
 from ml.workspace.settings import preset
-from orchestration.servers import require_free, serve, stop
+from orchestration.pages.servers import require_free, serve, stop
 
 STUBBORN = "import signal, time; signal.signal(signal.SIGINT, signal.SIG_IGN); print('up', flush=True); time.sleep(60)"
 
@@ -38,7 +38,7 @@ def test_a_tracking_server_of_ones_own_needs_no_port_here(tmp_path, monkeypatch)
     def past_the_ports(ws):
         raise UserError("past the ports")
 
-    monkeypatch.setattr("orchestration.servers._bury_ghosts", past_the_ports)
+    monkeypatch.setattr("orchestration.pages.servers._bury_ghosts", past_the_ports)
     params = preset("smoke")
     away = params.model_copy(update={"tracking": params.tracking.model_copy(update={"uri": "http://mlflow:5000"})})
     with socket.socket() as server:
@@ -51,7 +51,7 @@ def test_a_tracking_server_of_ones_own_needs_no_port_here(tmp_path, monkeypatch)
 
 
 def test_servers_that_do_not_listen_to_an_interrupt_are_killed(monkeypatch):
-    monkeypatch.setattr("orchestration.servers.STOP_SECONDS", 0.2)
+    monkeypatch.setattr("orchestration.pages.servers.STOP_SECONDS", 0.2)
     process = subprocess.Popen([sys.executable, "-c", STUBBORN], stdout=subprocess.PIPE, start_new_session=True)
     assert process.stdout.readline() == b"up\n"
     stop([process])
