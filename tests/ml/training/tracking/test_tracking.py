@@ -24,6 +24,7 @@ PNG = bytes.fromhex(
     "0000000049454e44ae426082"
 )
 Make = Callable[..., Workspace]
+    monkeypatch.setenv(store.MLFLOW_PAGE, "http://127.0.0.1:5000")
 
 
 def stored(ws: Workspace, run_id: str) -> Any:
