@@ -24,7 +24,6 @@ PNG = bytes.fromhex(
     "0000000049454e44ae426082"
 )
 Make = Callable[..., Workspace]
-    monkeypatch.setenv(store.MLFLOW_PAGE, "http://127.0.0.1:5000")
 
 
 def stored(ws: Workspace, run_id: str) -> Any:
@@ -49,6 +48,7 @@ def artifact(ws: Workspace, run_id: str, name: str) -> Path:
 def test_a_finished_run(opened: tuple[Workspace, Params], monkeypatch: pytest.MonkeyPatch) -> None:
     ws, params = opened
     monkeypatch.setenv(provenance.DAGSTER_RUN, "abc")
+    monkeypatch.setenv(store.MLFLOW_PAGE, "http://127.0.0.1:5000")
     with tracking.start(ws, params, "mask_region_alignment") as run:
         for step in range(5):
             run.metrics({"loss": 5.0 - step, "lr": 0.1}, step)
