@@ -14,9 +14,19 @@ from ml.evaluation.predictions.scored import Answers, weighted
 from ml.labeling.geometry.hierarchy import assign
 from ml.masks import Frame, PlainMasks
 from ml.params import Evaluation, Filter
-from ml.release.runtime.proposals import Proposer
-from ml.release.runtime.sessions import Floats, Graph, read_config
-from ml.release.runtime.towers import HEADS, IMAGE_ENCODER, Crops, Reader, at_least_one, placed
+from ml.release.runtime.proposals import DRAWING, POINTS, Proposer
+from ml.release.runtime.sessions import Floats, Graph, load, read_config
+from ml.release.runtime.towers import (
+    CROP_ENCODER,
+    HEADS,
+    IMAGE_ENCODER,
+    TEXT_ENCODER,
+    Crops,
+    Reader,
+    at_least_one,
+    eye,
+    placed,
+)
 from ml.sa1b.reading.padding import to_frame
 
 CONFIG = "package.json"
@@ -58,10 +68,11 @@ class Predictor:
         config = read_config(common / CONFIG)
         self.side, self.params = int(config["image_size"]), Evaluation(**config["evaluation"])
         self.hierarchy = Filter(**config["filter"])
-        self.encoder = Graph(graphs / IMAGE_ENCODER)
-        self.proposer = Proposer(common, self.side, self.params)
-        self.crops = Crops(common, graphs, float(config["crop_margin"]))
-        self.reader, self.heads = Reader(common, graphs), Graph(graphs / HEADS)
+        towers = (graphs / name for name in (IMAGE_ENCODER, CROP_ENCODER, TEXT_ENCODER, HEADS))
+        self.encoder, crops, texts, self.heads, points, drawing = load(*towers, common / POINTS, common / DRAWING)
+        self.proposer = Proposer(points, drawing, self.side, self.params)
+        self.crops = Crops(crops, eye(common), float(config["crop_margin"]))
+        self.reader = Reader(common, texts)
 
     def beside(self, heads: Path) -> "Predictor":
         """Other heads that see and read through the same towers, which are not loaded again.

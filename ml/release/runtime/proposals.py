@@ -5,7 +5,6 @@ The first judges points, the second draws the masks of those that are trusted.
 
 from collections.abc import Iterator
 from dataclasses import dataclass
-from pathlib import Path
 
 import cv2
 import numpy as np
@@ -33,14 +32,9 @@ class Found:
 class Proposer:
     """SAM's prompt encoder and mask decoder on a grid of points."""
 
-    def __init__(self, folder: Path, side: int, params: Evaluation) -> None:
-        """Load the graphs of a folder; `side`: of SAM's frame in pixels.
-
-        Raises:
-            UserError: a graph is missing or broken.
-        """
-        self.points, self.drawing = Graph(folder / POINTS), Graph(folder / DRAWING)
-        self.side, self.params = side, params
+    def __init__(self, points: Graph, drawing: Graph, side: int, params: Evaluation) -> None:
+        """`side`: of SAM's frame in pixels."""
+        self.points, self.drawing, self.side, self.params = points, drawing, side, params
 
     def propose(self, features: Floats, size: tuple[int, int]) -> PlainMasks:
         """Masks of an image of `size` (height, width) from its features `[1, C, h, w]`; at most `max_proposals`."""

@@ -2,6 +2,7 @@
 
 import json
 import os
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
 
@@ -52,6 +53,16 @@ class Graph:
         """Its outputs in order; inputs that it does not know are left out."""
         feed = {name: value for name, value in inputs.items() if name in self._known}
         return [np.asarray(value) for value in self._session.run(None, feed)]
+
+
+def load(*paths: Path) -> list[Graph]:
+    """Graphs side by side: most of the time goes into what onnxruntime makes of them.
+
+    Raises:
+        UserError: one is missing or broken.
+    """
+    with ThreadPoolExecutor() as pool:
+        return list(pool.map(Graph, paths))
 
 
 def read_config(path: Path) -> dict[str, Any]:

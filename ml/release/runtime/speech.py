@@ -7,7 +7,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ml.release.runtime.predictor import CONFIG, Predictor, Scene
-from ml.release.runtime.sessions import Floats, Graph, read_config
+from ml.release.runtime.sessions import Floats, load, read_config
 from ml.release.runtime.towers import at_least_one, placed
 
 IMAGE_MEMORY, ANSWER_MEMORY, NEXT_WORD = "image_memory.onnx", "answer_memory.onnx", "next_word.onnx"
@@ -25,7 +25,7 @@ class Speaker:
             UserError: a graph is missing or broken.
         """
         self.predictor, self.tokenizer = predictor, predictor.reader.tokenizer
-        self.image, self.answer, self.next = (Graph(common / n) for n in (IMAGE_MEMORY, ANSWER_MEMORY, NEXT_WORD))
+        self.image, self.answer, self.next = load(*(common / name for name in (IMAGE_MEMORY, ANSWER_MEMORY, NEXT_WORD)))
         config = read_config(common / CONFIG)
         self.start, self.end = int(config["start_id"]), int(config["end_id"])
         self.longest = int(config["context_length"])

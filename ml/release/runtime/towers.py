@@ -37,8 +37,8 @@ class PillowEye(Eye):
 class Crops:
     """What the frozen CLIP says of masks: crops with a margin around the mask."""
 
-    def __init__(self, common: Path, graphs: Path, margin: float) -> None:
-        self.encoder, self.eye, self.margin = Graph(graphs / CROP_ENCODER), eye(common), margin
+    def __init__(self, encoder: Graph, eye: Eye, margin: float) -> None:
+        self.encoder, self.eye, self.margin = encoder, eye, margin
 
     def embed(self, image: NDArray[np.uint8], masks: PlainMasks) -> Floats:
         """Embeddings of the masks' crops of an RGB image `[H, W, 3]`: `[N, e]`, L2-normalised."""
@@ -62,8 +62,8 @@ class Read(NamedTuple):
 class Reader:
     """CLIP's text tower, and the things that a text names."""
 
-    def __init__(self, common: Path, graphs: Path) -> None:
-        self.tokenizer, self.tower = Tokenizer(common / MERGES), Graph(graphs / TEXT_ENCODER)
+    def __init__(self, common: Path, tower: Graph) -> None:
+        self.tokenizer, self.tower = Tokenizer(common / MERGES), tower
         self.english = English(Tagger.load(common))
         self.length = int(read_config(common / CLIP)["architecture"]["text_cfg"]["context_length"])
 

@@ -13,7 +13,7 @@ from ml.models.frozen.sam import Sam
 from ml.models.frozen.texts import TextBank
 from ml.release.export.towers import with_weights
 from ml.release.runtime.sessions import Graph
-from ml.release.runtime.towers import CROP_ENCODER, HEADS, IMAGE_ENCODER, Reader
+from ml.release.runtime.towers import CROP_ENCODER, HEADS, IMAGE_ENCODER, TEXT_ENCODER, Reader
 from ml.release.shrink.prune import prune, sparsity_of
 from ml.release.variants import COMMON
 
@@ -34,7 +34,7 @@ def inputs(model: ARRCOC, regions: int) -> dict[str, torch.Tensor]:
 
 @pytest.fixture
 def read(variants: Path) -> dict[str, torch.Tensor]:
-    texts = Reader(variants / COMMON, variants / "fp32").read(TEXTS)
+    texts = Reader(variants / COMMON, Graph(variants / "fp32" / TEXT_ENCODER)).read(TEXTS)
     return {name: torch.from_numpy(np.array(value)) for name, value in texts._asdict().items()}
 
 
