@@ -19,15 +19,36 @@ def predict(ws: Workspace, image: Path, query: str, out: Path | None = None) -> 
     Raises:
         UserError: the image cannot be read, the query is empty, `out` is a folder, or there is no released model.
     """
-    if not query.strip():
-        raise UserError("the query is empty; say what to look for, for example: arrcoc predict IMAGE 'the red car'")
-    target = out or ws.root / "predictions" / f"{image.stem}.png"
-    if target.is_dir():
-        raise UserError(f"{target}: a folder; the picture needs the name of a file, for example --out {target}/a.png")
+    asked, target = judged(query), place(out or ws.root / "predictions" / f"{image.stem}.png")
     pixels = read_image(image)
     predictor = Predictor(ws.stage("released_model") / "package")
-    asked = [query.strip()]
-    answered = found(*predictor.predict(pixels, asked), asked, 0)
+    return drawn(pixels, found(*predictor.predict(pixels, [asked]), [asked], 0), target)
+
+
+def judged(query: str) -> str:
+    """A query without the space around it.
+
+    Raises:
+        UserError: it is empty.
+    """
+    if not query.strip():
+        raise UserError("the query is empty; say what to look for, for example: arrcoc predict IMAGE 'the red car'")
+    return query.strip()
+
+
+def place(target: Path) -> Path:
+    """Where the picture goes.
+
+    Raises:
+        UserError: it is a folder.
+    """
+    if target.is_dir():
+        raise UserError(f"{target}: a folder; the picture needs the name of a file, for example --out {target}/a.png")
+    return target
+
+
+def drawn(pixels: NDArray[np.uint8], answered: dict[str, Any], target: Path) -> dict[str, Any]:
+    """The answer, its picture written and named under "overlay"."""
     with atomic_path(target) as tmp:
         overlay(pixels, answered).save(tmp, "PNG", compress_level=1)  # a third of a second less than 6
     return {**answered, "overlay": str(target)}

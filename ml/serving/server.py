@@ -21,13 +21,13 @@ from prometheus_client import CONTENT_TYPE_LATEST, REGISTRY, generate_latest
 from starlette.exceptions import HTTPException as StarletteException
 
 from ml.serving.asking import Asked, Kind, form
+from ml.serving.client import KEY
 from ml.serving.gate import Door, Gate
 from ml.serving.limits import Limits
 from ml.serving.released import Released
 from ml.serving.worker import Worker
 
 HOSTS = ("127.0.0.1", "0.0.0.0", "::")  # that LitServe takes
-KEY = "ARRCOC_API_KEY"  # of the environment
 KINDS: dict[Kind, tuple[str, str]] = {
     "find": ("/v1/ask", "What in a picture a text means: box, score, ranked masks, for each query."),
     "caption": ("/v1/caption", "One sentence about a picture."),

@@ -12,6 +12,7 @@ def predict(
     image: Annotated[Path, typer.Argument(help="A JPEG or PNG file.")],
     query: Annotated[str, typer.Argument(help="What to look for: 'the red car left of the house'.")],
     out: Annotated[Path | None, typer.Option(help="Where the picture goes; default predictions/IMAGE.png.")] = None,
+    server: Annotated[str | None, typer.Option(help="Ask a server, http://HOST:PORT, and not this workspace.")] = None,
     as_json: AsJson = False,
 ) -> None:
     """Ask the released model what in an image a text means; draws heat map, ranked masks by level, and box."""
@@ -22,6 +23,11 @@ def predict(
     from ml.release.runtime.pictures import verdict
     from ml.workspace import Workspace
 
-    found = answer(Workspace.find(), image, query, out)
+    if server:
+        from ml.serving import client
+
+        found = client.predict(server, image, query, out)
+    else:
+        found = answer(Workspace.find(), image, query, out)
     best = f"score {found['score']:.2f}, box {found['box']}, {len(found['masks'])} masks"
     say(as_json, found, f"{verdict(found)} {best}\n{found['overlay']}")
