@@ -16,7 +16,8 @@ Message = MutableMapping[str, Any]
 Receive = Callable[[], Awaitable[Message]]
 Send = Callable[[Message], Awaitable[None]]
 App = Callable[[Message, Receive, Send], Awaitable[None]]
-OPEN = ("/healthz", "/readyz")  # without a key: whoever watches the process has none
+VIEWER = "/viewer"
+OPEN = ("/", "/healthz", "/readyz")  # without a key: whoever watches the process has none, and the page asks for it
 STEPS = (0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 30, 60)
 
 
@@ -35,7 +36,7 @@ class Door:
 
     def refusal(self, path: str, headers: Mapping[bytes, str]) -> tuple[int, str] | None:
         """Status and reason why a request is not let in; None: it is."""
-        if self.key and path not in OPEN and not self._knows(headers):
+        if self.key and not self._open(path) and not self._knows(headers):
             return 401, "API key missing or wrong; send it as: Authorization: Bearer KEY"
         if not path.startswith("/v1/"):
             return None
@@ -47,6 +48,9 @@ class Door:
         if self.inside >= self.limits.waiting:
             return 429, f"{self.inside} requests are waiting already; ask again in a moment"
         return None
+
+    def _open(self, path: str) -> bool:
+        return path in OPEN or path.startswith(f"{VIEWER}/")
 
     def _knows(self, headers: Mapping[bytes, str]) -> bool:
         given = headers.get(b"authorization", "").removeprefix("Bearer ") or headers.get(b"x-api-key", "")

@@ -15,14 +15,15 @@ from typing import Annotated, Any
 import litserve
 from fastapi import Depends, FastAPI, Request
 from fastapi.exceptions import RequestValidationError
-from fastapi.responses import JSONResponse, Response
+from fastapi.responses import FileResponse, JSONResponse, Response
+from fastapi.staticfiles import StaticFiles
 from litserve.server import RegularRequestHandler
 from prometheus_client import CONTENT_TYPE_LATEST, REGISTRY, generate_latest
 from starlette.exceptions import HTTPException as StarletteException
 
 from ml.serving.asking import Asked, Kind, form
 from ml.serving.client import KEY
-from ml.serving.gate import Door, Gate
+from ml.serving.gate import VIEWER, Door, Gate
 from ml.serving.limits import Limits
 from ml.serving.released import Released
 from ml.serving.worker import Worker
@@ -82,6 +83,8 @@ def build(server: litserve.LitServer, door: Door) -> None:
         _route(app, handler, kind, path, told, door.limits)
     app.add_api_route("/healthz", _alive, summary="Whether the process is there.")
     app.add_api_route("/metrics", _metrics, summary="Prometheus metrics.")
+    app.add_api_route("/", _page, include_in_schema=False)
+    app.mount(VIEWER, StaticFiles(directory=Path(__file__).parent / "viewer"))
     app.add_exception_handler(StarletteException, _refused)
     app.add_exception_handler(RequestValidationError, _invalid)
     app.add_middleware(Gate, door=door)
@@ -92,6 +95,10 @@ def _route(app: FastAPI, handler: RegularRequestHandler, kind: Kind, path: str, 
         return await handler.handle_request(asked, Asked)
 
     app.add_api_route(path, answer, methods=["POST"], summary=told, response_class=JSONResponse, name=kind)
+
+
+def _page() -> FileResponse:
+    return FileResponse(Path(__file__).parent / "viewer" / "index.html")
 
 
 def _alive() -> dict[str, bool]:

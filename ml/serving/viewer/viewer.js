@@ -1,0 +1,145 @@
+// The page at /: a picture, a sentence, and what the model makes of them.
+import { runs, paint } from "./masks.js";
+
+const $ = (id) => document.getElementById(id);
+const COLOURS = { part: [255, 196, 0], object: [0, 200, 120], group: [60, 140, 255], scene: [200, 90, 255] };
+const WORDS = { ask: "What to find", question: "What to ask", caption: "Nothing to type: the picture is described" };
+const state = { file: null, answer: null, size: null, heat: null, lit: -1 };
+
+const mode = () => document.querySelector("input[name=mode]:checked").value;
+const levels = () => new Set([...document.querySelectorAll("input[name=level]:checked")].map((box) => box.value));
+
+function say(text) { $("said").textContent = text; }
+
+function take(file) {
+  if (!file) return;
+  state.file = file;
+  state.answer = null;
+  $("picture").src = URL.createObjectURL(file);
+  $("picture").hidden = false;
+  $("stage").removeAttribute("data-empty");
+  $("masks").replaceChildren();
+  say("");
+  draw();
+  if ($("query").value || mode() === "caption") ask();
+}
+
+async function ask() {
+  if (!state.file) return say("Choose a picture first.");
+  if (mode() !== "caption" && !$("query").value.trim()) return say("Type what to look for.");
+  const form = new FormData();
+  form.append("image", state.file);
+  if (mode() !== "caption") { form.append("query", $("query").value); form.append("heat_map", "true"); }
+  say("Asking ...");
+  remember();
+  const headers = $("key").value ? { Authorization: `Bearer ${$("key").value}` } : {};
+  const response = await fetch(`/v1/${mode()}`, { method: "POST", body: form, headers }).catch(() => null);
+  const told = response && await response.json().catch(() => null);
+  document.querySelector(".key").hidden = !response || response.status !== 401;
+  if (!response || !told) return say("The server does not answer.");
+  if (!response.ok) return say(told.error);
+  show(told);
+}
+
+async function show(told) {
+  const { name, version, alias, lineage } = told.model;
+  $("model").textContent = version ? `${name} version ${version} (${alias}), ${lineage.slice(0, 10)}` : "an unregistered model";
+  state.size = told.size;
+  const answer = told.answers ? told.answers[0] : { masks: [] };
+  const masks = answer.masks || (answer.evidence ? [answer.evidence] : []);
+  state.answer = { box: answer.box || (masks[0] && masks[0].box), masks: masks.map((mask) => ({ ...mask, runs: runs(mask.segmentation) })) };
+  state.heat = answer.heat_map ? await bitmap(answer.heat_map) : null;
+  state.lit = -1;
+  if (told.caption !== undefined) say(told.caption);
+  else if (answer.answer !== undefined) say(answer.answer);
+  else say(answer.present ? `score ${answer.score.toFixed(2)}` : `Nothing here is “${answer.query}”; the nearest, score ${answer.score.toFixed(2)}:`);
+  list();
+  draw();
+}
+
+async function bitmap(base64) {
+  const image = new Image();
+  image.src = `data:image/png;base64,${base64}`;
+  await image.decode();
+  return image;
+}
+
+function list() {
+  $("masks").replaceChildren(...state.answer.masks.map((mask, i) => {
+    const item = document.createElement("li"), button = document.createElement("button"), swatch = document.createElement("span");
+    swatch.className = "swatch";
+    swatch.style.background = `rgb(${COLOURS[mask.level]})`;
+    button.type = "button";
+    button.append(swatch, `${i + 1}. relevance ${mask.relevance.toFixed(2)}`, Object.assign(document.createElement("span"), { className: "level", textContent: `${mask.level}, ${mask.area} px` }));
+    for (const event of ["mouseenter", "focus"]) button.addEventListener(event, () => light(i));
+    item.append(button);
+    item.hidden = !levels().has(mask.level);
+    return item;
+  }));
+}
+
+function light(i) {
+  state.lit = i;
+  [...document.querySelectorAll("#masks button")].forEach((button, k) => button.classList.toggle("lit", k === i));
+  const mask = state.answer && state.answer.masks[i];
+  $("under").textContent = mask ? `${i + 1}. ${mask.level}, relevance ${mask.relevance.toFixed(2)}, area ${mask.area} px, box ${mask.box.join(", ")}` : "\u00a0";
+  draw();
+}
+
+function draw() {
+  const layer = $("layer"), pen = layer.getContext("2d");
+  layer.hidden = !state.answer;
+  if (!state.answer) return;
+  const [height, width] = state.size;
+  Object.assign(layer, { width, height });
+  if (state.heat && $("heat").checked) { pen.globalAlpha = 0.45; pen.drawImage(state.heat, 0, 0, width, height); pen.globalAlpha = 1; }
+  const wanted = levels();
+  state.answer.masks.forEach((mask, i) => {
+    if (!wanted.has(mask.level) || (state.lit >= 0 && state.lit !== i)) return;
+    paint(pen, mask.runs, COLOURS[mask.level], state.lit === i ? 0.6 : 0.15 + 0.4 * mask.relevance);
+  });
+  if ($("box").checked && state.answer.box) {
+    pen.strokeStyle = "rgb(255, 40, 40)";
+    pen.lineWidth = Math.max(2, width / 200);
+    pen.strokeRect(...state.answer.box);
+  }
+}
+
+function under(event) {
+  if (!state.answer) return;
+  const bounds = $("layer").getBoundingClientRect(), [height, width] = state.size;
+  const x = Math.floor((event.clientX - bounds.left) / bounds.width * width), y = Math.floor((event.clientY - bounds.top) / bounds.height * height);
+  const wanted = levels();
+  light(state.answer.masks.findIndex((mask) => wanted.has(mask.level) && mask.runs.at(x, y)));
+}
+
+// The address holds mode and words, so that it can be sent to somebody; the picture stays with whoever has it.
+function remember() { history.replaceState(null, "", `#${new URLSearchParams({ mode: mode(), query: $("query").value })}`); }
+
+function recall() {
+  const asked = new URLSearchParams(location.hash.slice(1));
+  const radio = document.querySelector(`input[name=mode][value="${CSS.escape(asked.get("mode") || "ask")}"]`);
+  if (radio) radio.checked = true;
+  $("query").value = asked.get("query") || "";
+  adapt();
+}
+
+function adapt() {
+  $("words").firstChild.textContent = WORDS[mode()];
+  $("query").disabled = mode() === "caption";
+}
+
+$("form").addEventListener("submit", (event) => { event.preventDefault(); ask(); });
+$("image").addEventListener("change", (event) => take(event.target.files[0]));
+for (const box of document.querySelectorAll("#shown input")) box.addEventListener("change", () => { if (state.answer) list(); draw(); });
+for (const radio of document.querySelectorAll("input[name=mode]")) radio.addEventListener("change", adapt);
+$("stage").addEventListener("mousemove", under);
+$("stage").addEventListener("mouseleave", () => light(-1));
+for (const event of ["dragover", "dragleave", "drop"]) {
+  document.addEventListener(event, (met) => {
+    met.preventDefault();
+    $("stage").classList.toggle("over", event === "dragover");
+    if (event === "drop") take(met.dataTransfer.files[0]);
+  });
+}
+recall();
