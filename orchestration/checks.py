@@ -12,6 +12,12 @@ from ml.workspace import Workspace
 from orchestration import results
 from orchestration.metadata import metadata
 
+MEASURED = {  # what each milestone is a goal for
+    "grounding": "acc@0.5 of the grounding map alone on RefCOCO val",
+    "relevance": "relevance accuracy on the relevance benchmark",
+    "refcoco": "acc@0.5 on RefCOCO val",
+    "flickr30k": "R@1, AnyBox, on Flickr30k Entities test",
+}
 JUDGED = 24  # images whose labels are compared with the truth: each is drawn again for that
 
 
@@ -47,7 +53,7 @@ def label_truth(ws: Workspace, params: Params) -> dg.AssetChecksDefinition:
 
         labels = min(path for path in ws.stage("pseudo_labels").glob("*.parquet"))
         report = judge(labels, params, JUDGED)
-        return dg.AssetCheckResult(passed=True, metadata=metadata(report, ws.root / ".dagster" / "pictures"))
+        return dg.AssetCheckResult(passed=True, metadata=metadata(report, ws.root / ".dagster", "label_truth"))
 
     return check
 
@@ -55,7 +61,14 @@ def label_truth(ws: Workspace, params: Params) -> dg.AssetChecksDefinition:
 def milestones(ws: Workspace, params: Params) -> dg.AssetChecksDefinition:
     """The milestones, a check each; a missed one, or one whose benchmark is left out, is a warning."""
     names = list(params.milestones.model_dump())
-    specs = [dg.AssetCheckSpec(f"milestone_{name}", asset="benchmark_scores") for name in names]
+    specs = [
+        dg.AssetCheckSpec(
+            f"milestone_{name}",
+            asset="benchmark_scores",
+            description=f"Whether {MEASURED[name]} is at least {goal:g} % (params: milestones.{name}).",
+        )
+        for name, goal in params.milestones.model_dump().items()
+    ]
 
     @dg.multi_asset_check(specs=specs, name="milestones", description=milestones.__doc__)
     def check() -> Iterator[dg.AssetCheckResult]:

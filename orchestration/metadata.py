@@ -1,10 +1,15 @@
-"""A stage's report as Dagster metadata: numbers, tables, and pictures that the page shows."""
+"""A stage's report as Dagster metadata: numbers, tables, and pictures that the page shows.
 
-import base64
+A picture is a file below the folder of what stages print, which Dagster's server hands out: within an event's metadata
+the page would hide it behind a button.
+"""
+
+import hashlib
 from collections.abc import Sequence
 from io import BytesIO
 from pathlib import Path
 from typing import Any
+from urllib.parse import quote
 
 import dagster as dg
 from PIL import Image
@@ -13,18 +18,17 @@ from ml.workspace.atomic import atomic_path
 from ml.workspace.report import Report
 
 ROWS = 50  # of a table that are shown
-INLINE_BYTES = 400_000  # a larger picture is shown reduced: every event carries its metadata
-REDUCED = 1160  # pixels a side, at most: what the page's dialog shows
-WIDTH = 40  # characters of a table's columns that the page's narrow column shows
+INLINE = 560  # pixels in width of a picture that the page's narrow column shows
+WIDTH = 56  # characters of a table's columns that the page's narrow column shows
 DIALOG = 1000  # characters of Markdown beyond which the page opens a dialog instead, which is wide
 
 
-def metadata(report: Report, pictures: Path) -> dict[str, dg.MetadataValue]:
-    """What Dagster shows of a report; the pictures are also kept as files in the folder `pictures`."""
-    values: dict[str, dg.MetadataValue] = {name: _number(value) for name, value in report.numbers.items()}
-    values |= {name: dg.MetadataValue.md(_table(rows)) for name, rows in report.tables.items()}
+def metadata(report: Report, home: Path, name: str) -> dict[str, dg.MetadataValue]:
+    """What Dagster shows of a stage's report; the pictures are kept in its instance's folder `home`."""
+    values: dict[str, dg.MetadataValue] = {label: _number(value) for label, value in report.numbers.items()}
+    values |= {label: dg.MetadataValue.md(_table(rows)) for label, rows in report.tables.items()}
     values |= {f"rejected {reason}": dg.MetadataValue.int(count) for reason, count in report.rejected.items()}
-    values |= {name: _picture(name, png, pictures) for name, png in report.pictures.items()}
+    values |= {label: _picture(label, png, home, name) for label, png in report.pictures.items()}
     return values
 
 
@@ -53,19 +57,21 @@ def _cell(value: Any) -> str:
     return "" if value is None else str(value).replace("|", "\\|").replace("\n", " ")
 
 
-def _picture(name: str, png: bytes, folder: Path) -> dg.MetadataValue:
-    path = folder / Path(name).with_suffix(".png").name
-    with atomic_path(path) as tmp:
-        tmp.write_bytes(png)
-    kind, shown = ("png", png) if len(png) <= INLINE_BYTES else ("jpeg", _reduced(png))
-    return dg.MetadataValue.md(f"![{name}](data:image/{kind};base64,{base64.b64encode(shown).decode()})\n\n`{path}`")
+def _picture(label: str, png: bytes, home: Path, stage: str) -> dg.MetadataValue:
+    """Reduced, with a link to the whole; named by its bytes, so that a run's event shows the picture of that run."""
+    name = f"{Path(label).stem}-{hashlib.md5(png).hexdigest()[:8]}"
+    for suffix, content in (("png", png), ("jpeg", _reduced(png))):
+        with atomic_path(home / "storage" / "pictures" / stage / f"{name}.{suffix}") as tmp:
+            tmp.write_bytes(content)
+    address = f"/logs/pictures/{stage}/{quote(name)}"
+    return dg.MetadataValue.md(f"[![{label}]({address}/jpeg)]({address}/png)")
 
 
 def _reduced(png: bytes) -> bytes:
-    """The picture as a JPEG of at most REDUCED pixels a side."""
+    """The picture as a JPEG of at most INLINE pixels in width."""
     buffer = BytesIO()
     with Image.open(BytesIO(png)) as picture:
         small = picture.convert("RGB")
-    small.thumbnail((REDUCED, REDUCED))
-    small.save(buffer, "JPEG", quality=80)
+    small.thumbnail((INLINE, small.height))
+    small.save(buffer, "JPEG", quality=85)
     return buffer.getvalue()

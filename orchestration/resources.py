@@ -44,7 +44,7 @@ class Ledger:
     def show(self, name: str, report: Report) -> provenance.Metadata:
         """The report as metadata; its pictures are kept in the instance's folder."""
         home = Path(os.environ.get("DAGSTER_HOME", self.ws.root / ".dagster"))
-        return metadata(report, home / "pictures" / name)
+        return metadata(report, home, name)
 
     def add(self, name: str, shard: str, report: Report) -> None:
         """Keep a shard's report until Dagster may be told its version."""

@@ -64,6 +64,7 @@ class _Pages:
     def __init__(self, ws: Workspace, dagster: str, mlflow: str, code: Path) -> None:
         self.ws, self.dagster, self.mlflow, self.code = ws, dagster, mlflow, code
         self.screen = stderr()
+        self.changes = Changes(ws)  # before the definitions are loaded for the first time
         self.processes: dict[str, subprocess.Popen[bytes]] = {}
         self.started: list[subprocess.Popen[bytes]] = []  # those that were started anew, too
 
@@ -86,24 +87,25 @@ class _Pages:
 
     def stay(self) -> None:
         """Serve until Ctrl-C, and then as long as a run of the page is in flight, or until Ctrl-C comes again."""
-        changes = Changes(self.ws)
         try:
             while True:
-                self._look(changes)
+                self._look()
         except KeyboardInterrupt:
             if not self._runs():
                 raise
             self.screen.print(self._what_would_end())
             while self._runs():
-                self._look(changes)
+                self._look()
             raise
 
-    def _look(self, changes: Changes) -> None:
+    def _look(self) -> None:
         """Reload the definitions where something they are made from has changed; mend a code server that is gone."""
         time.sleep(LOOK_SECONDS)
         if self._code_is_gone():
             self._mend()
-        elif changes.look() and (trouble := reload_definitions(self.dagster)):
+        elif (left := self._left()) and not self._runs():
+            stop(left)
+        elif self.changes.look() and (trouble := reload_definitions(self.dagster)):
             self.screen.print(f"the definitions could not be reloaded: {trouble}", markup=False)
         if ended := next((name for name, process in self.processes.items() if process.poll() is not None), None):
             raise UserError(f"{ended} ended by itself; its last words are in {_log(self.ws, ended)}")
@@ -116,6 +118,10 @@ class _Pages:
         self.code.unlink(missing_ok=True)
         self._start("code server", dagster_servers.code_server(self.code))
         self._await("code server", lambda: _listens(self.code))
+
+    def _left(self) -> list[subprocess.Popen[bytes]]:
+        """The code servers of before that were left to a run."""
+        return [server for server in self.started if server not in self.processes.values() and _is_there(server)]
 
     def _code_is_gone(self) -> bool:
         """Whether the code server has ended, or what it started to hold the definitions."""

@@ -1,15 +1,24 @@
 """A workspace with two tiny shards in which the first three stages have run, copied for each test."""
 
+import json
 import os
 import shutil
-from collections.abc import Iterator
+import signal
+import subprocess
+import sys
+import time
+import urllib.request
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Any
 
 import pytest
 import yaml
 
 from ml.params import Params
+from ml.training.launch import free_port
 from ml.workspace import Workspace
 from ml.workspace.settings import preset, validate
 from orchestration.freshness.staleness import State, state_of
@@ -87,3 +96,73 @@ def town(finished_town: Town, tmp_path: Path) -> Iterator[Town]:
     yield Town(Workspace(root), finished_town.params)
     if before is not None:
         os.environ["DAGSTER_HOME"] = before
+
+
+WHERE = {"repositoryLocationName": "orchestration.definitions", "repositoryName": "__repository__"}
+LAUNCH = """mutation ($params: ExecutionParams!) {launchPipelineExecution(executionParams: $params) {
+    __typename ... on LaunchRunSuccess {run {runId}} ... on PythonError {message}}}"""
+STATUS = "query ($id: ID!) {pipelineRunOrError(runId: $id) {... on Run {status}}}"
+OVER = {"SUCCESS", "FAILURE", "CANCELED"}
+
+
+@dataclass
+class Served:
+    """`arrcoc ui` in a workspace."""
+
+    process: subprocess.Popen[str]
+    dagster: str
+
+    def ask(self, question: str, **variables: object) -> Any:
+        """Ask Dagster's server a GraphQL question."""
+        body = json.dumps({"query": question, "variables": variables}).encode()
+        request = urllib.request.Request(f"{self.dagster}/graphql", body, {"Content-Type": "application/json"})
+        answer = json.loads(urllib.request.urlopen(request, timeout=120).read())
+        assert "errors" not in answer, answer
+        return answer["data"]
+
+    def launch(self, stage: str) -> str:
+        """Start a stage's job as the page does; the run's id."""
+        selector = {**WHERE, "pipelineName": f"{stage}_job"}
+        found = self.ask(LAUNCH, params={"selector": selector, "mode": "default"})["launchPipelineExecution"]
+        assert found["__typename"] == "LaunchRunSuccess", found
+        return str(found["run"]["runId"])
+
+    def status(self, run: str) -> str:
+        """Dagster's word for how a run goes."""
+        return str(self.ask(STATUS, id=run)["pipelineRunOrError"]["status"])
+
+    def await_end(self, run: str) -> str:
+        """How a run has ended."""
+        self.wait(lambda: self.status(run) in OVER, f"the end of run {run}")
+        return self.status(run)
+
+    @staticmethod
+    def wait(done: Callable[[], object], what: str, seconds: float = 400) -> None:
+        """Wait until something holds."""
+        deadline = time.monotonic() + seconds
+        while not done():
+            assert time.monotonic() < deadline, f"waited {seconds:.0f} s for {what}"
+            time.sleep(1)
+
+
+@pytest.fixture
+def served() -> Callable[[Path], Any]:
+    """A context manager that serves a workspace's pages on ports of their own."""
+
+    @contextmanager
+    def serving(root: Path) -> Iterator[Served]:
+        ports = [free_port(), free_port()]
+        command = [sys.executable, "-m", "orchestration.cli", "ui"]
+        command += ["--dagster-port", str(ports[0]), "--mlflow-port", str(ports[1])]
+        path = f"{Path(sys.executable).parent}{os.pathsep}{os.environ['PATH']}"
+        env = os.environ | {"PYTHONPATH": str(root), "PATH": path, "DAGSTER_HOME": str(root / ".dagster")}
+        with subprocess.Popen(command, cwd=root, env=env, stderr=subprocess.PIPE, text=True) as process:
+            try:
+                lines = [process.stderr.readline() for _ in range(4)]
+                assert [line.split()[0] for line in lines[:3]] == ["Dagster", "MLflow", "Lineage"], lines
+                yield Served(process, f"http://127.0.0.1:{ports[0]}")
+            finally:
+                process.send_signal(signal.SIGTERM)
+                process.wait(60)
+
+    return serving

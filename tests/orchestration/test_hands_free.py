@@ -1,22 +1,12 @@
 """The sensor `hands_free`: what it asks for after an edit, and, switched on in a real daemon, what it runs."""
 
-import json
-import os
 import shutil
-import signal
-import subprocess
-import sys
 import time
-import urllib.request
-from collections.abc import Iterator
-from contextlib import contextmanager
-from pathlib import Path
 from typing import Any
 
 import dagster as dg
 import pytest
 
-from ml.training.launch import free_port
 from ml.workspace import Workspace
 from ml.workspace.settings import load
 from orchestration.definitions import build
@@ -28,7 +18,6 @@ WHERE = 'repositoryName: "__repository__", repositoryLocationName: "orchestratio
 SENSOR = f'sensorSelector: {{{WHERE}, sensorName: "hands_free"}}'
 TICKS = f"{{sensorOrError({SENSOR}) {{... on Sensor {{sensorState {{ticks(limit: 1) {{status}}}}}}}}}}"
 START = f"mutation {{startSensor({SENSOR}) {{__typename}}}}"
-RELOAD = 'mutation {reloadRepositoryLocation(repositoryLocationName: "orchestration.definitions") {__typename}}'
 BY_SENSOR = "dagster/from_automation_condition"
 
 
@@ -78,19 +67,19 @@ def test_a_new_shard_in_the_source_asks_for_that_shard_alone(town, tmp_path):
 
 
 @pytest.mark.slow
-def test_switched_on_it_runs_what_an_edit_made_stale_and_what_that_changed(finished, tmp_path):
+def test_switched_on_it_runs_what_an_edit_made_stale_and_what_that_changed(finished, served, tmp_path):
     root = tmp_path / "town"
     shutil.copytree(finished.root, root)
     ws = Workspace(root)
     place = type(finished)(root)
-    with served(root) as ask:
+    with served(root) as ui:
+        ask = ui.ask
         ask(START)
         wait(lambda: ask(TICKS)["sensorOrError"]["sensorState"]["ticks"], "the first look")
         assert automatic(ws) == []
         text = ws.params_file.read_text()
         ws.params_file.write_text(text.replace("refcoco: 85.0", "refcoco: 0.0"))  # a milestone: the scores read it
         assert {stage["name"] for stage in state(place) if stage["state"] != "fresh"} == {"benchmark_scores"}
-        ask(RELOAD)
         wait(lambda: len(automatic(ws)) == 2, "two runs")
         assert automatic(ws) == [{"benchmark_scores"}, {"released_model"}]  # the second for the first's new bytes
         wait(lambda: all(stage["state"] == "fresh" for stage in state(place)), "all fresh")
@@ -113,35 +102,3 @@ def wait(done: Any, what: str, seconds: float = 400) -> None:
     while not done():
         assert time.monotonic() < deadline, f"waited {seconds:.0f} s for {what}"
         time.sleep(2)
-
-
-@contextmanager
-def served(root: Path) -> Iterator[Any]:
-    """`arrcoc ui` in a workspace; a function that asks Dagster's server a GraphQL question."""
-    port, path = free_port(), f"{Path(sys.executable).parent}{os.pathsep}{os.environ['PATH']}"
-    command = [
-        sys.executable,
-        "-m",
-        "orchestration.cli",
-        "ui",
-        "--dagster-port",
-        str(port),
-        "--mlflow-port",
-        str(free_port()),
-    ]
-    env = os.environ | {"PYTHONPATH": str(root), "PATH": path, "DAGSTER_HOME": str(root / ".dagster")}
-
-    def ask(question: str) -> Any:
-        body = json.dumps({"query": question}).encode()
-        url, headers = f"http://127.0.0.1:{port}/graphql", {"Content-Type": "application/json"}
-        answer = json.loads(urllib.request.urlopen(urllib.request.Request(url, body, headers), timeout=120).read())
-        assert "errors" not in answer, answer
-        return answer["data"]
-
-    with subprocess.Popen(command, cwd=root, env=env, stderr=subprocess.PIPE, text=True) as process:
-        try:
-            assert process.stderr.readline().startswith("Dagster")
-            yield ask
-        finally:
-            process.send_signal(signal.SIGINT)
-            process.wait(60)

@@ -23,7 +23,7 @@ from ml.masks import Masks
 from ml.sa1b.reading.reader import decode
 
 SHOWN = ("refcoco", "refcocog", "flickr30k")
-TILE, CAPTION, COLUMNS, GAP = 288, 62, 6, 8  # pixels, tiles
+TILE, CAPTION, COLUMNS, GAP, LEGEND = 288, 62, 6, 8, 44  # pixels, tiles
 TRUE, RIGHT, WRONG = (255, 255, 255), (46, 204, 113), (231, 76, 60)
 PAPER, INK = (250, 250, 248), (30, 30, 30)
 
@@ -123,14 +123,23 @@ def overlay(pixels: NDArray[np.uint8], heat: NDArray[np.float32]) -> NDArray[np.
 
 
 def contact_sheet(tiles: Sequence[Image.Image]) -> Image.Image:
-    """Tiles of one size in rows of `COLUMNS`."""
+    """Tiles of one size in rows of `COLUMNS`, below a legend."""
     columns = min(COLUMNS, len(tiles))
     rows = -(-len(tiles) // columns)
     width, height = tiles[0].size
-    sheet = Image.new("RGB", (columns * (width + GAP) + GAP, rows * (height + GAP) + GAP), PAPER)
+    sheet = Image.new("RGB", (columns * (width + GAP) + GAP, LEGEND + rows * (height + GAP) + GAP), PAPER)
+    _legend(ImageDraw.Draw(sheet))
     for i, picture in enumerate(tiles):
-        sheet.paste(picture, (GAP + i % columns * (width + GAP), GAP + i // columns * (height + GAP)))
+        sheet.paste(picture, (GAP + i % columns * (width + GAP), LEGEND + GAP + i // columns * (height + GAP)))
     return sheet
+
+
+def _legend(pen: ImageDraw.ImageDraw) -> None:
+    """What each frame stands for, in two columns that a sheet of one tile holds."""
+    for i, (line, words) in enumerate(((TRUE, "the truth"), (RIGHT, "chosen, right"), (WRONG, "chosen, wrong"))):
+        x, y = GAP + i % 2 * TILE // 2, GAP + i // 2 * 22
+        _rectangle(pen, [x + 2, y + 2, 20, 12], 1.0, line)
+        pen.text((x + 32, y), words, font=_font(14), fill=INK)
 
 
 def png(image: Image.Image) -> bytes:

@@ -11,7 +11,10 @@ from ml.compute.pool import ShardPool
 from ml.evaluation.benchmarks.index import build
 from ml.evaluation.pages.gallery import (
     CAPTION,
+    RIGHT,
     TILE,
+    TRUE,
+    WRONG,
     _font,
     _wrapped,
     choose,
@@ -42,7 +45,7 @@ def test_a_sheet_holds_all_tiles() -> None:
     tiles = [Image.new("RGB", (TILE, TILE + CAPTION), (i, i, i)) for i in range(1, 9)]
     sheet = contact_sheet(tiles)
     colours = {colour for _, colour in sheet.getcolors(maxcolors=1000)}
-    assert {(i, i, i) for i in range(1, 9)} <= colours
+    assert {(i, i, i) for i in range(1, 9)} | {TRUE, RIGHT, WRONG} <= colours  # and a legend of the frames
     assert png(sheet).startswith(b"\x89PNG")
 
 
