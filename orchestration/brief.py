@@ -23,5 +23,6 @@ def _recorded(exc_info: Any) -> SerializableErrorInfo:
     if isinstance(error, KeyboardInterrupt | DagsterExecutionInterruptedError):
         return SerializableErrorInfo(STOPPED, [], found.cls_name)
     if isinstance(error, DagsterUserCodeExecutionError) and isinstance(error.user_exception, UserError):
-        return SerializableErrorInfo(str(error.user_exception), [], UserError.__name__)
+        told = SerializableErrorInfo(str(error.user_exception), [], UserError.__name__)
+        return SerializableErrorInfo(found.message, [], found.cls_name, told)  # Dagster wants a cause
     return found

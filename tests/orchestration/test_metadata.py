@@ -29,7 +29,7 @@ def test_a_long_table_is_cut_and_says_so(tmp_path):
 
 
 def test_a_wide_table_opens_a_dialog(tmp_path):
-    narrow, wide = [{"case": "a", "value": 1.0}], [{f"column {n}": "some words" for n in range(5)}]
+    narrow, wide = [{"case": "a", "value": 1.0}], [{f"column {n}": "some words" for n in range(8)}]
     shown = metadata(Report(tables={"narrow": narrow, "wide": wide}), tmp_path, "stage")
     assert len(shown["narrow"].value) < DIALOG < len(shown["wide"].value)
 
