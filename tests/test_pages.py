@@ -9,6 +9,7 @@ import shutil
 import signal
 import subprocess
 import sys
+import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -87,9 +88,11 @@ def open_lineage(page: Page, dagster: str) -> None:
 def await_marked(page: Page, wanted: set[str], minutes: int) -> None:
     """Wait until exactly these assets are marked as no longer in step with their code, params and input."""
     marked = page.locator("foreignObject", has_text="Latest event").filter(has_text="Unsynced")
-    expect(marked).to_have_count(len(wanted), timeout=minutes * MINUTE)
-    words = " ".join(marked.all_text_contents())
-    assert set(re.findall(r"Unsynced \(\d+\)(\w+?)Latest event", words)) == wanted
+    until, found = time.monotonic() + 60 * minutes, {"nothing was looked at"}
+    while found != wanted and time.monotonic() < until:
+        page.wait_for_timeout(500)
+        found = set(re.findall(r"Unsynced \(\d+\)(\w+?)Latest event", " ".join(marked.all_text_contents())))
+    assert found == wanted
 
 
 def launch_marked(page: Page, wanted: set[str], pictures: Path) -> None:
