@@ -45,5 +45,5 @@ $(STAMP): requirements.lock pyproject.toml
 	@touch $@
 
 clean:  ## remove what the line made, never the environment
-	rm -rf data/* data/.keys data/.resume data/.ablation mlflow/mlflow.db mlflow/artifacts
+	rm -rf data/* data/.keys data/.resume data/.ablation data/.served mlflow/mlflow.db mlflow/artifacts
 	rm -rf .dagster/storage .dagster/history .dagster/schedules .dagster/pictures

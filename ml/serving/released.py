@@ -30,9 +30,10 @@ class Released:
             UserError: one is missing or broken.
         """
         self.stamp = self._stamp()
-        self.predictor = Predictor(self.package)
-        self.speaker = Speaker(self.predictor, self.package)
-        self.model = registered(self.package)
+        package = self.package.resolve()  # all files of one version, should a link move meanwhile
+        self.predictor = Predictor(package)
+        self.speaker = Speaker(self.predictor, package)
+        self.model = registered(package)
 
     @property
     def stale(self) -> bool:
@@ -48,8 +49,8 @@ class Released:
 
 
 def registered(package: Path) -> dict[str, Any]:
-    """Name, version, alias and lineage id of a package; null where it was never registered."""
+    """Name, version, alias and lineage id of a package, be it a link; null where it was never registered."""
     try:
-        return {**UNREGISTERED, **json.loads((package.parent / REGISTERED).read_text(encoding="utf-8"))}
+        return {**UNREGISTERED, **json.loads((package.resolve().parent / REGISTERED).read_text(encoding="utf-8"))}
     except (OSError, ValueError):
         return dict(UNREGISTERED)

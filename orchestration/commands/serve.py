@@ -16,17 +16,18 @@ def serve(
 ) -> None:
     """Serve the released model: POST /v1/ask, /v1/caption, /v1/question; /docs tells of them. Ctrl-C stops it.
 
-    An API key is asked for where ARRCOC_API_KEY is set. A new release is taken up without a stop.
+    An API key is asked for where ARRCOC_API_KEY is set. In a workspace the
+    registry's alias is followed, and a new release taken up, without a stop.
     """
     import os
 
     os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")  # onnxruntime has the cores; others would take them from it
     from ml.errors import UserError
+    from ml.serving.champion import followed
     from ml.serving.limits import Limits
     from ml.serving.server import HOSTS, serve
     from ml.workspace import Workspace
 
     if host not in HOSTS:
         raise UserError(f"--host: {host!r}; one of {', '.join(HOSTS)}")
-    folder = package or Workspace.find().stage("released_model") / "package"
-    serve(folder, host, port, workers, Limits())
+    serve(package or followed(Workspace.find()), host, port, workers, Limits())

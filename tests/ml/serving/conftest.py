@@ -25,6 +25,8 @@ from ml.release.variants import COMMON
 from ml.toytown.pretraining.pretrain import WEIGHTS
 from ml.workspace.settings import preset
 
+ROOT = Path(__file__).parents[3]
+
 
 @pytest.fixture(scope="session")
 def package(tmp_path_factory: pytest.TempPathFactory) -> Path:
@@ -45,14 +47,20 @@ def package(tmp_path_factory: pytest.TempPathFactory) -> Path:
 class Server:
     """A server's process and its address."""
 
-    def __init__(self, package: Path, env: dict[str, str], *options: str) -> None:
+    def __init__(self, package: Path | None, env: dict[str, str], *options: str, cwd: Path | None = None) -> None:
         with socket.socket() as free:
             free.bind(("127.0.0.1", 0))
             port = free.getsockname()[1]
-        command = [sys.executable, "-m", "orchestration.cli", "serve", "--package", str(package), "--port", str(port)]
+        command = [sys.executable, "-m", "orchestration.cli", "serve", "--port", str(port)]
+        command += ["--package", str(package)] if package else []
         self.url = f"http://127.0.0.1:{port}"
         self.process = subprocess.Popen(
-            [*command, *options], env={**os.environ, **env}, stderr=subprocess.PIPE, text=True, start_new_session=True
+            [*command, *options],
+            cwd=cwd,
+            env={**os.environ, "PYTHONPATH": str(ROOT), **env},
+            stderr=subprocess.PIPE,
+            text=True,
+            start_new_session=True,
         )
 
     def wait(self) -> "Server":
@@ -77,8 +85,8 @@ def start(package: Path) -> Iterator[Callable[..., Server]]:
     """Start a server with options; it is stopped when the test ends."""
     servers: list[Server] = []
 
-    def started(*options: str, of: Path = package, **env: str) -> Server:
-        servers.append(Server(of, env, *options))
+    def started(*options: str, of: Path | None = package, cwd: Path | None = None, **env: str) -> Server:
+        servers.append(Server(of, env, *options, cwd=cwd))
         return servers[-1].wait()
 
     yield started

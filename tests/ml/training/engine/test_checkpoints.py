@@ -30,7 +30,11 @@ WORLD = World(0, 1, torch.device("cpu"))
     ids=["plain", "bf16", "zero3", "pixels"],
 )
 def test_resumed_is_the_same_to_the_bit(
-    workspace: Make, train: Callable[..., Any], interrupted: type[Exception], training: dict[str, Any]
+    workspace: Make,
+    train: Callable[..., Any],
+    interrupted: type[Exception],
+    training: dict[str, Any],
+    capfd: pytest.CaptureFixture[str],
 ) -> None:
     changes = {"training": training, "model": {"dropout": 0.1}, **STEPS}
     whole, broken = workspace(**changes), workspace(**changes)
@@ -43,7 +47,9 @@ def test_resumed_is_the_same_to_the_bit(
         train(broken, STAGE, stop_at=8)
     assert not (broken.stage(STAGE) / "best.json").exists()
     assert (broken.resume / STAGE / "latest").read_text() == "step_00000006"
+    assert "goes on from" not in capfd.readouterr().err
     assert train(broken, STAGE) == wanted
+    assert f"{STAGE} goes on from step 6 of 12" in capfd.readouterr().err
     for name in ("model.safetensors", "config.json", "best.json", "train.json", "validation.json"):
         assert (broken.stage(STAGE) / name).read_bytes() == (whole.stage(STAGE) / name).read_bytes()
     assert not (broken.resume / STAGE).exists()
