@@ -6,6 +6,7 @@ asks as soon as it has its answer.
 
 import base64
 import itertools
+import logging
 import os
 import signal
 import socket
@@ -25,6 +26,7 @@ import requests
 from ml.bench.measure import Row, rates, result, times
 from ml.errors import UserError
 from ml.release.questions import questions
+from ml.training.tracking import store
 from ml.workspace import Workspace
 
 CLIENTS = (1, 4, 16)
@@ -130,9 +132,12 @@ def _mlflow(package: Path) -> Iterator[Ask]:
 
 def _saved(package: Path, out: Path) -> Path:
     """The package as the registered model is: MLflow's folder around it."""
+    os.environ.update(store.QUIET)
     import mlflow.pyfunc
 
     from ml.release import pyfunc
+
+    logging.getLogger("mlflow").setLevel(logging.ERROR)
 
     code = str(Path(pyfunc.__file__))
     mlflow.pyfunc.save_model(out, python_model=code, artifacts={"package": str(package)}, pip_requirements=["arrcoc"])
@@ -146,7 +151,8 @@ def _server(command: Sequence[str], port: int, ready: str) -> Iterator[None]:
     Raises:
         UserError: it does not answer.
     """
-    env = {**os.environ, "PYTHONPATH": os.pathsep.join(filter(None, sys.path))}
+    found = {"PYTHONPATH": [*filter(None, sys.path)], "PATH": [str(Path(sys.executable).parent), os.environ["PATH"]]}
+    env = os.environ | {name: os.pathsep.join(folders) for name, folders in found.items()}  # MLflow looks for uvicorn
     silent = subprocess.DEVNULL
     process = subprocess.Popen(
         [*command, "--port", str(port)], env=env, start_new_session=True, stdout=silent, stderr=silent
@@ -155,7 +161,8 @@ def _server(command: Sequence[str], port: int, ready: str) -> Iterator[None]:
         _await(process, f"http://127.0.0.1:{port}{ready}")
         yield
     finally:
-        os.killpg(process.pid, signal.SIGTERM)
+        if process.poll() is None:
+            os.killpg(process.pid, signal.SIGTERM)
         process.wait(60)
 
 
