@@ -16,8 +16,8 @@ Message = MutableMapping[str, Any]
 Receive = Callable[[], Awaitable[Message]]
 Send = Callable[[Message], Awaitable[None]]
 App = Callable[[Message, Receive, Send], Awaitable[None]]
-VIEWER = "/viewer"
-OPEN = ("/", "/healthz", "/readyz")  # without a key: whoever watches the process has none, and the page asks for it
+VIEWER, BROWSE = "/viewer", "/browse"
+OPEN = ("/", BROWSE, "/healthz", "/readyz")  # without a key: who watches the process has none, the pages ask for it
 STEPS = (0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 30, 60)
 
 

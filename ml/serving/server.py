@@ -13,20 +13,20 @@ from pathlib import Path
 from typing import Annotated, Any
 
 import litserve
-from fastapi import Depends, FastAPI, Request
-from fastapi.exceptions import RequestValidationError
+from fastapi import Depends, FastAPI
 from fastapi.responses import FileResponse, JSONResponse, Response
-from fastapi.staticfiles import StaticFiles
 from litserve.server import RegularRequestHandler
 from prometheus_client import CONTENT_TYPE_LATEST, REGISTRY, generate_latest
-from starlette.exceptions import HTTPException as StarletteException
 
+from ml.serving import refusals
 from ml.serving.asking import Asked, Kind, form
+from ml.serving.browse import routes
 from ml.serving.client import KEY
-from ml.serving.gate import VIEWER, Door, Gate
+from ml.serving.gate import Door, Gate
 from ml.serving.limits import Limits
 from ml.serving.released import Released
 from ml.serving.worker import Worker
+from ml.workspace import Workspace
 
 HOSTS = ("127.0.0.1", "0.0.0.0", "::")  # that LitServe takes
 KINDS: dict[Kind, tuple[str, str]] = {
@@ -38,8 +38,8 @@ REPLACED = ("/", "/v1/batch")  # LitServe's own routes
 GRACE = 30.0  # seconds in which requests at work may finish
 
 
-def serve(package: Path, host: str, port: int, workers: int, limits: Limits) -> None:
-    """Serve a released folder until it is told to stop.
+def serve(package: Path, host: str, port: int, workers: int, limits: Limits, ws: Workspace | None = None) -> None:
+    """Serve a released folder until it is told to stop, and the pages of what its workspace holds, if it has one.
 
     Raises:
         UserError: there is no released model, or it is broken.
@@ -57,7 +57,7 @@ def serve(package: Path, host: str, port: int, workers: int, limits: Limits) -> 
         restart_workers=True,
     )
     door = Door(limits, os.environ.get(KEY))
-    build(server, door)
+    build(server, door, ws)
     _stop_when_told(door)
     print(f"arrcoc: http://{host}:{port} as soon as the model is loaded; /docs tells what to send", file=sys.stderr)
     try:
@@ -73,7 +73,7 @@ def serve(package: Path, host: str, port: int, workers: int, limits: Limits) -> 
         os._exit(0)  # the HTTP server's thread would go on
 
 
-def build(server: litserve.LitServer, door: Door) -> None:
+def build(server: litserve.LitServer, door: Door, ws: Workspace | None) -> None:
     """Give LitServe's app its routes, and the gate before them."""
     app: FastAPI = server.app
     app.title, app.version = "ARR-COC", "1"
@@ -84,9 +84,8 @@ def build(server: litserve.LitServer, door: Door) -> None:
     app.add_api_route("/healthz", _alive, summary="Whether the process is there.")
     app.add_api_route("/metrics", _metrics, summary="Prometheus metrics.")
     app.add_api_route("/", _page, include_in_schema=False)
-    app.mount(VIEWER, StaticFiles(directory=Path(__file__).parent / "viewer"))
-    app.add_exception_handler(StarletteException, _refused)
-    app.add_exception_handler(RequestValidationError, _invalid)
+    routes.add(app, ws, asks=True)
+    refusals.tell(app)
     app.add_middleware(Gate, door=door)
 
 
@@ -98,7 +97,7 @@ def _route(app: FastAPI, handler: RegularRequestHandler, kind: Kind, path: str, 
 
 
 def _page() -> FileResponse:
-    return FileResponse(Path(__file__).parent / "viewer" / "index.html")
+    return FileResponse(routes.FILES / "index.html")
 
 
 def _alive() -> dict[str, bool]:
@@ -107,21 +106,6 @@ def _alive() -> dict[str, bool]:
 
 def _metrics() -> Response:
     return Response(generate_latest(REGISTRY), media_type=CONTENT_TYPE_LATEST)
-
-
-def _refused(_: Request, error: Exception) -> JSONResponse:
-    """Any refusal as one line; what a worker could not finish, since it died, may be asked again."""
-    assert isinstance(error, StarletteException)
-    if error.status_code == 500:
-        return JSONResponse({"error": "the worker did not finish; ask again"}, 503, {"Retry-After": "1"})
-    return JSONResponse({"error": str(error.detail)}, error.status_code)
-
-
-def _invalid(_: Request, error: Exception) -> JSONResponse:
-    assert isinstance(error, RequestValidationError)
-    first = error.errors()[0]
-    where = ".".join(str(part) for part in first["loc"] if part != "body")
-    return JSONResponse({"error": f"{where}: {first['msg']}"}, 422)
 
 
 def _stop_when_told(door: Door) -> None:

@@ -16,8 +16,8 @@ def serve(
 ) -> None:
     """Serve the released model: POST /v1/ask, /v1/caption, /v1/question; /docs tells of them. Ctrl-C stops it.
 
-    An API key is asked for where ARRCOC_API_KEY is set. In a workspace the
-    registry's alias is followed, and a new release taken up, without a stop.
+    In a workspace the version is served that the registry's alias names, wherever it moves, and /browse shows the
+    training set and the benchmarks. An API key is asked for where ARRCOC_API_KEY is set.
     """
     import os
 
@@ -30,4 +30,8 @@ def serve(
 
     if host not in HOSTS:
         raise UserError(f"--host: {host!r}; one of {', '.join(HOSTS)}")
-    serve(package or followed(Workspace.find()), host, port, workers, Limits())
+    if package:
+        serve(package, host, port, workers, Limits())
+    else:
+        ws = Workspace.find()
+        serve(followed(ws), host, port, workers, Limits(), ws)

@@ -1,24 +1,28 @@
 // The page at /: a picture, a sentence, and what the model makes of them.
+import * as api from "./api.js";
+import { el } from "./dom.js";
 import { runs, paint } from "./masks.js";
 
 const $ = (id) => document.getElementById(id);
 const COLOURS = { part: [255, 196, 0], object: [0, 200, 120], group: [60, 140, 255], scene: [200, 90, 255] };
 const WORDS = { ask: "What to find", question: "What to ask", caption: "Nothing to type: the picture is described" };
-const state = { file: null, answer: null, size: null, heat: null, lit: -1 };
+const state = { file: null, example: "", answer: null, size: null, heat: null, lit: -1 };
 
 const mode = () => document.querySelector("input[name=mode]:checked").value;
 const levels = () => new Set([...document.querySelectorAll("input[name=level]:checked")].map((box) => box.value));
 
 function say(text) { $("said").textContent = text; }
 
-function take(file) {
+function take(file, example = "") {
   if (!file) return;
   state.file = file;
+  state.example = example;
   state.answer = null;
   $("picture").src = URL.createObjectURL(file);
   $("picture").hidden = false;
   $("stage").removeAttribute("data-empty");
   $("masks").replaceChildren();
+  for (const button of document.querySelectorAll("#examples button")) button.setAttribute("aria-pressed", button.value === example);
   say("");
   draw();
   if ($("query").value || mode() === "caption") ask();
@@ -32,13 +36,7 @@ async function ask() {
   if (mode() !== "caption") { form.append("query", $("query").value); form.append("heat_map", "true"); }
   say("Asking ...");
   remember();
-  const headers = $("key").value ? { Authorization: `Bearer ${$("key").value}` } : {};
-  const response = await fetch(`/v1/${mode()}`, { method: "POST", body: form, headers }).catch(() => null);
-  const told = response && await response.json().catch(() => null);
-  document.querySelector(".key").hidden = !response || response.status !== 401;
-  if (!response || !told) return say("The server does not answer.");
-  if (!response.ok) return say(told.error);
-  show(told);
+  try { await show(await api.told(`/v1/${mode()}`, { method: "POST", body: form })); } catch (error) { say(error.message); }
 }
 
 async function show(told) {
@@ -113,8 +111,11 @@ function under(event) {
   light(state.answer.masks.findIndex((mask) => wanted.has(mask.level) && mask.runs.at(x, y)));
 }
 
-// The address holds mode and words, so that it can be sent to somebody; the picture stays with whoever has it.
-function remember() { history.replaceState(null, "", `#${new URLSearchParams({ mode: mode(), query: $("query").value })}`); }
+// The address holds mode, words and example, so that it can be sent to somebody; a picture of one's own stays here.
+function remember() {
+  const example = state.example ? { example: state.example } : {};
+  history.replaceState(null, "", `#${new URLSearchParams({ mode: mode(), query: $("query").value, ...example })}`);
+}
 
 function recall() {
   const asked = new URLSearchParams(location.hash.slice(1));
@@ -122,6 +123,31 @@ function recall() {
   if (radio) radio.checked = true;
   $("query").value = asked.get("query") || "";
   adapt();
+  if (asked.get("example")) choose(asked.get("example"));
+}
+
+/** Take a picture of a benchmark. */
+async function choose(image) {
+  try { take(await api.file(`/browse/api/benchmark-picture?image=${encodeURIComponent(image)}`), image); } catch (error) { say(error.message); }
+}
+
+/** Pictures to try, where the server has some; the words of one stand where none of one's own do. */
+async function offer() {
+  const here = await api.told("/browse/api").catch(() => null);
+  if (!here || here.trouble) return;
+  document.querySelector("nav").hidden = false;
+  const offered = await api.told("/browse/api/examples").catch(() => []), words = new Set(offered.map(({ text }) => text));
+  $("examples").replaceChildren(...offered.map(({ image, text }) => {
+    const thumbnail = el("img", { alt: "" });
+    api.show(thumbnail, `/browse/api/benchmark-picture?small=true&image=${encodeURIComponent(image)}`).catch(() => {});
+    const chosen = () => {
+      if (mode() === "ask" && (!$("query").value || words.has($("query").value))) $("query").value = text;
+      choose(image);
+    };
+    const pressed = String(image === state.example);
+    return el("button", { type: "button", value: image, "aria-label": `Example: ${text}`, title: text, "aria-pressed": pressed, onclick: chosen }, thumbnail);
+  }));
+  $("examples").hidden = !offered.length;
 }
 
 function adapt() {
@@ -142,4 +168,10 @@ for (const event of ["dragover", "dragleave", "drop"]) {
     if (event === "drop") take(met.dataTransfer.files[0]);
   });
 }
+window.addEventListener("hashchange", recall);
+api.onKey(() => {
+  if (!state.file && location.hash) recall();
+  offer();
+});
 recall();
+offer();
