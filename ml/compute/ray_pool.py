@@ -4,19 +4,13 @@ The nodes see the workspace, and this code, under the same paths (a shared file 
 of shards and small reports. A shard that was finished before its node died is found current by its key, and skipped.
 """
 
-import os
-import socket
 from collections.abc import Callable, Iterator, Sequence
-from pathlib import Path
 from typing import Any, TypeVar
-from urllib.parse import urlsplit
 
-from ml.errors import UserError, cut
+from ml.compute import ray_cluster
+from ml.errors import UserError
 
 Result = TypeVar("Result")
-
-PROBE_SECONDS = 5.0  # Ray itself tries an address that does not answer for two minutes, then ends the process
-CODE = Path(__file__).parents[2]
 
 
 class RayPool:
@@ -69,60 +63,9 @@ class RayPool:
 
     def _connect(self) -> Any:
         if self._ray is None:
-            ray = _import()
-            address = os.environ.get("RAY_ADDRESS") or "auto"
-            _probe(address)
-            environment = {"env_vars": {"PYTHONPATH": _python_path(), "OMP_NUM_THREADS": "1"}}
-            try:
-                ray.init(address, runtime_env=environment, log_to_driver=False, logging_level="ERROR")
-            except (Exception, SystemExit) as error:  # SystemExit: how Ray gives up on a cluster that is gone
-                raise UserError(_unusable(address, cut(str(error), 200))) from error
-            self._ray = ray
+            self._ray = ray_cluster.connect()
         return self._ray
 
 
 def _call(function: Callable[[str], Result], shard: str) -> Result:
     return function(shard)
-
-
-def _import() -> Any:
-    os.environ["RAY_USAGE_STATS_ENABLED"] = "0"  # read when Ray starts
-    try:
-        import ray
-    except ImportError as error:
-        raise UserError(
-            "shards.pool (or RAY_ADDRESS) asks for Ray, which is not installed; pip install 'arrcoc[ray]', "
-            "or set shards.pool to local and unset RAY_ADDRESS"
-        ) from error
-    return ray
-
-
-def _probe(address: str) -> None:
-    """See that somebody listens at host:port or ray://host:port.
-
-    Raises:
-        UserError: nobody does, or it is no such address.
-    """
-    if address in ("auto", "local"):
-        return
-    try:
-        parts = urlsplit(address if "://" in address else f"//{address}")
-        if not parts.hostname or not parts.port:
-            raise UserError(_unusable(address, "host:port or ray://host:port is wanted"))
-        socket.create_connection((parts.hostname, parts.port), PROBE_SECONDS).close()
-    except (OSError, ValueError) as error:
-        raise UserError(_unusable(address, str(error))) from error
-
-
-def _unusable(address: str, reason: str) -> str:
-    if address == "auto":
-        return (
-            f"shards.pool: ray, but no Ray cluster runs on this machine ({reason}); start one with `ray start --head`, "
-            "name one in RAY_ADDRESS, or set shards.pool to local"
-        )
-    return f"RAY_ADDRESS: no Ray cluster at {address} ({reason}); correct it, or unset it to work on this machine"
-
-
-def _python_path() -> str:
-    """Where a worker finds `ml`: beside this very code."""
-    return os.pathsep.join(filter(None, [str(CODE), os.environ.get("PYTHONPATH")]))

@@ -1,4 +1,4 @@
-"""`arrcoc serve`: the routes, and LitServe's workers behind them.
+"""`arrcoc serve`: LitServe's workers behind the routes.
 
 LitServe queues requests, makes batches of them and starts a worker again that died. Its HTTP server runs as a thread of
 this process, so that a stop can wait for what is at work.
@@ -10,31 +10,24 @@ import signal
 import sys
 import time
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Any
 
 import litserve
-from fastapi import Depends, FastAPI
-from fastapi.responses import FileResponse, JSONResponse, Response
+from fastapi import FastAPI
+from fastapi.responses import JSONResponse
 from litserve.server import RegularRequestHandler
-from prometheus_client import CONTENT_TYPE_LATEST, REGISTRY, generate_latest
 
-from ml.serving import refusals
-from ml.serving.asking import Asked, Kind, form
-from ml.serving.browse import routes
+from ml.serving.app import build
+from ml.serving.asking import Asked
 from ml.serving.client import KEY
-from ml.serving.gate import Door, Gate
+from ml.serving.gate import Door
 from ml.serving.limits import Limits
 from ml.serving.released import Released
-from ml.serving.worker import Worker
+from ml.serving.worker import BATCH, PATIENCE, Worker
 from ml.workspace import Workspace
 
-HOSTS = ("127.0.0.1", "0.0.0.0", "::")  # that LitServe takes
-KINDS: dict[Kind, tuple[str, str]] = {
-    "find": ("/v1/ask", "What in a picture a text means: box, score, ranked masks, for each query."),
-    "caption": ("/v1/caption", "One sentence about a picture."),
-    "question": ("/v1/question", "An answer to each question, with the mask that it is read from."),
-}
-REPLACED = ("/", "/v1/batch")  # LitServe's own routes
+BATCHED = "/v1/batch"
+REPLACED = ("/", BATCHED)  # LitServe's own routes
 GRACE = 30.0  # seconds in which requests at work may finish
 
 
@@ -48,7 +41,7 @@ def serve(package: Path, host: str, port: int, workers: int, limits: Limits, ws:
     for name in ("litserve", "uvicorn.error"):
         logging.getLogger(name).setLevel(logging.CRITICAL)
     server = litserve.LitServer(
-        Worker(package, limits),
+        Process(package, limits),
         accelerator="cpu",
         workers_per_device=workers,
         timeout=limits.seconds,
@@ -57,7 +50,10 @@ def serve(package: Path, host: str, port: int, workers: int, limits: Limits, ws:
         restart_workers=True,
     )
     door = Door(limits, os.environ.get(KEY))
-    build(server, door, ws)
+    app: FastAPI = server.app
+    app.router.routes = [route for route in app.router.routes if getattr(route, "path", "") not in REPLACED]
+    handler = RegularRequestHandler(server.litapi_connector.lit_apis[0], server)
+    build(app, lambda asked: handler.handle_request(asked, Asked), door, ws)
     _stop_when_told(door)
     print(f"arrcoc: http://{host}:{port} as soon as the model is loaded; /docs tells what to send", file=sys.stderr)
     try:
@@ -73,39 +69,25 @@ def serve(package: Path, host: str, port: int, workers: int, limits: Limits, ws:
         os._exit(0)  # the HTTP server's thread would go on
 
 
-def build(server: litserve.LitServer, door: Door, ws: Workspace | None) -> None:
-    """Give LitServe's app its routes, and the gate before them."""
-    app: FastAPI = server.app
-    app.title, app.version = "ARR-COC", "1"
-    app.router.routes = [route for route in app.router.routes if getattr(route, "path", "") not in REPLACED]
-    handler = RegularRequestHandler(server.litapi_connector.lit_apis[0], server)
-    for kind, (path, told) in KINDS.items():
-        _route(app, handler, kind, path, told, door.limits)
-    app.add_api_route("/healthz", _alive, summary="Whether the process is there.")
-    app.add_api_route("/metrics", _metrics, summary="Prometheus metrics.")
-    app.add_api_route("/", _page, include_in_schema=False)
-    routes.add(app, ws, asks=True)
-    refusals.tell(app)
-    app.add_middleware(Gate, door=door)
+class Process(litserve.LitAPI):  # type: ignore[misc]
+    """A worker in a process of its own, as LitServe wants it."""
 
+    def __init__(self, package: Path, limits: Limits) -> None:
+        super().__init__(max_batch_size=BATCH, batch_timeout=PATIENCE, api_path=BATCHED)
+        self.package, self.limits = package, limits
 
-def _route(app: FastAPI, handler: RegularRequestHandler, kind: Kind, path: str, told: str, limits: Limits) -> None:
-    async def answer(asked: Annotated[Asked, Depends(form(kind, limits))]) -> Response:
-        return await handler.handle_request(asked, Asked)
+    def setup(self, device: str) -> None:
+        """Load the package."""
+        signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C is the server's, which lets its workers finish
+        self.worker = Worker(self.package, self.limits)
 
-    app.add_api_route(path, answer, methods=["POST"], summary=told, response_class=JSONResponse, name=kind)
+    def predict(self, x: list[Asked]) -> list[JSONResponse]:
+        """Answer a batch."""
+        return self.worker.answer(x)
 
-
-def _page() -> FileResponse:
-    return FileResponse(routes.FILES / "index.html")
-
-
-def _alive() -> dict[str, bool]:
-    return {"ok": True}
-
-
-def _metrics() -> Response:
-    return Response(generate_latest(REGISTRY), media_type=CONTENT_TYPE_LATEST)
+    def unbatch(self, output: list[JSONResponse]) -> list[JSONResponse]:
+        """The responses are apart already."""
+        return output
 
 
 def _stop_when_told(door: Door) -> None:

@@ -4,14 +4,12 @@ import base64
 import hashlib
 import io
 import logging
-import signal
 from collections import OrderedDict
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
 import cv2
-import litserve
 import numpy as np
 from fastapi.responses import JSONResponse
 from PIL import Image
@@ -28,34 +26,29 @@ PATIENCE = 0.002  # seconds that a batch waits to fill
 log = logging.getLogger("arrcoc.serve")
 
 
-class Worker(litserve.LitAPI):  # type: ignore[misc]
+class Worker:
     """Answers `Asked` with a JSON response, its errors too."""
 
     def __init__(self, package: Path, limits: Limits) -> None:
-        super().__init__(max_batch_size=BATCH, batch_timeout=PATIENCE, api_path="/v1/batch")
-        self.package, self.limits = package, limits
+        """Load the package, and answer once: the first answer is the slowest.
 
-    def setup(self, device: str) -> None:
-        """Load the package in the worker's own process, and answer once: the first answer is the slowest."""
-        signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C is the server's, which lets its workers finish
-        self.released = Released(self.package)
+        Raises:
+            UserError: it is missing or broken.
+        """
+        self.limits, self.released = limits, Released(package)
         self.scenes: OrderedDict[str, Scene] = OrderedDict()
         self.released.predictor.predict(np.zeros((64, 64, 3), np.uint8), ["a thing"])
 
-    def predict(self, x: list[Asked]) -> list[JSONResponse]:
+    def answer(self, batch: Sequence[Asked]) -> list[JSONResponse]:
         """Answer a batch; questions to one picture are asked together."""
         self._follow()
-        batch: dict[str, list[int]] = {}
-        for i, asked in enumerate(x):
-            batch.setdefault(hashlib.sha256(asked.image).hexdigest(), []).append(i)
+        members: dict[str, list[int]] = {}
+        for i, asked in enumerate(batch):
+            members.setdefault(hashlib.sha256(asked.image).hexdigest(), []).append(i)
         out: dict[int, JSONResponse] = {}
-        for digest, members in batch.items():
-            out |= dict(zip(members, self._answered(digest, [x[i] for i in members]), strict=True))
-        return [out[i] for i in range(len(x))]
-
-    def unbatch(self, output: list[JSONResponse]) -> list[JSONResponse]:
-        """The responses are apart already."""
-        return output
+        for digest, same in members.items():
+            out |= dict(zip(same, self._answered(digest, [batch[i] for i in same]), strict=True))
+        return [out[i] for i in range(len(batch))]
 
     def _follow(self) -> None:
         """Take up what has been released since; if that can't be read, what is loaded goes on."""

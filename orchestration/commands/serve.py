@@ -5,6 +5,8 @@ from typing import Annotated
 
 import typer
 
+HOSTS = ("127.0.0.1", "0.0.0.0", "::")  # that LitServe takes
+
 
 def serve(
     package: Annotated[
@@ -17,7 +19,8 @@ def serve(
     """Serve the released model: POST /v1/ask, /v1/caption, /v1/question; /docs tells of them. Ctrl-C stops it.
 
     In a workspace the version is served that the registry's alias names, wherever it moves, and /browse shows the
-    training set and the benchmarks. An API key is asked for where ARRCOC_API_KEY is set.
+    training set and the benchmarks. An API key is asked for where ARRCOC_API_KEY is set. Where RAY_ADDRESS names
+    a Ray cluster, the workers are replicas on it.
     """
     import os
 
@@ -25,9 +28,12 @@ def serve(
     from ml.errors import UserError
     from ml.serving.champion import followed
     from ml.serving.limits import Limits
-    from ml.serving.server import HOSTS, serve
     from ml.workspace import Workspace
 
+    if os.environ.get("RAY_ADDRESS"):
+        from ml.serving.cluster import serve
+    else:
+        from ml.serving.server import serve
     if host not in HOSTS:
         raise UserError(f"--host: {host!r}; one of {', '.join(HOSTS)}")
     if package:

@@ -69,7 +69,7 @@ class Server:
             try:
                 if requests.get(f"{self.url}/readyz", timeout=5).ok:
                     return self
-            except requests.ConnectionError:
+            except requests.RequestException:
                 pass
             time.sleep(0.1)
         raise AssertionError(f"no server: {self.process.poll()}")
