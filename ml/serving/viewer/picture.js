@@ -19,8 +19,8 @@ export class Picture {
     api.show(this.image, path).catch((error) => { this.words.textContent = error.message; });
   }
 
-  /** Show layers: [{ mask: { size, counts }, box: [x, y, w, h], colour: [r, g, b], alpha, words }], masks or boxes or both.
-   *  The smaller a mask, the higher it lies. `onlight` is called with the index of the one that is lit, -1 for none. */
+  /** Show layers: [{ mask: { size, counts }, box: [x, y, w, h], colour: [r, g, b], alpha, words, quiet }], masks or boxes
+   *  or both; what is quiet is seen when it is lit. The smaller a mask, the higher it lies. `onlight` is called with the index of the one that is lit, -1 for none. */
   draw(layers, onlight = () => {}) {
     this.layers = layers.map((layer, index) => ({ ...layer, index, runs: layer.mask ? runs(layer.mask) : null }));
     this.layers.sort((one, other) => area(other) - area(one));
@@ -41,10 +41,9 @@ export class Picture {
     const pen = this.canvas.getContext("2d");
     pen.setTransform(this.scale, 0, 0, this.scale, 0, 0);
     pen.clearRect(0, 0, this.width, this.height);
-    for (const { index, runs: mask, colour, alpha = 0.45 } of this.layers) {
-      if (mask && (this.lit < 0 || this.lit === index)) paint(pen, mask, colour, this.lit === index ? 0.6 : alpha);
-    }
-    for (const { index, box, colour } of this.layers) if (box && (this.lit < 0 || this.lit === index)) this.frame(pen, box, colour);
+    const seen = this.layers.filter(({ index, quiet }) => this.lit < 0 ? !quiet : this.lit === index);
+    for (const { index, runs: mask, colour, alpha = 0.45 } of seen) if (mask) paint(pen, mask, colour, this.lit === index ? 0.6 : alpha);
+    for (const { box, colour } of seen) if (box) this.frame(pen, box, colour);
   }
 
   frame(pen, box, colour) {
@@ -58,7 +57,7 @@ export class Picture {
   under(event) {
     const bounds = this.canvas.getBoundingClientRect();
     const x = Math.floor((event.clientX - bounds.left) / bounds.width * this.width), y = Math.floor((event.clientY - bounds.top) / bounds.height * this.height);
-    const found = this.layers.findLast((layer) => layer.runs && layer.runs.at(x, y));
+    const found = this.layers.findLast((layer) => layer.runs && !layer.quiet && layer.runs.at(x, y));
     const index = found ? found.index : -1;
     if (index !== this.lit) this.light(index);
   }

@@ -1,11 +1,10 @@
 // The training set: pictures of a shard, and one with its masks, phrases, queries and the relevance of each mask.
 import * as api from "./api.js";
 import { el } from "./dom.js";
-import { address, cards, counted, facts, filters, last, legend, pager, swatch } from "./parts.js";
+import { address, cards, counted, facts, filters, last, legend, pager, ramped, rampLegend, swatch } from "./parts.js";
 import { Picture } from "./picture.js";
 
 export const LEVELS = { part: [255, 196, 0], object: [0, 200, 120], group: [60, 140, 255], scene: [200, 90, 255] };
-const RAMP = [[68, 1, 84], [59, 82, 139], [33, 145, 140], [94, 201, 98], [253, 231, 37]]; // viridis
 const TARGET = [255, 60, 60], ANCHOR = [255, 255, 255];
 const read = last();
 
@@ -18,8 +17,8 @@ export async function show(state) {
   const found = await api.told(`/browse/api/training-set/${encodeURIComponent(at.shard)}?${wanted}`);
   const chosen = filters(at, [
     { name: "shard", words: "Shard", options: shards.map((name) => [name, name]) },
-    { name: "level", words: "Masks of level", options: counted(found.levels, "any level") },
-    { name: "kind", words: "Queries of kind", options: counted(found.kinds, "any kind") },
+    { name: "level", words: "Masks of level", options: counted(found.levels, "any level", at.level) },
+    { name: "kind", words: "Queries of kind", options: counted(found.kinds, "any kind", at.kind) },
   ], at.image ? ["image"] : []);
   return [chosen, ...(at.image ? await one(at) : many(at, found))];
 }
@@ -45,7 +44,8 @@ async function one(at) {
   const list = masks(shown, picture);
   picture.draw([...shown.map(layer), ...meant(row, asked)], (index) => [...list.children].forEach((item, i) => item.firstChild.classList.toggle("lit", i === index)));
   return [
-    el("p", {}, el("a", { href: address(at, { image: "", query: "" }) }, "All pictures")),
+    el("p", { class: "pager" }, el("a", { href: address(at, { image: "", query: "" }) }, "All pictures"),
+      el("a", { href: address({ page: "left-out", stage: "filtered_masks", shard: at.shard, image: at.image }) }, "Its masks that were dropped")),
     el("div", { class: "detail" },
       el("div", {}, picture.element, asked ? ramp(asked) : legend(Object.entries(LEVELS).map(([name, colour]) => [colour, name]))),
       el("div", {},
@@ -94,10 +94,5 @@ function ramp(asked) {
   const boxes = asked.target < 0 ? [] : [[TARGET, "what is meant"], ...(asked.anchor < 0 ? [] : [[ANCHOR, "what it is told against"]])];
   return el("div", {},
     el("p", { class: "legend" }, el("span", {}, `“${asked.text}”`), asked.target < 0 ? " is nothing here: no mask is relevant" : ""),
-    el("div", { class: "legend" }, "relevance 0", el("span", { class: "ramp" }), "1"), legend(boxes));
-}
-
-function ramped(value) {
-  const place = Math.min(Math.max(value, 0), 1) * (RAMP.length - 1), low = Math.min(Math.floor(place), RAMP.length - 2);
-  return RAMP[low].map((channel, i) => Math.round(channel + (RAMP[low + 1][i] - channel) * (place - low)));
+    rampLegend(), legend(boxes));
 }
