@@ -6,7 +6,7 @@ from dataclasses import dataclass, field
 import dagster as dg
 
 from ml.params import Params
-from ml.training.tracking import store
+from ml.training.tracking import browse, store
 from ml.workspace import Workspace
 from ml.workspace.stages import Stage
 from orchestration.freshness.staleness import State
@@ -16,7 +16,7 @@ LAST_VALID = "What is shown is of the last params that could be used."
 
 @dataclass(frozen=True)
 class Shown:
-    """The states by stage, links to the MLflow runs, and why none of it is of today, if so."""
+    """The states by stage, links to their other pages, and why none of it is of today, if so."""
 
     states: Mapping[str, State] = field(default_factory=dict)
     links: Mapping[str, Mapping[str, str]] = field(default_factory=dict)
@@ -39,10 +39,11 @@ class Shown:
         return f"**{state.state.capitalize()}:** {'; '.join(state.reasons)}\n\n{stage.description}"
 
     def metadata(self, name: str) -> dict[str, dg.MetadataValue]:
-        """Links to the MLflow run that made what lies there and to all scores, at the address served now."""
+        """Links to the MLflow run that made what lies there, to all scores and to its data, as they are served now."""
         return {label: dg.MetadataValue.url(address) for label, address in self.links.get(name, {}).items()}
 
 
 def _links(ws: Workspace, params: Params, stage: str) -> dict[str, str]:
     pages = {"mlflow": store.run_page(ws, params, stage), "mlflow scores": store.scores_page(ws, params, stage)}
+    pages["browse"] = browse.address(stage)
     return {label: address for label, address in pages.items() if address}

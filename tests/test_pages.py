@@ -55,7 +55,7 @@ def page() -> Iterator[Page]:
 @contextmanager
 def served(root: Path) -> Iterator[tuple[str, str]]:
     """The addresses of Dagster's page and of MLflow's view of the scores, served by `arrcoc ui` in a workspace."""
-    ports = [free_port(), free_port()]
+    ports = [free_port(), free_port(), free_port()]
     command = [
         sys.executable,
         "-m",
@@ -65,6 +65,8 @@ def served(root: Path) -> Iterator[tuple[str, str]]:
         str(ports[0]),
         "--mlflow-port",
         str(ports[1]),
+        "--browse-port",
+        str(ports[2]),
     ]
     path = f"{Path(sys.executable).parent}{os.pathsep}{os.environ['PATH']}"
     env = os.environ | {"PYTHONPATH": str(root), "PATH": path}

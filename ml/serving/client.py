@@ -8,8 +8,8 @@ import requests
 
 from ml.errors import UserError, cut
 from ml.release.predict import drawn, judged, place, read_image
+from ml.serving.limits import KEY
 
-KEY = "ARRCOC_API_KEY"  # of the environment
 SECONDS = 120.0  # that a server is waited for
 
 

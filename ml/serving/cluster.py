@@ -7,8 +7,7 @@ import threading
 from pathlib import Path
 
 from ml.compute import ray_cluster
-from ml.serving.client import KEY
-from ml.serving.limits import Limits
+from ml.serving.limits import KEY, Limits
 from ml.serving.released import Released
 from ml.workspace import Workspace
 

@@ -1,6 +1,8 @@
-"""How much a client may ask for."""
+"""Who may ask, and how much."""
 
 from dataclasses import dataclass
+
+KEY = "ARRCOC_API_KEY"  # of the environment
 
 
 @dataclass(frozen=True)

@@ -19,9 +19,8 @@ from litserve.server import RegularRequestHandler
 
 from ml.serving.app import build
 from ml.serving.asking import Asked
-from ml.serving.client import KEY
 from ml.serving.gate import Door
-from ml.serving.limits import Limits
+from ml.serving.limits import KEY, Limits
 from ml.serving.released import Released
 from ml.serving.worker import BATCH, PATIENCE, Worker
 from ml.workspace import Workspace

@@ -9,7 +9,7 @@ from orchestration.checkup.finding import Check, Finding
 
 BACK = "git checkout ROOT/"
 PRESET = "arrcoc params --preset toytown --write"
-PORTS = "stop what listens there, or arrcoc ui --dagster-port N --mlflow-port N"
+PORTS = "stop what listens there, or arrcoc ui --dagster-port N --mlflow-port N --browse-port N"
 CHECKS = (
     Check("python", machine.python, "3.11", "make env"),
     Check("packages", machine.packages, "the versions of requirements.lock", "make env"),
@@ -28,7 +28,7 @@ CHECKS = (
     Check("disk", machine.disk, "room for what the params will write", "make room, or lower shards.count", first=True),
     Check("memory", machine.memory, "room for the processes", "lower shards.workers, or close programs", first=True),
     Check("clock", machine.clock, "no time behind that of files", "timedatectl set-ntp true", first=True),
-    Check("ports", traces.ports, "3000 and 5000 free", PORTS),
+    Check("ports", traces.ports, "3000, 5000 and 8001 free", PORTS),
     Check("run lock", traces.run_lock, "free", "wait for that run to end"),
     Check("locks", traces.locks, "none of dead processes", "arrcoc run, which removes DVC's; or remove the file"),
     Check("leftovers", traces.leftovers, "none", "arrcoc run, which removes them"),

@@ -7,7 +7,7 @@ from ml.workspace import Workspace
 from ml.workspace.atomic import scraps
 from orchestration.checkup.finding import AmissError
 
-PORTS = (3000, 5000)  # of `arrcoc ui`
+PORTS = (3000, 5000, 8001)  # of `arrcoc ui`
 
 
 def ports(_: Workspace) -> str:

@@ -1,4 +1,4 @@
-"""`arrcoc ui`: the Dagster and MLflow pages, started together and stopped together."""
+"""`arrcoc ui`: the pages of Dagster, MLflow and the data, started together and stopped together."""
 
 import os
 import signal
@@ -11,13 +11,14 @@ import urllib.request
 from collections.abc import Callable, Sequence
 from concurrent.futures import ProcessPoolExecutor
 from pathlib import Path
+from typing import NamedTuple
 from urllib.parse import quote
 
 import psutil
 
 from ml.errors import UserError
 from ml.params import Params
-from ml.training.tracking import embedded, provenance, store
+from ml.training.tracking import browse, embedded, provenance, store
 from ml.workspace import Workspace, stages
 from orchestration.freshness.lock import busy, holder
 from orchestration.pages import dagster_servers
@@ -28,29 +29,39 @@ START_SECONDS = 180.0  # on a busy machine
 STOP_SECONDS = 10.0
 LOOK_SECONDS = 1.0
 ANSWER_SECONDS = 5.0
+BROWSE = "ml.serving.browse.alone"
 # Its job runner is eight processes, 1.2 GB, which run what only MLflow's pages for language models ask for.
 WITHOUT_JOBS = {"MLFLOW_SERVER_ENABLE_JOB_EXECUTION": "false"}
 
 
-def serve(ws: Workspace, params: Params, host: str, dagster_port: int, mlflow_port: int) -> None:
+class Ports(NamedTuple):
+    """Where each page is served."""
+
+    dagster: int
+    mlflow: int
+    browse: int
+
+
+def serve(ws: Workspace, params: Params, host: str, ports: Ports) -> None:
     """Start the servers, print their addresses, and stop them at Ctrl-C or when one ends.
 
-    With `tracking.uri` MLflow's page is that server's, and only Dagster's is started. A run of the page that is in
+    With `tracking.uri` MLflow's page is that server's, and none is started here. A run of the page that is in
     flight at Ctrl-C is waited for, until a second one.
 
     Raises:
         UserError: a port is in use, or a server ended by itself.
     """
-    require_free(host, dagster_port, "--dagster-port")
+    require_free(host, ports.dagster, "--dagster-port")
+    require_free(host, ports.browse, "--browse-port")
     if params.tracking.uri is None:
-        require_free(host, mlflow_port, "--mlflow-port")
+        require_free(host, ports.mlflow, "--mlflow-port")
     _bury_ghosts(ws)
     signal.signal(signal.SIGINT, signal.default_int_handler)  # a shell's `&` has it ignored
     signal.signal(signal.SIGTERM, lambda *_: sys.exit(0))
     with tempfile.TemporaryDirectory(prefix="arrcoc") as folder:
-        pages = _Pages(ws, f"http://{host}:{dagster_port}", f"http://{host}:{mlflow_port}", Path(folder) / "code")
+        pages = _Pages(ws, host, ports, Path(folder) / "code")
         try:
-            pages.start(params, host, dagster_port, mlflow_port)
+            pages.start(params)
             pages.stay()
         except KeyboardInterrupt:
             pages.screen.print("stopping")
@@ -59,23 +70,25 @@ def serve(ws: Workspace, params: Params, host: str, dagster_port: int, mlflow_po
 
 
 class _Pages:
-    """The servers by name, and the addresses of two of them; `code` is the socket of Dagster's code server."""
+    """The servers by name, and the addresses of their pages; `code` is the socket of Dagster's code server."""
 
-    def __init__(self, ws: Workspace, dagster: str, mlflow: str, code: Path) -> None:
-        self.ws, self.dagster, self.mlflow, self.code = ws, dagster, mlflow, code
+    def __init__(self, ws: Workspace, host: str, ports: Ports, code: Path) -> None:
+        self.ws, self.host, self.ports, self.code = ws, host, ports, code
+        self.dagster, self.mlflow, self.browse = (f"http://{host}:{port}" for port in ports)
         self.screen = stderr()
         self.changes = Changes(ws)  # before the definitions are loaded for the first time
         self.processes: dict[str, subprocess.Popen[bytes]] = {}
         self.started: list[subprocess.Popen[bytes]] = []  # those that were started anew, too
 
-    def start(self, params: Params, host: str, dagster_port: int, mlflow_port: int) -> None:
+    def start(self, params: Params) -> None:
         """Start all, and say where the pages are once they answer."""
         workspace = dagster_servers.write_workspace(self.code.with_name("workspace.yaml"), self.code)
         self._start("code server", dagster_servers.code_server(self.code))
         if params.tracking.uri is None:
-            self._start("MLflow", mlflow_command(self.ws, params, host, mlflow_port))
+            self._start("MLflow", mlflow_command(self.ws, params, self.host, self.ports.mlflow))
+        self._start("Browse", [sys.executable, "-m", BROWSE, self.host, str(self.ports.browse)])
         self._await("code server", lambda: _listens(self.code))
-        self._start("Dagster", dagster_servers.webserver(workspace, host, dagster_port))
+        self._start("Dagster", dagster_servers.webserver(workspace, self.host, self.ports.dagster))
         self._start("daemon", dagster_servers.daemon(workspace))
         self._await("Dagster", lambda: _answers(self.dagster))
         self.screen.print(f"Dagster  {self.dagster}")
@@ -83,6 +96,8 @@ class _Pages:
             self._await("MLflow", lambda: _answers(self.mlflow))
         self.screen.print(f"MLflow   {store.front_page(self.ws, params, params.tracking.uri or self.mlflow)}")
         self.screen.print(f"Lineage  {self.dagster}/{lineage_page(self.ws)}")
+        self._await("Browse", lambda: _answers(f"{self.browse}/browse"))
+        self.screen.print(f"Browse   {self.browse}/browse")
         self.screen.print("Ctrl-C stops them.")
 
     def stay(self) -> None:
@@ -140,7 +155,11 @@ class _Pages:
 
     def _start(self, name: str, command: Sequence[str]) -> None:
         """Start a server in a group of its own; what it says goes to its log."""
-        pages = {provenance.DAGSTER_PAGE: self.dagster, store.MLFLOW_PAGE: self.mlflow}
+        pages = {
+            provenance.DAGSTER_PAGE: self.dagster,
+            store.MLFLOW_PAGE: self.mlflow,
+            browse.BROWSE_PAGE: self.browse,
+        }
         env = {**os.environ, **pages, **WITHOUT_JOBS, "DAGSTER_HOME": str(self.ws.root / ".dagster")}
         with _log(self.ws, name).open("w") as log:
             self.processes[name] = subprocess.Popen(

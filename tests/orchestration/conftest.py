@@ -151,14 +151,14 @@ def served() -> Callable[[Path], Any]:
 
     @contextmanager
     def serving(root: Path) -> Iterator[Served]:
-        ports = [free_port(), free_port()]
+        ports = [free_port(), free_port(), free_port()]
         command = [sys.executable, "-m", "orchestration.cli", "ui"]
-        command += ["--dagster-port", str(ports[0]), "--mlflow-port", str(ports[1])]
+        command += ["--dagster-port", str(ports[0]), "--mlflow-port", str(ports[1]), "--browse-port", str(ports[2])]
         path = f"{Path(sys.executable).parent}{os.pathsep}{os.environ['PATH']}"
         env = os.environ | {"PYTHONPATH": str(root), "PATH": path, "DAGSTER_HOME": str(root / ".dagster")}
         with subprocess.Popen(command, cwd=root, env=env, stderr=subprocess.PIPE, text=True) as process:
             try:
-                lines = [process.stderr.readline() for _ in range(4)]
+                lines = [process.stderr.readline() for _ in range(5)]
                 assert [line.split()[0] for line in lines[:3]] == ["Dagster", "MLflow", "Lineage"], lines
                 yield Served(process, f"http://127.0.0.1:{ports[0]}")
             finally:

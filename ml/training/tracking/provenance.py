@@ -7,6 +7,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any, NamedTuple
 
 from ml.params import Params
+from ml.training.tracking import browse
 from ml.training.tracking.journal import NOTE
 from ml.workspace import Workspace, lineage, stages
 from ml.workspace.keys import file_md5
@@ -17,13 +18,19 @@ GIT_SECONDS = 20
 UNTRACKED_CODE = ("*.py", "*.yaml")  # files that git does not know and that go into the diff of a dirty work tree
 
 
-def dagster() -> dict[str, str]:
-    """Tags that name the Dagster run that this process works for; {} where there is none."""
-    if not (run := os.environ.get(DAGSTER_RUN)):
-        return {}
-    page = os.environ.get(DAGSTER_PAGE)
-    note = f"[Dagster run {run[:8]}]({page}/runs/{run})" if page else f"Dagster run {run}"
-    return {"dagster_run_id": run, NOTE: note}
+def pages(stage: str) -> dict[str, str]:
+    """Tags that lead from a stage's run to where else it is shown: its Dagster run, and its data or answers.
+
+    Its description links to those of them that are served.
+    """
+    tags, links = browse.told(stage), []
+    if run := os.environ.get(DAGSTER_RUN):
+        page = os.environ.get(DAGSTER_PAGE)
+        tags["dagster_run_id"] = run
+        links.append(f"[Dagster run {run[:8]}]({page}/runs/{run})" if page else f"Dagster run {run}")
+    if shown := browse.address(stage):
+        links.append(f"[Browse]({shown})")
+    return tags | {NOTE: ", ".join(links)} if links else tags
 
 
 def made_from(ws: Workspace, params: Params, stage: stages.Stage) -> lineage.Made:

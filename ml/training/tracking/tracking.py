@@ -48,7 +48,7 @@ def start(ws: Workspace, params: Params, stage: str, resume: Path | None = None)
                 if isinstance(error, Exception):
                     journal.end("FAILED", "".join(traceback.format_exception(error)))
                 else:
-                    journal.stop(run.stopped, provenance.dagster().get(journals.NOTE, ""))
+                    journal.stop(run.stopped, provenance.pages(stage).get(journals.NOTE, ""))
             raise
         finally:
             run.courier.close()
@@ -94,7 +94,7 @@ class Run:
         commit = provenance.commit(self.ws)
         if warning := commit.get("git_warning"):
             tell(f"{self.stage.name}: {warning}")
-        tags = commit | provenance.dagster() | {"mlflow.source.name": f"arrcoc stage {self.stage.name}"}
+        tags = commit | provenance.pages(self.stage.name) | {"mlflow.source.name": f"arrcoc stage {self.stage.name}"}
         for name, value in tags.items():
             self.tag(name, value)
         versions = {name: lineage.data_version(self.ws, self.ws.stage(name)) for name in self.stage.upstream}

@@ -1,4 +1,4 @@
-"""`arrcoc ui`: both pages come up, and both are gone after Ctrl-C."""
+"""`arrcoc ui`: all pages come up, and all are gone after Ctrl-C."""
 
 import os
 import signal
@@ -13,7 +13,7 @@ import pytest
 from ml.errors import UserError
 from ml.workspace import Workspace
 from ml.workspace.settings import preset
-from orchestration.pages.servers import require_free, serve, stop
+from orchestration.pages.servers import Ports, require_free, serve, stop
 
 STUBBORN = "import signal, time; signal.signal(signal.SIGINT, signal.SIG_IGN); print('up', flush=True); time.sleep(60)"
 
@@ -47,7 +47,7 @@ def test_a_tracking_server_of_ones_own_needs_no_port_here(tmp_path, monkeypatch)
         taken = server.getsockname()[1]
         for given, words in ((params, f"port {taken} on"), (away, "past the ports")):
             with pytest.raises(UserError, match=words):
-                serve(Workspace(tmp_path), given, "127.0.0.1", free_port(), taken)
+                serve(Workspace(tmp_path), given, "127.0.0.1", Ports(free_port(), taken, free_port()))
 
 
 def test_servers_that_do_not_listen_to_an_interrupt_are_killed(monkeypatch):
@@ -59,15 +59,16 @@ def test_servers_that_do_not_listen_to_an_interrupt_are_killed(monkeypatch):
 
 
 @pytest.mark.slow
-def test_both_pages_answer_and_stop_at_an_interrupt(make_checkout):
+def test_all_pages_answer_and_stop_at_an_interrupt(make_checkout):
     root = make_checkout("smoke").root
-    ports = [str(free_port()), str(free_port())]
-    command = [sys.executable, "-m", "orchestration.cli", "ui", "--dagster-port", ports[0], "--mlflow-port", ports[1]]
+    ports = [str(free_port()) for _ in range(3)]
+    command = [sys.executable, "-m", "orchestration.cli", "ui"]
+    command += ["--dagster-port", ports[0], "--mlflow-port", ports[1], "--browse-port", ports[2]]
     env = os.environ | {"PYTHONPATH": str(root)}
     with subprocess.Popen(command, cwd=root, env=env, stderr=subprocess.PIPE, text=True) as process:
         try:
-            lines = [process.stderr.readline() for _ in range(2)]
-            assert [line.split()[0] for line in lines] == ["Dagster", "MLflow"]
+            lines = [process.stderr.readline() for _ in range(4)]
+            assert [line.split()[0] for line in lines] == ["Dagster", "MLflow", "Lineage", "Browse"]
             assert "#/experiments" in lines[1]  # and not MLflow's front page, which is for language models
             for line in lines:
                 assert page(line.split()[1])
