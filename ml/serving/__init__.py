@@ -1,1 +1,4 @@
-"""The released model behind HTTP: pictures and questions in, boxes and masks out. No PyTorch, MLflow or Dagster."""
+"""The released model behind HTTP: pictures and questions in, boxes and masks out. No PyTorch, MLflow or Dagster.
+
+Inside `browse`: the pages of what a workspace holds.
+"""

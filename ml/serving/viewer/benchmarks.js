@@ -29,7 +29,7 @@ function many(at, found) {
     picture: `/browse/api/benchmark-picture?small=true&image=${encodeURIComponent(image)}`,
     lines: [text || "describe the picture", `score ${score.toFixed(2)}`, `${kind}, ${split}`],
   }));
-  return [el("p", { class: "soft" }, `The worst answered first. Score: ${found.measure}.`), pager(at, found), cards(items), items.length > 8 ? pager(at, found) : ""];
+  return [el("p", { class: "soft" }, `The worst answered first. Score: ${found.measure}.`), pager(at, found), cards(items), items.length > 8 ? pager(at, found, "Further pages, below") : ""];
 }
 
 async function one(at) {

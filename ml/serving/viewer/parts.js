@@ -14,10 +14,14 @@ export function address(state, changes = {}) {
  *  @param choices [{ name, words, options: [[value, words]], drops }]; `drops`: the choices that mean nothing after it
  *  @param kept names in the state that a choice leaves as they are */
 export function filters(state, choices, kept = []) {
-  const base = Object.fromEntries(["page", ...choices.map(({ name }) => name), ...kept].map((name) => [name, state[name]]));
+  const names = ["page", ...choices.map(({ name }) => name), ...kept];
+  const now = () => { // of the address: what is shown may still be that of the choice before
+    const asked = new URLSearchParams(location.hash.slice(1));
+    return Object.fromEntries(names.map((name) => [name, asked.get(name)]));
+  };
   const without = (drops) => Object.fromEntries(drops.map((name) => [name, ""]));
   return el("form", { onsubmit: (event) => event.preventDefault() }, choices.map(({ name, words, options, drops = [] }) =>
-    el("label", {}, words, el("select", { id: `filter-${name}`, onchange: (event) => { location.hash = address(base, { ...without(drops), [name]: event.target.value }); } },
+    el("label", {}, words, el("select", { id: `filter-${name}`, onchange: (event) => { location.hash = address(now(), { ...without(drops), [name]: event.target.value }); } },
       options.map(([value, text]) => el("option", { value, selected: (state[name] || "") === value }, text))))));
 }
 
@@ -38,9 +42,9 @@ export function cards(items) {
 }
 
 /** Where one is in what is counted, and the ways on and back. */
-export function pager(state, { start, page, total }) {
+export function pager(state, { start, page, total }, name = "Further pages") {
   const to = (words, where, there) => there ? el("a", { href: address(state, { start: where || "" }) }, words) : null;
-  return el("nav", { class: "pager", "aria-label": "Further pages" },
+  return el("nav", { class: "pager", "aria-label": name },
     el("span", {}, total ? `${start + 1} to ${Math.min(start + page, total)} of ${total}` : "Nothing here."),
     to("Back", Math.max(0, start - page), start > 0), to("Next", start + page, start + page < total));
 }

@@ -29,7 +29,7 @@ function many(at, found) {
     picture: `/browse/api/shard-picture/${encodeURIComponent(at.shard)}/${image_id}?small=true`,
     lines: [caption || file_name, `${masks} masks, ${queries} queries`, ...(at.kind ? asked : [])],
   }));
-  return [pager(at, found), cards(items), found.images.length > 8 ? pager(at, found) : ""];
+  return [pager(at, found), cards(items), found.images.length > 8 ? pager(at, found, "Further pages, below") : ""];
 }
 
 async function one(at) {

@@ -13,6 +13,7 @@ from pathlib import Path
 import pytest
 import requests
 import torch
+from playwright.sync_api import Page, sync_playwright
 
 from ml.models.arrcoc import ARRCOC, ModelConfig
 from ml.models.frozen.clip import load_clip
@@ -25,6 +26,11 @@ from ml.release.variants import COMMON
 from ml.toytown.pretraining.pretrain import WEIGHTS
 from ml.workspace.settings import preset
 
+CHROMIUM = Path("/usr/bin/chromium")
+FLAGS = [
+    *("--no-sandbox", "--disable-gpu", "--disable-quic", "--no-first-run", "--disable-background-networking"),
+    *("--disable-component-update", "--disable-sync"),
+]
 ROOT = Path(__file__).parents[3]
 
 
@@ -99,3 +105,22 @@ def server(package: Path) -> Iterator[Server]:
     server = Server(package, {}).wait()
     yield server
     server.stop()
+
+
+@pytest.fixture
+def page(server) -> Iterator[Page]:
+    """The page, which has asked nobody else for anything and met no error when the test ends."""
+    if not CHROMIUM.exists():
+        pytest.skip(f"no browser: {CHROMIUM} is missing (Debian's package chromium)")
+    met: list[str] = []
+    with sync_playwright() as playwright:
+        browser = playwright.chromium.launch(executable_path=str(CHROMIUM), args=FLAGS)
+        page = browser.new_page()
+        page.on("pageerror", lambda error: met.append(str(error)))
+        page.on("console", lambda told: met.append(told.text) if told.type == "error" else None)
+        ours = ("data:", "blob:", "about:", server.url)
+        page.on("request", lambda asked: None if asked.url.startswith(ours) else met.append(asked.url))
+        page.goto(server.url)
+        yield page
+        browser.close()
+    assert not [told for told in met if "422" not in told]

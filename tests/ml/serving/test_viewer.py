@@ -1,25 +1,19 @@
 """The page at / in a real browser: a picture and a sentence in, masks, heat map and words out."""
 
 import io
-from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pytest
 from PIL import Image
-from playwright.sync_api import Page, sync_playwright
+from playwright.sync_api import Page
 from pycocotools import mask as coco
 
 from ml.toytown.world.draw import draw
 from ml.toytown.world.scene import scene
 
-CHROMIUM = Path("/usr/bin/chromium")
 SAID = "text => document.getElementById('said').textContent === text"
-FLAGS = [
-    *("--no-sandbox", "--disable-gpu", "--disable-quic", "--no-first-run", "--disable-background-networking"),
-    *("--disable-component-update", "--disable-sync"),
-]
 
 
 @pytest.fixture
@@ -27,25 +21,6 @@ def picture(tmp_path: Path) -> Path:
     path = tmp_path / "town.jpg"
     Image.fromarray(draw(scene(0, 0, "tests")).image).save(path, quality=95)
     return path
-
-
-@pytest.fixture
-def page(server) -> Iterator[Page]:
-    """The page, which has asked nobody else for anything and met no error when the test ends."""
-    if not CHROMIUM.exists():
-        pytest.skip(f"no browser: {CHROMIUM} is missing (Debian's package chromium)")
-    met: list[str] = []
-    with sync_playwright() as playwright:
-        browser = playwright.chromium.launch(executable_path=str(CHROMIUM), args=FLAGS)
-        page = browser.new_page()
-        page.on("pageerror", lambda error: met.append(str(error)))
-        page.on("console", lambda told: met.append(told.text) if told.type == "error" else None)
-        ours = ("data:", "blob:", "about:", server.url)
-        page.on("request", lambda asked: None if asked.url.startswith(ours) else met.append(asked.url))
-        page.goto(server.url)
-        yield page
-        browser.close()
-    assert not [told for told in met if "422" not in told]
 
 
 def layer(page: Page) -> np.ndarray:
