@@ -20,6 +20,7 @@ async function show() {
   $("content").replaceChildren(...content);
   $("said").textContent = said;
   focus(focused);
+  document.querySelector(".rows [aria-current]")?.scrollIntoView({ block: "nearest" });
 }
 
 async function read(name, state) {
