@@ -1,5 +1,6 @@
 """The page /browse and what it asks; where there is nothing to browse, one line that says why."""
 
+from functools import cached_property
 from importlib.util import find_spec
 from pathlib import Path
 
@@ -8,7 +9,8 @@ from fastapi.responses import FileResponse
 from fastapi.staticfiles import StaticFiles
 
 from ml.errors import UserError
-from ml.serving.gate import BROWSE, VIEWER
+from ml.serving import refusals
+from ml.serving.gate import BROWSE, VIEWER, Message, Receive, Send
 from ml.workspace import Workspace
 
 API = f"{BROWSE}/api"
@@ -35,9 +37,28 @@ def add(app: FastAPI, ws: Workspace | None, asks: bool) -> None:
     if ws is None or trouble:
         app.add_api_route(f"{API}/{{rest:path}}", refuse, include_in_schema=False)
     else:
-        from ml.serving.browse.api import router  # pyarrow
+        app.mount(API, Late(ws))
 
-        app.include_router(router(ws), prefix=API, include_in_schema=False)
+
+class Late:
+    """What the page asks, loaded when it asks first: readers of Parquet and masks are heavy for who never looks."""
+
+    def __init__(self, ws: Workspace) -> None:
+        self.ws = ws
+
+    async def __call__(self, scope: Message, receive: Receive, send: Send) -> None:
+        """Answer a request."""
+        await self.app(scope, receive, send)
+
+    @cached_property
+    def app(self) -> FastAPI:
+        """An app of the routes alone."""
+        from ml.serving.browse.api import router
+
+        found = FastAPI(openapi_url=None)
+        found.include_router(router(self.ws))
+        refusals.tell(found)
+        return found
 
 
 def _page() -> FileResponse:
