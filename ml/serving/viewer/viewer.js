@@ -46,7 +46,7 @@ async function show(told) {
   const answer = told.answers ? told.answers[0] : { masks: [] };
   const masks = answer.masks || (answer.evidence ? [answer.evidence] : []);
   state.answer = { box: answer.box || (masks[0] && masks[0].box), masks: masks.map((mask) => ({ ...mask, runs: runs(mask.segmentation) })) };
-  state.heat = answer.heat_map ? await bitmap(answer.heat_map) : null;
+  state.heat = answer.heat_map ? await glow(answer.heat_map) : null;
   state.lit = -1;
   if (told.caption !== undefined) say(told.caption);
   else if (answer.answer !== undefined) say(answer.answer);
@@ -55,11 +55,21 @@ async function show(told) {
   draw();
 }
 
-async function bitmap(base64) {
+// The grey map as a warm light, clear where nothing is meant, so that the picture stays to be seen.
+async function glow(base64) {
   const image = new Image();
   image.src = `data:image/png;base64,${base64}`;
   await image.decode();
-  return image;
+  const canvas = Object.assign(document.createElement("canvas"), { width: image.width, height: image.height });
+  const pen = canvas.getContext("2d");
+  pen.drawImage(image, 0, 0);
+  const pixels = pen.getImageData(0, 0, image.width, image.height);
+  for (let at = 0; at < pixels.data.length; at += 4) {
+    const value = pixels.data[at];
+    pixels.data.set([255, 210 - 0.6 * value, 40, 0.75 * value], at);
+  }
+  pen.putImageData(pixels, 0, 0);
+  return canvas;
 }
 
 function list() {
@@ -90,7 +100,7 @@ function draw() {
   if (!state.answer) return;
   const [height, width] = state.size;
   Object.assign(layer, { width, height });
-  if (state.heat && $("heat").checked) { pen.globalAlpha = 0.45; pen.drawImage(state.heat, 0, 0, width, height); pen.globalAlpha = 1; }
+  if (state.heat && $("heat").checked) pen.drawImage(state.heat, 0, 0, width, height);
   const wanted = levels();
   state.answer.masks.forEach((mask, i) => {
     if (!wanted.has(mask.level) || (state.lit >= 0 && state.lit !== i)) return;
