@@ -89,8 +89,10 @@ def test_whoever_opens_a_pool_names_the_knob():
 
 
 WORK = """
-import os, sys, time
+import os, signal, sys, time
 from ml.compute.pool import ShardPool
+
+signal.signal(signal.SIGINT, signal.default_int_handler)  # what a shell starts with & would ignore it
 
 def work(shard):
     os.write(1, b"%d\\n" % os.getpid())  # one write: two workers' lines are never mixed
