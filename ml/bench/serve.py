@@ -138,7 +138,6 @@ def _saved(package: Path, out: Path) -> Path:
     from ml.release import pyfunc
 
     logging.getLogger("mlflow").setLevel(logging.ERROR)
-
     code = str(Path(pyfunc.__file__))
     mlflow.pyfunc.save_model(out, python_model=code, artifacts={"package": str(package)}, pip_requirements=["arrcoc"])
     return out

@@ -22,7 +22,6 @@ from ml.workspace import Workspace, settings
 from ml.workspace.atomic import atomic_dir, write_json
 
 EVERY = 2.0  # seconds between two looks at the registry
-FIRST = 60.0  # seconds in which the first release is brought, where none lies in the workspace
 FOLDER = ".served"
 
 
@@ -35,15 +34,17 @@ def followed(ws: Workspace) -> Path:
     if not link.exists() and own.is_dir():
         _point(link, own)
     follower = subprocess.Popen([sys.executable, "-m", __name__, str(ws.root)])
-    until = time.monotonic() + FIRST
-    while not link.exists() and follower.poll() is None and time.monotonic() < until:
+    while not link.exists() and follower.poll() is None:
         time.sleep(0.1)
-    return link
+    return link if link.exists() else own
 
 
 def follow(ws: Workspace) -> None:
-    """Ask the registry again and again, as long as the server lives; what is wrong is told once."""
-    server, told = os.getppid(), ""
+    """Ask the registry again and again, as long as the server lives; what is wrong is told once.
+
+    Where the first look finds nothing to serve, there is nobody to follow it for.
+    """
+    server, told, link = os.getppid(), "", ws.data / FOLDER / "package"
     _tidy(ws)
     while os.getppid() == server:
         try:
@@ -53,6 +54,8 @@ def follow(ws: Workspace) -> None:
             if str(error) != told:
                 told = str(error)
                 print(f"arrcoc: the alias is not followed: {told}", file=sys.stderr)
+        if not link.exists():
+            return
         time.sleep(EVERY)
 
 

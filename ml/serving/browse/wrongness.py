@@ -17,6 +17,7 @@ from ml.serving.browse.tables import Row, opened
 
 ABSENCE = "absence"
 BATCH = 8192  # answers that are held at a time
+OF_A_SENTENCE = BLEU(lowercase=True, effective_order=True)
 JUDGED = pa.schema(
     [*((name, pa.string()) for name in ("query_id", "split", "image", "text", "kind")), ("score", pa.float64())]
 )
@@ -58,8 +59,7 @@ def _answer(truth: Row, answer: Row) -> float:
 
 
 def _caption(truth: Row, answer: Row) -> float:
-    bleu = BLEU(lowercase=True, effective_order=True)
-    return bleu.sentence_score(answer.get("text", ""), truth["references"]).score / 100
+    return OF_A_SENTENCE.sentence_score(answer.get("text", ""), truth["references"]).score / 100
 
 
 REGION = Measure("IoU of the best mask's box with the nearest true one", ("boxes",), ("boxes",), _region)

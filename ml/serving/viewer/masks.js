@@ -1,5 +1,7 @@
 // COCO run lengths: pixels are numbered down the columns, runs of zeros first.
 
+export const LEVELS = { part: [255, 196, 0], object: [0, 200, 120], group: [60, 140, 255], scene: [200, 90, 255] }; // their colours
+
 /** Run lengths of a compressed string, as pycocotools' rleFrString reads them. */
 export function decode(counts) {
   const found = [];

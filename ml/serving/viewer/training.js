@@ -1,10 +1,10 @@
 // The training set: pictures of a shard, and one with its masks, phrases, queries and the relevance of each mask.
 import * as api from "./api.js";
 import { el } from "./dom.js";
+import { LEVELS } from "./masks.js";
 import { address, cards, counted, facts, filters, last, legend, pager, ramped, rampLegend, swatch } from "./parts.js";
 import { Picture } from "./picture.js";
 
-export const LEVELS = { part: [255, 196, 0], object: [0, 200, 120], group: [60, 140, 255], scene: [200, 90, 255] };
 const TARGET = [255, 60, 60], ANCHOR = [255, 255, 255];
 const read = last();
 

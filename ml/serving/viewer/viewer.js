@@ -1,10 +1,9 @@
 // The page at /: a picture, a sentence, and what the model makes of them.
 import * as api from "./api.js";
 import { el } from "./dom.js";
-import { runs, paint } from "./masks.js";
+import { LEVELS, runs, paint } from "./masks.js";
 
 const $ = (id) => document.getElementById(id);
-const COLOURS = { part: [255, 196, 0], object: [0, 200, 120], group: [60, 140, 255], scene: [200, 90, 255] };
 const WORDS = { ask: "What to find", question: "What to ask", caption: "Nothing to type: the picture is described" };
 const state = { file: null, example: "", answer: null, size: null, heat: null, lit: -1 };
 
@@ -76,7 +75,7 @@ function list() {
   $("masks").replaceChildren(...state.answer.masks.map((mask, i) => {
     const item = document.createElement("li"), button = document.createElement("button"), swatch = document.createElement("span");
     swatch.className = "swatch";
-    swatch.style.background = `rgb(${COLOURS[mask.level]})`;
+    swatch.style.background = `rgb(${LEVELS[mask.level]})`;
     button.type = "button";
     button.append(swatch, `${i + 1}. relevance ${mask.relevance.toFixed(2)}`, Object.assign(document.createElement("span"), { className: "level", textContent: `${mask.level}, ${mask.area} px` }));
     for (const event of ["mouseenter", "focus"]) button.addEventListener(event, () => light(i));
@@ -104,7 +103,7 @@ function draw() {
   const wanted = levels();
   state.answer.masks.forEach((mask, i) => {
     if (!wanted.has(mask.level) || (state.lit >= 0 && state.lit !== i)) return;
-    paint(pen, mask.runs, COLOURS[mask.level], state.lit === i ? 0.6 : 0.15 + 0.4 * mask.relevance);
+    paint(pen, mask.runs, LEVELS[mask.level], state.lit === i ? 0.6 : 0.15 + 0.4 * mask.relevance);
   });
   if ($("box").checked && state.answer.box) {
     pen.strokeStyle = "rgb(255, 40, 40)";

@@ -18,6 +18,7 @@ from ml.training.tracking import store
 from ml.workspace import Workspace
 from ml.workspace.atomic import write_json
 from ml.workspace.settings import load
+from tests.ml.serving.conftest import Server
 from tests.ml.serving.test_server import ask
 
 ROOT = Path(__file__).parents[3]
@@ -79,6 +80,15 @@ def test_an_alias_moved_by_hand_is_followed_without_a_dropped_request(start: Cal
 def test_a_workspace_without_a_release_serves_the_registry_s(start: Callable[..., Any], ws: Workspace) -> None:
     shutil.rmtree(ws.stage("released_model"))
     assert await_version(start(of=None, cwd=ws.root).url, "2")["version"] == "2"
+
+
+def test_with_nothing_released_anywhere_it_is_told_in_a_line(tmp_path: Path) -> None:
+    for name in ("dvc.yaml", "params.yaml"):
+        shutil.copy(ROOT / name, tmp_path)
+    server = Server(None, {}, cwd=tmp_path)
+    _, said = server.process.communicate(timeout=50)
+    wanted = f"arrcoc: {tmp_path}/data/released_model/package: no released model there; make one with: arrcoc run\n"
+    assert (server.process.returncode, said) == (2, wanted)
 
 
 def test_what_an_earlier_server_had_brought_is_removed(ws: Workspace) -> None:

@@ -42,11 +42,9 @@ def address() -> Iterator[str]:
 
 
 def replicas() -> set[int]:
-    """The process ids of this machine's replicas that hold the model."""
-    named = {process.pid: process.name() for process in psutil.process_iter() if process.is_running()}
-    return {
-        pid for pid, name in named.items() if "ServeReplica:arrcoc:Replica" in name or name.startswith("ray::Serve")
-    }
+    """The ids of this machine's processes that hold the model, as Ray titles them."""
+    titles = {process.pid: process.info["cmdline"] or [""] for process in psutil.process_iter(["cmdline"])}
+    return {pid for pid, title in titles.items() if title[0].startswith("ray::ServeReplica:arrcoc:Replica")}
 
 
 @pytest.mark.slow
@@ -72,7 +70,9 @@ def test_a_replica_that_dies_takes_nobody_else_with_it(start: Callable[..., Any]
     threads = [threading.Thread(target=client) for _ in range(4)]
     for thread in threads:
         thread.start()
-    os.kill(min(replicas()), signal.SIGKILL)
+    found = replicas()
+    assert len(found) == 2
+    os.kill(min(found), signal.SIGKILL)
     for thread in threads:
         thread.join()
     assert set(statuses) <= {200, 503} and statuses.count(200) >= 24
