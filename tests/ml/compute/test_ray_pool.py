@@ -4,7 +4,6 @@ import os
 import shutil
 import socket
 import sys
-import tempfile
 import time
 from collections.abc import Iterator
 from contextlib import closing
@@ -23,11 +22,11 @@ from ml.workspace import Workspace
 from ml.workspace.lineage import listing
 from ml.workspace.report import Report
 from ml.workspace.settings import preset
+from tests.clusters import MEGABYTES_80, ray_cluster
 
 ray = pytest.importorskip("ray", reason="the extra [ray] is not installed")
 
 SHARDS = 6
-MEGABYTES_80 = 80 * 1024**2  # of object store, about the least that Ray takes
 
 
 def test_params_or_the_environment_choose_the_pool(monkeypatch):
@@ -63,25 +62,10 @@ def test_without_ray_it_is_said_how_to_get_it(monkeypatch):
 @pytest.fixture(scope="module")
 def cluster() -> Iterator[object]:
     """A head without cores, so that all work is done on the nodes that a test adds."""
-    from ray.cluster_utils import Cluster
-
-    with (
-        tempfile.TemporaryDirectory(
-            prefix="ray", ignore_cleanup_errors=True
-        ) as folder,  # sockets' paths: 107 characters
-        pytest.MonkeyPatch.context() as patch,
-    ):
-        patch.setenv("RAY_USAGE_STATS_ENABLED", "0")
-        patch.setenv("RAY_TMPDIR", folder)  # where it notes the running cluster, in a folder that it takes for there
-        (Path(folder) / "ray").mkdir()
-        head = {"num_cpus": 0, "include_dashboard": False, "object_store_memory": MEGABYTES_80, "temp_dir": folder}
-        head["_system_config"] = {"health_check_period_ms": 300, "health_check_failure_threshold": 3}
-        found = Cluster(initialize_head=True, head_node_args=head)
+    quick = {"health_check_period_ms": 300, "health_check_failure_threshold": 3}
+    with ray_cluster(cores=0, **quick) as found, pytest.MonkeyPatch.context() as patch:
         patch.setenv("RAY_ADDRESS", found.address)
-        try:
-            yield found
-        finally:
-            found.shutdown()
+        yield found
 
 
 def index_shard(ws: Workspace, params: Params, notes: Path, shard: str) -> Report:

@@ -2,7 +2,6 @@
 
 import os
 import signal
-import tempfile
 import threading
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -12,33 +11,18 @@ import psutil
 import pytest
 import requests
 
+from tests.clusters import ray_cluster
 from tests.ml.serving.test_server import ask
 
 pytest.importorskip("ray", reason="the extra [ray] is not installed")
-MEGABYTES_80 = 80 << 20
 TREES = [f"tree {number}" for number in range(32)]  # takes long enough to be interrupted
 
 
 @pytest.fixture(scope="module")
 def address() -> Iterator[str]:
     """The address of a cluster of one node."""
-    from ray.cluster_utils import Cluster
-
-    with (
-        tempfile.TemporaryDirectory(
-            prefix="ray", ignore_cleanup_errors=True
-        ) as folder,  # sockets' paths: 107 characters
-        pytest.MonkeyPatch.context() as patch,
-    ):
-        patch.setenv("RAY_USAGE_STATS_ENABLED", "0")
-        patch.setenv("RAY_TMPDIR", folder)
-        (Path(folder) / "ray").mkdir()
-        head = {"num_cpus": 4, "include_dashboard": False, "object_store_memory": MEGABYTES_80, "temp_dir": folder}
-        cluster = Cluster(initialize_head=True, head_node_args=head)
-        try:
-            yield cluster.address
-        finally:
-            cluster.shutdown()
+    with ray_cluster(cores=4) as cluster:
+        yield cluster.address
 
 
 def replicas() -> set[int]:
