@@ -15,7 +15,8 @@ from ml.training.launchers import hosts
 from ml.training.launchers.processes import PACKAGE_ROOT
 from ml.workspace import Workspace
 from ml.workspace.settings import load
-from tests.clusters import Hosts, two_hosts, wait_for
+from tests.clusters.hosts import Hosts, two_hosts
+from tests.clusters.waiting import wait_for
 
 STAGE = "text_region_grounding"
 Make = Callable[..., Workspace]

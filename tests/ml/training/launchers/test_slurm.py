@@ -12,13 +12,14 @@ from typing import Any
 import pytest
 
 from ml.errors import UserError
-from ml.training.slurm_task import variables
 from ml.training.launch import launch
 from ml.training.launchers import slurm
 from ml.training.launchers.processes import PACKAGE_ROOT
+from ml.training.slurm_task import variables
 from ml.workspace import Workspace
 from ml.workspace.settings import load
-from tests.clusters import SlurmCluster, slurm_cluster, wait_for
+from tests.clusters.slurm import SlurmCluster, slurm_cluster
+from tests.clusters.waiting import wait_for
 
 STAGE = "text_region_grounding"
 Make = Callable[..., Workspace]
