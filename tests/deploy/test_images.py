@@ -1,0 +1,86 @@
+"""The images of the Dockerfile: built from the lock, started as they are, asked, and stopped."""
+
+import json
+import re
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+from PIL import Image
+
+from ml.toytown.world.draw import draw
+from ml.toytown.world.scene import scene
+from tests.deploy.buildah import ROOT, Container, Store, children, container, require
+from tests.released import write_package
+
+MOST_BYTES = 700 * 10**6  # that the image of the released model may have, unpacked
+UP_SECONDS = 120.0  # on a busy machine
+ASKED = "import sys, urllib.request as r; print(r.urlopen(sys.argv[1], timeout=5).read().decode())"
+VERSIONS = "import importlib.metadata as m; print(*(f'{d.name}=={d.version}' for d in m.distributions()))"
+
+pytestmark = pytest.mark.slow
+
+
+@pytest.fixture(scope="module")
+def store(tmp_path_factory: pytest.TempPathFactory) -> Store:
+    require()
+    made = Store(tmp_path_factory.mktemp("images"))
+    made.make_base()
+    return made
+
+
+@pytest.fixture(scope="module")
+def serve(store: Store, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Container]:
+    package = write_package(tmp_path_factory.mktemp("release"))
+    with container(store, store.build("serve"), f"{package}:/package:ro") as made:
+        yield made
+
+
+def plain(requirement: str) -> str:
+    """A requirement with the name as PyPI compares it."""
+    name, _, version = requirement.partition("==")
+    return f"{re.sub(r'[-_.]+', '-', name).lower()}=={version}"
+
+
+def test_the_released_model_needs_little(serve: Container) -> None:
+    tree = serve.store.run("mount", serve.name)
+    used = subprocess.run(["du", "--summarize", "--block-size=1", tree], capture_output=True, text=True, check=True)
+    size = int(used.stdout.split()[0])
+    print(f"serve: {size / 10**6:.0f} MB unpacked")
+    assert size <= MOST_BYTES
+    assert serve.holds("onnxruntime")
+    assert not [name for name in ("torch", "mlflow", "dagster", "spacy", "pip") if serve.holds(name)]
+
+
+def test_its_versions_are_those_of_the_lock(serve: Container) -> None:
+    locked = {plain(line) for line in (ROOT / "requirements.lock").read_text().split()}
+    found = {plain(line) for line in serve.run("python", "-c", VERSIONS).stdout.split()}
+    assert found - locked == {"arrcoc==0.1.0"}
+
+
+def test_it_is_healthy_while_it_answers_and_stops_when_told(serve: Container, tmp_path: Path) -> None:
+    config = serve.store.inspect("arrcoc-serve")
+    kind, *health = config["Healthcheck"]["Test"]
+    assert kind == "CMD"
+    assert serve.run(*health).returncode != 0  # nothing listens yet
+    with serve.started(*config["Cmd"]) as process:
+        until = time.monotonic() + UP_SECONDS
+        while serve.run(*health).returncode:
+            assert process.poll() is None and time.monotonic() < until
+        (server,) = [one for one in children(process) if one.name() == "arrcoc"][:1]
+        assert {one.uids().real for one in [server, *server.children(recursive=True)]} == {1000}
+        for path in ("/healthz", "/readyz"):
+            assert serve.run("python", "-c", ASKED, f"http://127.0.0.1:8000{path}").returncode == 0
+        picture = tmp_path / "town.png"
+        Image.fromarray(draw(scene(0, 0, "tests")).image).save(picture)
+        ask = [sys.executable, "-m", "orchestration.cli", "predict", str(picture), "the house", "--json"]
+        ask += ["--out", str(tmp_path / "answer.png"), "--server", "http://127.0.0.1:8000"]
+        told = subprocess.run(serve.beside(*ask), cwd=ROOT, capture_output=True, text=True, check=True)
+        assert {"box", "score", "masks"} <= set(json.loads(told.stdout))
+        server.send_signal(signal.SIGTERM)
+        assert process.wait(60) == 0
+    assert serve.run(*health).returncode != 0
