@@ -240,8 +240,8 @@ def _bury_ghosts(ws: Workspace) -> None:
 
 
 def _bury(ws: Workspace) -> None:
-    from orchestration.ghosts import bury
-    from orchestration.runs.run import instance
+    from orchestration.instance.ghosts import bury
+    from orchestration.instance.opened import instance
 
     with instance(ws) as found:
         bury(found)
