@@ -77,17 +77,11 @@ def test_kustomize_puts_them_together(folder: Path) -> None:
     for manifest in found:
         validate(manifest)
         assert manifest["kind"] == "Namespace" or manifest["metadata"]["namespace"] == LAUNCHER["job_namespace"]
-    images = {
-        one["image"]
-        for manifest in found
-        if "template" in manifest.get("spec", {})
-        for one in containers(manifest).values()
-    }
+    running = [manifest for manifest in found if "template" in manifest.get("spec", {})]
+    images = {one["image"] for manifest in running for one in containers(manifest).values()}
     assert all(image.startswith("registry.example/") for image in images)
-    for manifest in found:
-        if name(manifest) == "Deployment/pages":
-            code = containers(manifest)["code"]
-            assert environment(code)["DAGSTER_CURRENT_IMAGE"] == code["image"]
+    for code in [containers(one)["code"] for one in running if name(one) == "Deployment/pages"]:
+        assert environment(code)["DAGSTER_CURRENT_IMAGE"] == code["image"]
 
 
 def test_the_instance_is_one_that_dagster_takes(tmp_path: Path) -> None:

@@ -23,6 +23,7 @@ from dagster._core.test_utils import create_run_for_test
 from mlflow import MlflowClient
 
 from ml.training.launch import free_port
+from orchestration.cli import OFFLINE
 from orchestration.pages.servers import stop
 from tests import servers
 from tests.conftest import Checkout
@@ -47,7 +48,7 @@ class Services:
         values = {"POSTGRES_PASSWORD": servers.PASSWORD, "ARTIFACTS": "s3://town/mlflow"}
         self.ports = {port: str(free_port()) for port in PORTS} | {"5432": str(postgres.port)}
         self.described: dict[str, Any] = self._here(composed.read(values))["services"]
-        self.env = os.environ | servers.KEYS | {"AWS_ENDPOINT_URL": s3, "PYTHONPATH": str(self.root)}
+        self.env = os.environ | OFFLINE | servers.KEYS | {"AWS_ENDPOINT_URL": s3, "PYTHONPATH": str(self.root)}
         self.env |= {"PATH": f"{Path(sys.executable).parent}{os.pathsep}{os.environ['PATH']}"}
         self.started: dict[str, subprocess.Popen[bytes]] = {}
 
