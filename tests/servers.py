@@ -110,6 +110,17 @@ def postgres() -> Iterator[Postgres]:
                 server.stop()
 
 
+def await_answer(address: str, process: subprocess.Popen[bytes], log: Path | None = None) -> None:
+    """Wait until a server answers that was just started."""
+    deadline = time.monotonic() + UP_SECONDS
+    while True:
+        with suppress(OSError), urllib.request.urlopen(address, timeout=5):
+            return
+        said = log.read_text()[-4000:] if log else ""
+        assert process.poll() is None and time.monotonic() < deadline, f"{address} does not answer: {said}"
+        time.sleep(0.2)
+
+
 @contextmanager
 def s3(*buckets: str) -> Iterator[str]:
     """The address of an S3 server with these buckets, in memory; `KEYS` are what its clients need beside that."""
@@ -150,22 +161,12 @@ class Mlflow:
             self.process = subprocess.Popen(
                 command, env={**os.environ, **self.environment}, stdout=log, stderr=log, start_new_session=True
             )
-        deadline = time.monotonic() + UP_SECONDS
-        while not self._is_up():
-            assert self.process.poll() is None and time.monotonic() < deadline, self.log.read_text()[-4000:]
-            time.sleep(0.2)
+        await_answer(f"{self.address}/health", self.process, self.log)
 
     def stop(self) -> None:
         """Stop it and all its workers."""
         if self.process:
             stop([self.process])
-
-    def _is_up(self) -> bool:
-        try:
-            with urllib.request.urlopen(f"{self.address}/health", timeout=5):
-                return True
-        except OSError:
-            return False
 
 
 @contextmanager
