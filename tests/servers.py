@@ -6,11 +6,14 @@ import shutil
 import subprocess
 import sys
 import tempfile
+import threading
 import time
+import urllib.error
 import urllib.request
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 from urllib.parse import quote
 
@@ -107,6 +110,17 @@ def postgres() -> Iterator[Postgres]:
                 server.stop()
 
 
+def await_answer(address: str, process: subprocess.Popen[bytes], log: Path | None = None) -> None:
+    """Wait until a server answers that was just started."""
+    deadline = time.monotonic() + UP_SECONDS
+    while True:
+        with suppress(OSError), urllib.request.urlopen(address, timeout=5):
+            return
+        said = log.read_text()[-4000:] if log else ""
+        assert process.poll() is None and time.monotonic() < deadline, f"{address} does not answer: {said}"
+        time.sleep(0.2)
+
+
 @contextmanager
 def s3(*buckets: str) -> Iterator[str]:
     """The address of an S3 server with these buckets, in memory; `KEYS` are what its clients need beside that."""
@@ -147,22 +161,12 @@ class Mlflow:
             self.process = subprocess.Popen(
                 command, env={**os.environ, **self.environment}, stdout=log, stderr=log, start_new_session=True
             )
-        deadline = time.monotonic() + UP_SECONDS
-        while not self._is_up():
-            assert self.process.poll() is None and time.monotonic() < deadline, self.log.read_text()[-4000:]
-            time.sleep(0.2)
+        await_answer(f"{self.address}/health", self.process, self.log)
 
     def stop(self) -> None:
         """Stop it and all its workers."""
         if self.process:
             stop([self.process])
-
-    def _is_up(self) -> bool:
-        try:
-            with urllib.request.urlopen(f"{self.address}/health", timeout=5):
-                return True
-        except OSError:
-            return False
 
 
 @contextmanager
@@ -185,3 +189,43 @@ def mlflow(database: str, s3: str, bucket: str, folder: Path) -> Iterator[Mlflow
         yield server
     finally:
         server.stop()
+
+
+@contextmanager
+def losing(address: str, path: str) -> Iterator[str]:
+    """A proxy of a server that hands on everything, and of the first request for `path` loses the answer."""
+    lost: list[str] = []
+
+    class Handler(BaseHTTPRequestHandler):
+        def hand_on(self) -> None:
+            body = self.rfile.read(int(self.headers.get("Content-Length", 0))) or None
+            headers = {name: value for name, value in self.headers.items() if name not in ("Host", "Connection")}
+            asked = urllib.request.Request(address + self.path, body, headers, method=self.command)
+            try:
+                with urllib.request.urlopen(asked, timeout=60) as answer:
+                    status, found, kind = answer.status, answer.read(), answer.headers["Content-Type"]
+            except urllib.error.HTTPError as error:
+                status, found, kind = error.code, error.read(), error.headers["Content-Type"]
+            if self.path.endswith(path) and not lost:
+                lost.append(path)
+                self.close_connection = True
+                return
+            self.send_response(status)
+            self.send_header("Content-Type", kind or "text/plain")
+            self.send_header("Content-Length", str(len(found)))
+            self.end_headers()
+            self.wfile.write(found)
+
+        do_GET = do_POST = do_PATCH = do_PUT = do_DELETE = hand_on  # noqa: N815
+
+        def log_message(self, *_: object) -> None:
+            pass
+
+    proxy = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
+    threading.Thread(target=proxy.serve_forever, daemon=True).start()
+    try:
+        yield f"http://127.0.0.1:{proxy.server_port}"
+        assert lost, f"nobody asked for {path}"
+    finally:
+        proxy.shutdown()
+        proxy.server_close()
