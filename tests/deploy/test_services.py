@@ -10,6 +10,7 @@ import re
 import subprocess
 import sys
 import time
+import urllib.error
 import urllib.request
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -102,6 +103,8 @@ def services(make_checkout: Callable[..., Checkout]) -> Iterator[Services]:
         params["tracking"]["uri"] = made.url("5000")
         (checkout.root / "params.yaml").write_text(yaml.safe_dump(params))
         try:
+            made.start("mlflow")
+            made.wait("mlflow")
             yield made
         finally:
             stop(list(made.started.values()))
@@ -119,8 +122,6 @@ def status(url: str, run: str) -> str:
 
 
 def test_mlflow_keeps_runs_in_postgresql_and_files_in_the_bucket(services: Services, tmp_path: Path) -> None:
-    services.start("mlflow")
-    services.wait("mlflow")
     (tmp_path / "told.txt").write_text("a picture")
     client = MlflowClient(services.url("5000"))
     run = client.create_run(client.create_experiment("town"))
