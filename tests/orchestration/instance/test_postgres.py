@@ -4,7 +4,6 @@ import shutil
 import subprocess
 import threading
 import time
-from collections.abc import Callable
 from pathlib import Path
 
 import dagster as dg
@@ -24,34 +23,14 @@ ROOT = Path(__file__).parents[3]
 FIRST = ["sa1b_shards", "mask_index", "filtered_masks"]
 
 
-def on_server(ws: Workspace) -> None:
-    shutil.copy2(ROOT / "deploy" / "servers" / "dagster.yaml", ws.root / ".dagster" / "dagster.yaml")
-
-
 def known(ws: Workspace) -> dict[str, set[str]]:
     """The shards of each stage that Dagster has seen made."""
     with instance(ws) as found:
         return {name: set(found.get_materialized_partitions(dg.AssetKey(name))) for name in FIRST}
 
 
-@pytest.fixture
-def use(postgres, monkeypatch) -> Callable[[str], None]:
-    """A function that names a database, which is made where there is none, to all that comes after."""
-    made = {row[0] for row in postgres.query("SELECT datname FROM pg_database")}
-
-    def named(database: str) -> None:
-        if database not in made:
-            postgres.create(database)
-            made.add(database)
-        for name, value in postgres.settings(database).items():
-            monkeypatch.setenv(name, value)
-
-    return named
-
-
 def test_a_workspace_that_moves_to_a_server_tells_it_all_and_goes_on_there(town, use):
-    on_server(town.ws)
-    use("all")
+    use("all", town.ws)
     assert town.run().fresh == FIRST
     shards = {"sa_000000", "sa_000001"}
     assert known(town.ws) == dict.fromkeys(FIRST, shards)
@@ -66,17 +45,16 @@ def test_a_workspace_that_moves_to_a_server_tells_it_all_and_goes_on_there(town,
 
 
 def test_two_workspaces_share_a_server_and_not_a_database(town, use, tmp_path):
-    on_server(town.ws)
-    use("first")
+    use("first", town.ws)
     town.run()
     copy = Workspace(tmp_path / "copy")
     shutil.copytree(town.ws.root, copy.root)
     with pytest.raises(UserError, match=rf"Dagster's store is that of {town.ws.root} on .*createdb NAME") as error:
         known(copy)
     assert "\n" not in str(error.value)
-    use("second")
+    use("second", copy)
     assert known(copy) == {name: set() for name in FIRST}
-    use("first")
+    use("first", town.ws)
     town.ws.root.rename(tmp_path / "moved")
     assert known(Workspace(tmp_path / "moved"))["mask_index"] == {"sa_000000", "sa_000001"}
     (tmp_path / "moved" / ".dagster" / "workspace_id").unlink()  # as in a clone that shall go on in its place
@@ -96,8 +74,7 @@ def test_two_workspaces_share_a_server_and_not_a_database(town, use, tmp_path):
     ],
 )
 def test_a_server_that_is_away_is_one_line_without_the_password(town, use, monkeypatch, capfd, name, value, words):
-    on_server(town.ws)
-    use("away")
+    use("away", town.ws)
     monkeypatch.setenv(name, value)
     monkeypatch.setattr("time.sleep", lambda _: None)  # between Dagster's tries
     with pytest.raises(UserError) as error:
@@ -108,16 +85,14 @@ def test_a_server_that_is_away_is_one_line_without_the_password(town, use, monke
 
 
 def test_a_variable_that_is_not_set_is_named(town, use, monkeypatch):
-    on_server(town.ws)
-    use("away")
+    use("away", town.ws)
     monkeypatch.delenv("PGHOST")
     with pytest.raises(UserError, match=r"dagster\.yaml: not set in the environment: PGHOST; "):
         town.run()
 
 
 def test_a_restart_in_the_middle_is_waited_for(town, use, postgres, capfd):
-    on_server(town.ws)
-    use("restarted")
+    use("restarted", town.ws)
     with instance(town.ws) as found:
         postgres.stop()
         starting = threading.Timer(2, postgres.start)
@@ -133,8 +108,7 @@ def test_a_restart_in_the_middle_is_waited_for(town, use, postgres, capfd):
 
 def test_and_not_for_ever(town, use, postgres, monkeypatch):
     monkeypatch.setattr(patience, "SECONDS", 1.0)
-    on_server(town.ws)
-    use("gone")
+    use("gone", town.ws)
     begun = time.monotonic()
     with pytest.raises(UserError, match="start its server"), instance(town.ws) as found:
         postgres.stop()
