@@ -2,6 +2,7 @@
 
 import json
 import re
+import shutil
 import signal
 import subprocess
 import sys
@@ -25,11 +26,12 @@ VERSIONS = "import importlib.metadata as m; print(*(f'{d.name}=={d.version}' for
 
 
 @pytest.fixture(scope="module")
-def store(tmp_path_factory: pytest.TempPathFactory) -> Store:
+def store(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Store]:
     require()
     made = Store(tmp_path_factory.mktemp("images"))
     made.make_base()
-    return made
+    yield made
+    shutil.rmtree(made.folder)  # of 25 GB, which pytest would keep
 
 
 @pytest.fixture(scope="module")
