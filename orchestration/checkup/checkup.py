@@ -17,6 +17,7 @@ CHECKS = (
     Check("params.yaml", places.params, "allowed values", f"{BACK}params.yaml, or {PRESET}"),
     Check("registry", places.registry, "a name and an alias that MLflow takes", "correct release in params.yaml"),
     Check("dvc.yaml", places.declaration, "every stage declared, with code that is there", f"{BACK}dvc.yaml"),
+    Check("code", places.code, "that of this checkout", "rm -rf ROOT/.venv, then make env", first=True),
     Check("dvc.lock", places.lock_file, "readable, or none", "git checkout --ours dvc.lock, or rm dvc.lock; then run"),
     Check("cache", places.cache, "what lies in data/ and all that dvc.lock names", "arrcoc run, or dvc pull"),
     Check("dagster", places.dagster, "its configuration", f"{BACK}.dagster/dagster.yaml"),

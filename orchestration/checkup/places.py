@@ -4,6 +4,7 @@ import json
 import subprocess
 from pathlib import Path
 
+import ml
 from ml.errors import UserError
 from ml.workspace import Workspace, lineage, stages
 from ml.workspace.settings import load
@@ -38,6 +39,19 @@ def declaration(ws: Workspace) -> str:
     if lacking := sorted({path for stage in declared.values() for path in stage.code if not (ws.root / path).exists()}):
         raise FileNotFoundError(f"{len(lacking)} files of code are missing, {lacking[0]} first")
     return f"{len(declared)} stages"
+
+
+def code(ws: Workspace) -> str:
+    """Where the code lies that runs: a checkout that was copied with its environment has that of the original."""
+    root = Path(ml.__file__).parents[1]
+    if root.samefile(ws.root):
+        return "that of this checkout"
+    declared = sorted({path for stage in stages.load(ws).values() for path in stage.code})
+    files = [file for path in declared for file in stages.files_below(ws.root / path)]
+    others = [file for file in files if not _alike(file, root / file.relative_to(ws.root))]
+    if others:
+        raise AmissError(f"that of {root}, where {len(others)} files are others than here, {others[0].name} first")
+    return f"that of {root}, which is the same"
 
 
 def lock_file(ws: Workspace) -> str:
@@ -95,6 +109,10 @@ def benchmarks(ws: Workspace) -> str:
     if lacking:
         raise AmissError(f"{len(lacking)} splits are not complete and are scored as partial: {', '.join(lacking)}")
     return ", ".join(named)
+
+
+def _alike(file: Path, other: Path) -> bool:
+    return other.is_file() and file.read_bytes() == other.read_bytes()
 
 
 def _locked(ws: Workspace) -> dict[str, str]:

@@ -18,8 +18,9 @@ from ml.workspace.settings import preset
 from orchestration.definitions import build
 from orchestration.freshness.lock import exclusive
 from orchestration.freshness.staleness import recorded, state_of
+from orchestration.instance.opened import instance
 from orchestration.provenance import tell
-from orchestration.runs.run import instance, ranges, run
+from orchestration.runs.run import ranges, run
 
 FIRST = ["sa1b_shards", "mask_index", "filtered_masks"]
 
