@@ -24,7 +24,10 @@ class Launcher:
 
     def run(self, context: dg.AssetExecutionContext, name: str, ws: Workspace, params: Params) -> Report:
         """Run a training stage to its end; it is done also where Dagster's store does not take word of that."""
-        injector, reader = dg.PipesTempFileContextInjector(), dg.PipesTempFileMessageReader()
+        folder = ws.resume / "pipes"  # in the workspace, which other hosts see too
+        folder.mkdir(parents=True, exist_ok=True)
+        injector = dg.PipesFileContextInjector(str(folder / f"{name}.context"))
+        reader = dg.PipesFileMessageReader(str(folder / f"{name}.messages"))
         report = None
         try:
             with dg.open_pipes_session(context, injector, reader) as session:

@@ -18,7 +18,7 @@ import pytest
 import yaml
 
 from ml.params import Params
-from ml.training.launch import free_port
+from ml.training.launchers.processes import free_port
 from ml.workspace import Workspace
 from ml.workspace.settings import preset, validate
 from orchestration.freshness.staleness import State, state_of

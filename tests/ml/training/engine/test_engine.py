@@ -7,10 +7,10 @@ from ml.workspace.settings import preset
 
 def test_configuration_follows_the_params() -> None:
     training = preset("toytown").training.model_copy(
-        update={"batch_size": 16, "accumulation": 3, "zero_stage": 2, "precision": "bf16"}
+        update={"processes": 4, "global_batch": 192, "batch_size": 16, "zero_stage": 2, "precision": "bf16"}
     )
-    made = configuration(training, world_size=4)
-    assert made["train_batch_size"] == 16 * 3 * 4
+    made = configuration(training)
+    assert (made["train_batch_size"], made["gradient_accumulation_steps"]) == (192, 3)
     assert made["gradient_clipping"] == 1.0
     assert made["zero_optimization"] == {"stage": 2}
     assert made["torch_autocast"]["enabled"]
@@ -19,7 +19,7 @@ def test_configuration_follows_the_params() -> None:
 @pytest.mark.parametrize("name", ["toytown", "smoke", "sa1b"])
 def test_batch_sizes_agree_in_every_preset(name: str) -> None:
     training = preset(name).training
-    made = configuration(training, training.processes)
+    made = configuration(training)
     micro, steps = made["train_micro_batch_size_per_gpu"], made["gradient_accumulation_steps"]
     assert made["train_batch_size"] == micro * steps * training.processes
 
