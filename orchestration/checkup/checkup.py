@@ -20,7 +20,7 @@ CHECKS = (
     Check("code", places.code, "that of this checkout", "rm -rf ROOT/.venv, then make env", first=True),
     Check("dvc.lock", places.lock_file, "readable, or none", "git checkout --ours dvc.lock, or rm dvc.lock; then run"),
     Check("cache", places.cache, "what lies in data/ and all that dvc.lock names", "arrcoc run, or dvc pull"),
-    Check("dagster", places.dagster, "its configuration", f"{BACK}.dagster/dagster.yaml"),
+    Check("dagster", places.dagster, "its configuration, and the store that this names", ""),
     Check("tracking", places.tracking, "a store that answers, its experiment alive", "", first=True),
     Check("benchmarks", places.benchmarks, "their folders, complete", "correct benchmarks in params.yaml", first=True),
     Check("devices", machine.devices, "a GPU a process, and one for real models", ""),

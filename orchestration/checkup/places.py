@@ -74,8 +74,18 @@ def cache(ws: Workspace) -> str:
 
 
 def dagster(ws: Workspace) -> str:
-    """Where its configuration lies."""
-    return str((ws.root / ".dagster" / "dagster.yaml").resolve(strict=True))
+    """Where its configuration lies; a store that this names is opened."""
+    from orchestration.instance.store import is_elsewhere
+
+    config = ws.root / ".dagster" / "dagster.yaml"
+    if not config.is_file():
+        raise FileNotFoundError(f"no {config}; git checkout {config}")
+    if not is_elsewhere(config.parent):
+        return str(config)
+    from orchestration.instance.opened import instance
+
+    with instance(ws):
+        return f"{config}, whose store answers"
 
 
 def tracking(ws: Workspace) -> str:

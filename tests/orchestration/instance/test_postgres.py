@@ -13,6 +13,8 @@ from dagster._core.definitions.data_version import DATA_VERSION_TAG
 from ml.errors import UserError
 from ml.sa1b.sharding import shard_outputs
 from ml.workspace import Workspace
+from orchestration.checkup.checkup import CHECKS
+from orchestration.checkup.finding import Finding
 from orchestration.freshness.versions import shard_version
 from orchestration.instance import owner, patience
 from orchestration.instance.opened import instance
@@ -89,6 +91,18 @@ def test_a_variable_that_is_not_set_is_named(town, use, monkeypatch):
     monkeypatch.delenv("PGHOST")
     with pytest.raises(UserError, match=r"dagster\.yaml: not set in the environment: PGHOST; "):
         town.run()
+
+
+def test_the_checkup_looks_at_the_store(town, use, monkeypatch):
+    use("looked_at", town.ws)
+    assert checked(town.ws).found.endswith("dagster.yaml, whose store answers")
+    monkeypatch.setenv("PGDATABASE", "nowhere")
+    monkeypatch.setattr("time.sleep", lambda _: None)
+    assert checked(town.ws).state == "wrong" and checked(town.ws).mend.startswith("start its server or correct")
+
+
+def checked(ws: Workspace) -> Finding:
+    return next(check for check in CHECKS if check.name == "dagster").finding(ws)
 
 
 def test_a_restart_in_the_middle_is_waited_for(town, use, postgres, capfd):
