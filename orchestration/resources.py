@@ -12,6 +12,7 @@ from ml.params import Params
 from ml.training.launch import launch
 from ml.workspace import Workspace
 from ml.workspace.report import Report
+from ml.workspace.snapshot import Snapshot
 from orchestration import provenance
 from orchestration.freshness.dvc_lock import commit
 from orchestration.freshness.staleness import forget_told, state_of
@@ -53,12 +54,12 @@ class Ledger:
     def close(self, name: str) -> None:
         """The stage is done: update `dvc.lock`, where that is not left to the caller."""
         forget_told(self.ws)
-        if self.commit and state_of(name, self.ws, self.params).state == "fresh":
+        if self.commit and state_of(name, Snapshot(self.ws), self.params).state == "fresh":
             commit(self.ws, [name])
 
     def flush(self, instance: dg.DagsterInstance, name: str) -> None:
         """Report the versions of the shards that the stage has run."""
-        provenance.report(instance, self.ws, self.params, name, self.pending.pop(name, {}))
+        provenance.report(instance, Snapshot(self.ws), self.params, name, self.pending.pop(name, {}))
 
 
 @dg.success_hook(required_resource_keys={"ledger"})

@@ -11,6 +11,7 @@ import subprocess
 import sys
 import time
 from collections.abc import Iterator
+from functools import partial
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Any
@@ -20,12 +21,13 @@ import yaml
 from ml.bench.measure import Row, result, times
 from ml.errors import UserError
 from ml.sa1b import sharding
+from ml.sa1b.sharding import Recipe
 from ml.workspace import Workspace, keys, stages
 from ml.workspace.settings import load, preset
 
 SHARDS = 1000
 REPEATS = 3
-CHECKOUT = ("ml", "orchestration", "dvc.yaml", ".dvcignore", ".dvc/config", ".dagster/dagster.yaml")
+CHECKOUT = ("ml", "orchestration", "dvc.yaml", ".dvcignore", ".dvc/config", ".dagster/dagster.yaml", "mlflow/README.md")
 LAST = "training_set"
 RUN = ("arrcoc", "run", "--json")
 RUN_SHARDS = (*RUN, "--select", f"+{LAST}")
@@ -98,12 +100,13 @@ def _multiply(ws: Workspace) -> None:
     """Copy the first shard's files of every stage to all others, each with the key of what it would be made from."""
     params = load(ws.params_file)
     for name in (name for name, stage in stages.load(ws).items() if stage.per == "shard"):
+        md5, recipe = partial(keys.cached_md5, ws), Recipe.of(name, ws, params)
         first, *others = sharding.partitions(name, ws, params)
         for shard in others:
-            outputs = sharding.shard_outputs(name, ws, shard)
-            for source, out in zip(sharding.shard_outputs(name, ws, first), outputs, strict=True):
+            outputs = recipe.outputs(shard)
+            for source, out in zip(recipe.outputs(first), outputs, strict=True):
                 shutil.copyfile(source, out)
-            keys.record(ws, name, shard, sharding.shard_key(name, ws, params, shard), outputs)
+            keys.record(ws, name, shard, recipe.key(shard, md5), [*map(md5, outputs)])
 
 
 def _pretend(ws: Workspace) -> None:

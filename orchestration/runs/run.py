@@ -5,6 +5,7 @@ import re
 import time
 from collections.abc import Iterator, Sequence
 from contextlib import closing, contextmanager
+from itertools import groupby
 from pathlib import Path
 from typing import Protocol
 
@@ -16,6 +17,7 @@ from ml.compute.pool import Pool, open_pool
 from ml.errors import NO_SPACE, UserError, cut, disk_is_full
 from ml.params import Params
 from ml.workspace import Workspace, stages
+from ml.workspace.snapshot import Snapshot
 from orchestration import ghosts, provenance
 from orchestration.brief import record_briefly
 from orchestration.definitions import build
@@ -129,18 +131,20 @@ class _Worker:
         if {*self.outcome.failed, *self.outcome.blocked} & set(stage.upstream):
             self.outcome.blocked.append(name)
             return
-        state = state_of(name, self.ws, self.params)
-        if state.state != "fresh":
-            state = self._run(state)
-        else:
-            self.outcome.fresh.append(name)
+        at = Snapshot(self.ws)
+        state = state_of(name, at, self.params)
         if state.state == "fresh":
-            provenance.synchronize(self.instance, self.ws, self.params, name, list(state.shards))
+            self.outcome.fresh.append(name)
+        elif self._run(state):
+            at = Snapshot(self.ws)
+            state = state_of(name, at, self.params)
+        if state.state == "fresh":
+            provenance.synchronize(self.instance, at, self.params, name, list(state.shards))
             self.told.append(state)
             if not state.locked:
                 self.unlocked.append(name)
 
-    def _run(self, state: State) -> State:
+    def _run(self, state: State) -> bool:
         self.watcher.begin(state)
         begun = time.monotonic()
         error = self._materialize(state)
@@ -150,9 +154,9 @@ class _Worker:
         if error is not None:
             self.outcome.failed.append(state.name)
             self.outcome.errors[state.name] = error
-            return state
-        self.outcome.materialized.append(state.name)
-        return state_of(state.name, self.ws, self.params)
+        else:
+            self.outcome.materialized.append(state.name)
+        return error is None
 
     def _materialize(self, state: State) -> str | None:
         """Run a stage, of a sharded one its stale shards; what went wrong, if anything."""
@@ -192,11 +196,6 @@ class _Worker:
 
 def ranges(shards: Sequence[str], wanted: Sequence[str]) -> list[tuple[str, str]]:
     """The wanted shards as ranges of neighbours: [(first, last), ...]."""
-    found: list[tuple[str, str]] = []
-    previous = None
-    for position, shard in enumerate(shards):
-        if shard in wanted:
-            joined = found and previous == position - 1
-            found = [*found[:-1], (found[-1][0], shard)] if joined else [*found, (shard, shard)]
-            previous = position
-    return found
+    runs = groupby(shards, key=set(wanted).__contains__)
+    neighbours = [list(run) for is_wanted, run in runs if is_wanted]
+    return [(run[0], run[-1]) for run in neighbours]

@@ -21,6 +21,7 @@ from ml.params import Params
 from ml.training.launch import free_port
 from ml.workspace import Workspace
 from ml.workspace.settings import preset, validate
+from ml.workspace.snapshot import Snapshot
 from orchestration.freshness.staleness import State, state_of
 from orchestration.runs.run import Outcome, run
 
@@ -64,7 +65,7 @@ class Town:
         write_params(self.ws, self.params)
 
     def states(self) -> dict[str, State]:
-        return {name: state_of(name, self.ws, self.params) for name in FIRST}
+        return {name: state_of(name, Snapshot(self.ws), self.params) for name in FIRST}
 
     def stale(self) -> set[str]:
         return {name for name, state in self.states().items() if state.state != "fresh"}

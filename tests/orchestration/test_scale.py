@@ -2,10 +2,12 @@
 
 import shutil
 import sys
+from functools import partial
 
 import pytest
 
 from ml.sa1b import sharding
+from ml.sa1b.sharding import Recipe
 from ml.workspace import keys
 from orchestration.freshness.staleness import forget_told, is_told, note_told
 from orchestration.runs.outcome import nothing_to_do
@@ -19,12 +21,13 @@ def many(town):
     """The town with its first shard copied to fifty names, each with the key of what it would be made from."""
     town.edit(shards__count=SHARDS)
     for name in FIRST:
+        md5, recipe = partial(keys.cached_md5, town.ws), Recipe.of(name, town.ws, town.params)
         first, *others = sharding.partitions(name, town.ws, town.params)
         for shard in others:
-            outputs = sharding.shard_outputs(name, town.ws, shard)
-            for source, out in zip(sharding.shard_outputs(name, town.ws, first), outputs, strict=True):
+            outputs = recipe.outputs(shard)
+            for source, out in zip(recipe.outputs(first), outputs, strict=True):
                 shutil.copyfile(source, out)
-            keys.record(town.ws, name, shard, sharding.shard_key(name, town.ws, town.params, shard), outputs)
+            keys.record(town.ws, name, shard, recipe.key(shard, md5), [*map(md5, outputs)])
     assert (town.run().materialized, town.watcher.shards) == (FIRST, [])
     return town
 

@@ -1,0 +1,82 @@
+"""The data as it lies there at one moment: each folder is walked once, for however many questions one answer takes."""
+
+import hashlib
+import json
+import os
+from pathlib import Path
+
+from ml.params import Params
+from ml.workspace import Workspace, keys
+from ml.workspace.stages import Stage
+
+
+class Snapshot:
+    """What is asked of it first is read from the disk, and from then on remembered: another moment is another one."""
+
+    def __init__(self, ws: Workspace) -> None:
+        self.ws = ws
+        self._folders: dict[str, dict[str, str]] = {}
+        self._files: dict[str, str] = {}
+        self._versions: dict[str, str | None] = {}
+        self._digests: dict[str, str] = {}
+
+    def listing(self, folder: Path) -> dict[str, str]:
+        """The md5 of every file of a folder: {"sa_000000.tar": md5, ...}; {} where nothing is."""
+        if (place := str(folder)) not in self._folders:
+            self._folders[place] = keys.cached_md5s(self.ws, folder)
+        return self._folders[place]
+
+    def md5(self, file: Path) -> str:
+        """The md5 of a file.
+
+        Raises:
+            FileNotFoundError: there is none.
+        """
+        folder, _, name = (place := str(file)).rpartition(os.sep)
+        if (listed := self._folders.get(folder)) is not None:
+            if name not in listed:
+                raise FileNotFoundError(place)
+            return listed[name]
+        if place not in self._files:
+            self._files[place] = keys.cached_md5(self.ws, file)
+        return self._files[place]
+
+    def version(self, path: Path) -> str | None:
+        """The md5 that `dvc.lock` would hold for a file or folder; None where nothing is."""
+        if (place := str(path)) not in self._versions:
+            self._versions[place] = self._version(path)
+        return self._versions[place]
+
+    def _version(self, path: Path) -> str | None:
+        if path.is_file():
+            return self.md5(path)
+        files = self.listing(path)
+        return folder_md5(files) if files else None
+
+    def deps(self, stage: Stage, params: Params) -> dict[str, str | None]:
+        """The data versions of all that a stage reads: code, files that params name, output of other stages."""
+        paths = (*stage.code, *stage.named_files(self.ws, params), *stage.data)
+        return {path: self.version(self.ws.root / path) for path in paths}
+
+    def code_files(self, stage: Stage) -> dict[str, str]:
+        """The md5 of every file of a stage's declared code: {"ml/masks/rle.py": md5, ...}, sorted."""
+        found: dict[str, str] = {}
+        for path in stage.code:
+            if (place := self.ws.root / path).is_file():
+                found[path] = self.md5(place)
+            else:
+                found |= {f"{path}/{name}": md5 for name, md5 in self.listing(place).items()}
+        return {name: found[name] for name in sorted(found, key=lambda name: name.split("/"))}
+
+    def code_digest(self, stage: Stage) -> str:
+        """The sha256 of a stage's command and of every file of its declared code."""
+        if stage.name not in self._digests:
+            parts = [stage.cmd, self.code_files(stage)]
+            self._digests[stage.name] = hashlib.sha256(json.dumps(parts).encode()).hexdigest()
+        return self._digests[stage.name]
+
+
+def folder_md5(files: dict[str, str]) -> str:
+    """DVC's md5 of a folder with these files, that of their list as `dvc_data.hashfile.tree.Tree` writes it."""
+    entries = [{"md5": files[name], "relpath": name} for name in sorted(files)]
+    return hashlib.md5(json.dumps(entries, sort_keys=True).encode()).hexdigest() + ".dir"
