@@ -77,6 +77,10 @@ class Snapshot:
 
 
 def folder_md5(files: dict[str, str]) -> str:
-    """DVC's md5 of a folder with these files, that of their list as `dvc_data.hashfile.tree.Tree` writes it."""
-    entries = [{"md5": files[name], "relpath": name} for name in sorted(files)]
-    return hashlib.md5(json.dumps(entries, sort_keys=True).encode()).hexdigest() + ".dir"
+    """DVC's md5 of a folder with these files."""
+    return hashlib.md5(folder_list(files)).hexdigest() + ".dir"
+
+
+def folder_list(files: dict[str, str]) -> bytes:
+    """DVC's list of a folder's files, as `dvc_data.hashfile.tree.Tree` writes it."""
+    return json.dumps([{"md5": files[name], "relpath": name} for name in sorted(files)], sort_keys=True).encode()

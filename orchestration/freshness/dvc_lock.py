@@ -14,6 +14,7 @@ import psutil
 from ml.errors import NO_SPACE, UserError
 from ml.workspace import Workspace, stages
 from ml.workspace.snapshot import Snapshot
+from orchestration.freshness.dvc_update import update
 from orchestration.freshness.lock_backup import backed_up
 
 ATTEMPTS = 2  # at copying what DVC says it has copied, and has not
@@ -106,13 +107,15 @@ def _lives(pid: int, written: float) -> bool:
 
 def _commit(ws: Workspace, names: Sequence[str]) -> None:
     from dvc.exceptions import DvcException
-    from dvc.repo import Repo
+    from dvc.repo import Repo, lock_repo
 
     for name in ("dvc", "dvc_data", "dvc_objects"):
         logging.getLogger(name).setLevel(logging.CRITICAL)  # what it could not copy is told once, below
     try:
         with backed_up(ws), Repo(str(ws.root)) as repo:
-            for name in names:
+            with lock_repo(repo):
+                left = names if any(holders(ws).values()) else update(repo, ws, names)
+            for name in left:
                 repo.commit(f"{ws.root / 'dvc.yaml'}:{name}", force=True)
     except DvcException as error:
         raise UserError(f"dvc.lock is not up to date: {' '.join(str(error).split())}; then run again") from error
