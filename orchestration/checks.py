@@ -2,13 +2,16 @@
 
 import json
 from collections.abc import Iterator
+from functools import partial
 
 import dagster as dg
 import pyarrow.parquet as pq
 
 from ml import pipeline
+from ml.compute.pool import Pool
 from ml.params import Params
 from ml.workspace import Workspace
+from ml.workspace.report import Report
 from orchestration import results
 from orchestration.metadata import metadata
 
@@ -48,14 +51,18 @@ def label_truth(ws: Workspace, params: Params) -> dg.AssetChecksDefinition:
     """How far the pseudo-labels of a few images agree with the drawn scenes: told, never failed."""
 
     @dg.asset_check(asset="pseudo_labels", name="label_truth", description=label_truth.__doc__)
-    def check() -> dg.AssetCheckResult:
-        from ml.toytown.judge import judge
-
-        labels = min(path for path in ws.stage("pseudo_labels").glob("*.parquet"))
-        report = judge(labels, params, JUDGED)
+    def check(pool: dg.ResourceParam[Pool]) -> dg.AssetCheckResult:
+        shard = min(path.stem for path in ws.stage("pseudo_labels").glob("*.parquet"))
+        ((_, report),) = pool.map(partial(_judged, ws, params), [shard], gpu=True)
         return dg.AssetCheckResult(passed=True, metadata=metadata(report, ws.root / ".dagster", "label_truth"))
 
     return check
+
+
+def _judged(ws: Workspace, params: Params, shard: str) -> Report:
+    from ml.toytown.judge import judge
+
+    return judge(ws.shard_file("pseudo_labels", shard, ".parquet"), params, JUDGED)
 
 
 def milestones(ws: Workspace, params: Params) -> dg.AssetChecksDefinition:

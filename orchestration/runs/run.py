@@ -4,7 +4,7 @@ import os
 import re
 import time
 from collections.abc import Iterator, Sequence
-from contextlib import closing, contextmanager
+from contextlib import contextmanager
 from itertools import groupby
 from pathlib import Path
 from typing import Protocol
@@ -13,7 +13,7 @@ import dagster as dg
 from dagster._core.storage.tags import ASSET_PARTITION_RANGE_END_TAG, ASSET_PARTITION_RANGE_START_TAG
 from sqlalchemy.exc import DatabaseError
 
-from ml.compute.pool import Pool, open_pool
+from ml.compute.pool import Pool
 from ml.errors import NO_SPACE, UserError, cut, disk_is_full
 from ml.params import Params
 from ml.workspace import Workspace, stages
@@ -71,7 +71,7 @@ def _opened(home: Path) -> dg.DagsterInstance:
     return found
 
 
-def run(ws: Workspace, params: Params, select: str | None, watcher: Watcher) -> Outcome:
+def run(ws: Workspace, params: Params, select: str | None, watcher: Watcher, pool: Pool) -> Outcome:
     """Run the stages that are stale, of those selected, and bring Dagster and `dvc.lock` up to date.
 
     `select`: Dagster's selection syntax (`+benchmark_scores`, `group:training`), or names with commas.
@@ -81,7 +81,7 @@ def run(ws: Workspace, params: Params, select: str | None, watcher: Watcher) -> 
     """
     shield_log_watchers()
     record_briefly()
-    with exclusive(ws), instance(ws) as found, closing(open_pool(params.shards)) as pool:
+    with exclusive(ws), instance(ws) as found:
         ghosts.bury(found, OURS)
         worker = _Worker(ws, params, found, pool, watcher)
         for name in selection(worker.defs, ws, select):

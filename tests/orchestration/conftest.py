@@ -9,7 +9,7 @@ import sys
 import time
 import urllib.request
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import closing, contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -17,6 +17,7 @@ from typing import Any
 import pytest
 import yaml
 
+from ml.compute.pool import open_pool
 from ml.params import Params
 from ml.training.launch import free_port
 from ml.workspace import Workspace
@@ -72,7 +73,8 @@ class Town:
 
     def run(self) -> Outcome:
         self.watcher = Silent()
-        return run(self.ws, self.params, "+filtered_masks", self.watcher)
+        with closing(open_pool(self.params.shards)) as pool:
+            return run(self.ws, self.params, "+filtered_masks", self.watcher, pool)
 
 
 def write_params(ws: Workspace, params: Params) -> None:

@@ -12,6 +12,7 @@ from dagster._core.definitions.data_version import CachingStaleStatusResolver
 from dagster._core.loader import LoadingContextForTest
 from dvc.repo import Repo
 
+from ml.compute.pool import open_pool
 from ml.errors import UserError
 from ml.workspace import Workspace
 from ml.workspace.settings import preset
@@ -208,7 +209,7 @@ def test_a_file_that_a_param_names_is_missed_by_name_and_its_change_is_told(tmp_
 
 def test_a_selection_that_names_no_stage_says_what_there_is(town):
     with pytest.raises(UserError, match=r"--select 'mask_idnex'.*mask_index"):
-        run(town.ws, town.params, "mask_idnex", town.watcher)
+        run(town.ws, town.params, "mask_idnex", town.watcher, open_pool(town.params.shards))
 
 
 def test_a_second_run_at_once_is_refused(town):
