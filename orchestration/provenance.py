@@ -6,6 +6,7 @@ that was changed or removed by hand.
 """
 
 from collections.abc import Mapping
+from types import MappingProxyType
 
 import dagster as dg
 from dagster._core.definitions.data_version import (
@@ -48,15 +49,25 @@ def report(
         instance.report_runless_asset_event(event)
 
 
-def synchronize(instance: dg.DagsterInstance, at: Snapshot, params: Params, name: str, shards: list[str]) -> None:
-    """Tell Dagster of the pieces of a fresh stage whose code or data version it does not know yet."""
+def synchronize(
+    instance: dg.DagsterInstance,
+    at: Snapshot,
+    params: Params,
+    name: str,
+    shards: list[str],
+    made: Mapping[str, Metadata] = MappingProxyType({}),
+) -> None:
+    """Tell Dagster of the pieces of a fresh stage whose code or data version it does not know yet.
+
+    `made`: those that were made just now, with their metadata.
+    """
     stage = stages.stage(at.ws, name)
     code = code_version(stage, at, params)
     known = _known(instance, name, bool(stage.per))
     pieces = shards or [WHOLE]
     unknown = [piece for piece in pieces if known.get(piece) != (code, _version(at, name, piece))]
     if unknown:
-        report(instance, at, params, name, {piece: {} for piece in unknown})
+        report(instance, at, params, name, {piece: made.get(piece, {}) for piece in unknown})
 
 
 def tell(instance: dg.DagsterInstance, ws: Workspace, params: Params) -> list[State]:

@@ -33,7 +33,8 @@ class Launcher:
 class Ledger:
     """Writes down what a finished stage made: pictures, each shard's data version, `dvc.lock`.
 
-    `commit`: also bring `dvc.lock` up to date after each stage; `arrcoc run` does that once, at its end.
+    `commit`: also bring `dvc.lock` up to date after each stage, and tell Dagster the versions; `arrcoc run` does the
+    one at its end, and the other together with what else Dagster does not know.
     """
 
     ws: Workspace
@@ -58,8 +59,9 @@ class Ledger:
             commit(self.ws, [name])
 
     def flush(self, instance: dg.DagsterInstance, name: str) -> None:
-        """Report the versions of the shards that the stage has run."""
-        provenance.report(instance, Snapshot(self.ws), self.params, name, self.pending.pop(name, {}))
+        """Report the versions of the shards that the stage has run, where that is not left to the caller."""
+        if self.commit:
+            provenance.report(instance, Snapshot(self.ws), self.params, name, self.pending.pop(name, {}))
 
 
 @dg.success_hook(required_resource_keys={"ledger"})

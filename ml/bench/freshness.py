@@ -11,7 +11,6 @@ import subprocess
 import sys
 import time
 from collections.abc import Iterator
-from functools import partial
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Any
@@ -24,6 +23,7 @@ from ml.sa1b import sharding
 from ml.sa1b.sharding import Recipe
 from ml.workspace import Workspace, keys, stages
 from ml.workspace.settings import load, preset
+from ml.workspace.snapshot import Snapshot
 
 SHARDS = 1000
 REPEATS = 3
@@ -100,13 +100,13 @@ def _multiply(ws: Workspace) -> None:
     """Copy the first shard's files of every stage to all others, each with the key of what it would be made from."""
     params = load(ws.params_file)
     for name in (name for name, stage in stages.load(ws).items() if stage.per == "shard"):
-        md5, recipe = partial(keys.cached_md5, ws), Recipe.of(name, ws, params)
+        recipe, at = Recipe.of(name, ws, params), Snapshot(ws)
         first, *others = sharding.partitions(name, ws, params)
         for shard in others:
             outputs = recipe.outputs(shard)
             for source, out in zip(recipe.outputs(first), outputs, strict=True):
                 shutil.copyfile(source, out)
-            keys.record(ws, name, shard, recipe.key(shard, md5), [*map(md5, outputs)])
+            keys.record(ws, name, shard, recipe.key(shard, at.md5), at.md5s(outputs))
 
 
 def _pretend(ws: Workspace) -> None:

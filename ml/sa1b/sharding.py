@@ -1,5 +1,6 @@
 """Shards and groups of shards as pieces of work: which there are, what each reads and writes, which are to be run."""
 
+import os
 from collections.abc import Callable, Sequence
 from contextlib import closing
 from dataclasses import dataclass
@@ -17,7 +18,7 @@ from ml.workspace.snapshot import Snapshot
 from ml.workspace.stages import Stage
 
 Work = Callable[[Workspace, Params, str], Report]  # makes one shard or group of a stage
-Md5 = Callable[[Path], str]  # of a file that is there
+Md5 = Callable[[str], str]  # of the file with a path
 
 
 def run(work: Work, name: str, ws: Workspace, params: Params, shard: str | None) -> Report:
@@ -59,38 +60,41 @@ class Recipe:
         Raises:
             FileNotFoundError: an input is missing.
         """
-        return keys.key(self.code, self.values, [md5(path) for path in self.inputs(shard)])
+        return keys.key(self.code, self.values, [md5(file) for file in self.inputs(shard)])
 
-    def inputs(self, shard: str) -> list[Path]:
-        """The files that one shard or group of the stage reads.
+    def inputs(self, shard: str) -> list[str]:
+        """The paths of the files that one shard or group of the stage reads; texts, since there are so many.
 
         Raises:
             FileNotFoundError: so is the folder of a stage that is one piece.
         """
         read = self._groups[shard] if self.stage.per == "group" else [shard]
-        return [*self._common, *(path for one in read for name in self._sharded for path in self._files(name, one))]
+        return [*self._common, *(f"{folder}/{one}{suffix}" for one in read for folder, suffix in self._sharded)]
 
-    def outputs(self, shard: str) -> list[Path]:
-        """The files that one shard or group of the stage writes."""
-        return self._files(self.stage.name, shard)
-
-    def _files(self, name: str, shard: str) -> list[Path]:
-        return [self.ws.shard_file(name, shard, suffix) for suffix in self._line[name].files]
+    def outputs(self, shard: str) -> list[str]:
+        """The paths of the files that one shard or group of the stage writes."""
+        return [f"{self._folder}/{shard}{suffix}" for suffix in self.stage.files]
 
     @cached_property
-    def _line(self) -> dict[str, Stage]:
-        return stages.load(self.ws)
+    def _folder(self) -> Path:
+        return self.ws.stage(self.stage.name)
 
     @cached_property
-    def _sharded(self) -> list[str]:
-        return [name for name in self.stage.upstream if self._line[name].per]
+    def _above(self) -> list[Stage]:
+        return [stages.stage(self.ws, name) for name in self.stage.upstream]
 
     @cached_property
-    def _common(self) -> list[Path]:
+    def _sharded(self) -> list[tuple[str, str]]:
+        """Folder and suffix of each file that is read of a shard."""
+        sharded = [(str(self.ws.stage(stage.name)), stage) for stage in self._above if stage.per]
+        return [(folder, suffix) for folder, stage in sharded for suffix in stage.files]
+
+    @cached_property
+    def _common(self) -> list[str]:
         """What every shard reads: files that params name, and those of stages that are one piece."""
         named = [self.ws.root / path for path in self.stage.named_files(self.ws, self.params)]
-        whole = [name for name in self.stage.upstream if not self._line[name].per]
-        return named + [file for name in whole for file in _whole(self.stage, self.ws, name)]
+        whole = [file for stage in self._above if not stage.per for file in _whole(self.stage, self.ws, stage.name)]
+        return [str(path) for path in (*named, *whole)]
 
     @cached_property
     def _groups(self) -> dict[str, list[str]]:
@@ -100,12 +104,12 @@ class Recipe:
 def run_shard(work: Work, recipe: Recipe, shard: str) -> Report:
     """Run one shard or group of a stage, unless its output is current."""
     ws, name = recipe.ws, recipe.stage.name
-    md5, outputs = partial(keys.cached_md5, ws), recipe.outputs(shard)
-    made_from = recipe.key(shard, md5)
-    if all(path.is_file() for path in outputs) and keys.is_recorded(ws, name, shard, made_from, [*map(md5, outputs)]):
+    outputs, before = recipe.outputs(shard), Snapshot(ws)
+    made_from = recipe.key(shard, before.md5)
+    if all(map(os.path.isfile, outputs)) and keys.is_recorded(ws, name, shard, made_from, before.md5s(outputs)):
         return Report(skipped=True)
     report = work(ws, recipe.params, shard)
-    keys.record(ws, name, shard, made_from, [*map(md5, outputs)])
+    keys.record(ws, name, shard, made_from, Snapshot(ws).md5s(outputs))
     return report
 
 

@@ -111,16 +111,17 @@ def is_recorded(ws: Workspace, stage: str, shard: str, made_from: str, outputs: 
 
 def record(ws: Workspace, stage: str, shard: str, made_from: str, outputs: Sequence[str]) -> None:
     """Remember that the outputs, by their md5s, were made from what `made_from` digests."""
-    write_json(_record(ws, stage, shard), {"key": made_from, "outputs": outputs})
+    write_json(Path(_record(ws, stage, shard)), {"key": made_from, "outputs": outputs})
 
 
-def _record(ws: Workspace, stage: str, shard: str) -> Path:
-    return ws.data / ".keys" / stage / f"{shard}.json"
+def _record(ws: Workspace, stage: str, shard: str) -> str:
+    return f"{ws.root}/data/.keys/{stage}/{shard}.json"  # a text, since there are so many
 
 
-def _read(path: Path) -> dict[str, object]:
+def _read(path: str) -> dict[str, object]:
     try:
-        value = json.loads(path.read_text(encoding="utf-8"))
+        with open(path, "rb") as file:  # noqa: PTH123
+            value = json.loads(file.read())
     except (OSError, ValueError):  # never written, or cut short by a crash: the work is simply done again
         return {}
     return value if isinstance(value, dict) else {}

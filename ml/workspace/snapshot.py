@@ -3,6 +3,7 @@
 import hashlib
 import json
 import os
+from collections.abc import Iterable
 from pathlib import Path
 
 from ml.params import Params
@@ -11,7 +12,7 @@ from ml.workspace.stages import Stage
 
 
 class Snapshot:
-    """What is asked of it first is read from the disk, and from then on remembered: another moment is another one."""
+    """What is asked of it is read from the disk once: for another moment take another."""
 
     def __init__(self, ws: Workspace) -> None:
         self.ws = ws
@@ -26,20 +27,28 @@ class Snapshot:
             self._folders[place] = keys.cached_md5s(self.ws, folder)
         return self._folders[place]
 
-    def md5(self, file: Path) -> str:
-        """The md5 of a file.
+    def md5(self, file: str) -> str:
+        """The md5 of the file with a path.
 
         Raises:
             FileNotFoundError: there is none.
         """
-        folder, _, name = (place := str(file)).rpartition(os.sep)
+        folder, _, name = file.rpartition(os.sep)
         if (listed := self._folders.get(folder)) is not None:
             if name not in listed:
-                raise FileNotFoundError(place)
+                raise FileNotFoundError(file)
             return listed[name]
-        if place not in self._files:
-            self._files[place] = keys.cached_md5(self.ws, file)
-        return self._files[place]
+        if file not in self._files:
+            self._files[file] = keys.cached_md5(self.ws, Path(file))
+        return self._files[file]
+
+    def md5s(self, files: Iterable[str]) -> list[str]:
+        """The md5 of each file.
+
+        Raises:
+            FileNotFoundError: one is not there.
+        """
+        return [self.md5(file) for file in files]
 
     def version(self, path: Path) -> str | None:
         """The md5 that `dvc.lock` would hold for a file or folder; None where nothing is."""
@@ -49,9 +58,14 @@ class Snapshot:
 
     def _version(self, path: Path) -> str | None:
         if path.is_file():
-            return self.md5(path)
+            return self.md5(str(path))
         files = self.listing(path)
         return folder_md5(files) if files else None
+
+    def forget(self, path: Path) -> None:
+        """Let a file or folder be read anew: it is what was made meanwhile from all the rest."""
+        for known in (self._folders, self._files, self._versions):
+            known.pop(str(path), None)
 
     def deps(self, stage: Stage, params: Params) -> dict[str, str | None]:
         """The data versions of all that a stage reads: code, files that params name, output of other stages."""
@@ -63,7 +77,7 @@ class Snapshot:
         found: dict[str, str] = {}
         for path in stage.code:
             if (place := self.ws.root / path).is_file():
-                found[path] = self.md5(place)
+                found[path] = self.md5(str(place))
             else:
                 found |= {f"{path}/{name}": md5 for name, md5 in self.listing(place).items()}
         return {name: found[name] for name in sorted(found, key=lambda name: name.split("/"))}

@@ -1,7 +1,7 @@
 """A few files of many, told to DVC: what is new goes to its cache, and into the stage's entry of `dvc.lock`.
 
-For each stage `dvc commit` reads the declaration and, twice, the lock, and asks for every file: as long for one shard as
-for a thousand. Here nothing but data may differ from what DVC itself has written. All else is left to DVC.
+For each stage `dvc commit` reads the declaration and, twice, the lock, and asks for every file: as much for one shard
+as for a thousand. Here nothing but data may differ from what DVC itself has written. All else is left to DVC.
 """
 
 import re

@@ -63,7 +63,7 @@ def state_of(name: str, at: Snapshot, params: Params) -> State:
     """Whether a stage's output is there, and is what would be made now from what lies upstream."""
     ws, stage = at.ws, stages.stage(at.ws, name)
     shards = sharding.partitions(name, ws, params) if stage.per else []
-    now, made = _now(stage, at, params), lineage.seen(ws, name)
+    now, made = _made_from(stage, at, params) | {"out": at.version(ws.root / stage.out)}, lineage.seen(ws, name)
     lacking, leftover = _files(stage, at, shards)
     result = State(name, "fresh", shards=dict.fromkeys(shards, "fresh"), seconds=made.get("seconds"))
     restored = _fits(lineage.locked(ws, name), now)
@@ -111,7 +111,8 @@ def recorded(name: str, ws: Workspace, params: Params) -> Iterator[None]:
         UserError: what the stage reads is missing.
     """
     stage = stages.stage(ws, name)
-    made, begun = _now(stage, Snapshot(ws), params), time.monotonic()
+    at, begun = Snapshot(ws), time.monotonic()
+    made = _made_from(stage, at, params)
     for path, upstream in zip(stage.data, stage.upstream, strict=True):
         if made["deps"][path] is None:
             raise UserError(f"{name}: {path} is missing; run {upstream} first (arrcoc run --select '+{name}')")
@@ -120,13 +121,15 @@ def recorded(name: str, ws: Workspace, params: Params) -> Iterator[None]:
             raise UserError(f"{name}: {path} is no file; correct {key}, or put a file there")
     with noted(ws, name):
         yield
-    shards, after = sharding.partitions(name, ws, params) if stage.per else [], Snapshot(ws)
-    out, leftovers = after.version(ws.root / stage.out), _files(stage, after, shards)[1]
-    if set(_shard_states(stage, after, params, shards).values()) <= {"fresh"}:
+    out, shards = ws.root / stage.out, sharding.partitions(name, ws, params) if stage.per else []
+    at.forget(out)
+    leftovers = _files(stage, at, shards)[1]
+    if set(_shard_states(stage, at, params, shards).values()) <= {"fresh"}:
         for leftover in leftovers:
-            (ws.stage(name) / leftover).unlink()
-        out = Snapshot(ws).version(ws.root / stage.out) if leftovers else out
-        write_json(lineage.record_file(ws, name), {**made, "out": out, "seconds": round(time.monotonic() - begun, 2)})
+            (out / leftover).unlink()
+            at.forget(out)
+        made |= {"out": at.version(out), "seconds": round(time.monotonic() - begun, 2)}
+        write_json(lineage.record_file(ws, name), made)
 
 
 def _told(ws: Workspace) -> Path:
@@ -144,13 +147,8 @@ def _read(path: Path) -> Any:
         return {}
 
 
-def _now(stage: Stage, at: Snapshot, params: Params) -> Made:
-    return {
-        "deps": at.deps(stage, params),
-        "params": stage.param_values(params),
-        "out": at.version(at.ws.root / stage.out),
-        "files": at.code_files(stage),
-    }
+def _made_from(stage: Stage, at: Snapshot, params: Params) -> Made:
+    return {"deps": at.deps(stage, params), "params": stage.param_values(params), "files": at.code_files(stage)}
 
 
 def _fits(made: Made, now: Made) -> bool:
@@ -162,7 +160,7 @@ def _adopt(stage: Stage, at: Snapshot, params: Params, now: Made, shards: Sequen
         recipe = sharding.Recipe.of(stage.name, at.ws, params, at)
         for shard in shards:
             made_from = recipe.key(shard, at.md5)
-            keys.record(at.ws, stage.name, shard, made_from, [at.md5(path) for path in recipe.outputs(shard)])
+            keys.record(at.ws, stage.name, shard, made_from, at.md5s(recipe.outputs(shard)))
     write_json(lineage.record_file(at.ws, stage.name), now)
 
 
@@ -182,7 +180,7 @@ def _shard_states(stage: Stage, at: Snapshot, params: Params, shards: Sequence[s
 
 def _shard_state(recipe: sharding.Recipe, at: Snapshot, shard: str) -> str:
     try:
-        md5s = [at.md5(path) for path in recipe.outputs(shard)]
+        md5s = at.md5s(recipe.outputs(shard))
     except FileNotFoundError:
         return "missing"
     try:

@@ -118,9 +118,10 @@ class _Worker:
 
     def __init__(self, ws: Workspace, params: Params, found: dg.DagsterInstance, pool: Pool, watcher: Watcher) -> None:
         self.ws, self.params, self.instance, self.watcher = ws, params, found, watcher
-        ledger = Ledger(ws, params, commit=False, tell=watcher.shard)
-        given = {"workspace": ws, "params": params, "pool": pool, "launcher": Launcher(), "ledger": ledger}
+        self.ledger = Ledger(ws, params, commit=False, tell=watcher.shard)
+        given = {"workspace": ws, "params": params, "pool": pool, "launcher": Launcher(), "ledger": self.ledger}
         self.defs = build(ws, params, given)
+        self.at = Snapshot(ws)  # after the last stage that was run
         self.outcome = Outcome()
         self.unlocked: list[str] = []
         self.told: list[State] = []
@@ -131,15 +132,14 @@ class _Worker:
         if {*self.outcome.failed, *self.outcome.blocked} & set(stage.upstream):
             self.outcome.blocked.append(name)
             return
-        at = Snapshot(self.ws)
-        state = state_of(name, at, self.params)
+        state = state_of(name, self.at, self.params)
         if state.state == "fresh":
             self.outcome.fresh.append(name)
         elif self._run(state):
-            at = Snapshot(self.ws)
-            state = state_of(name, at, self.params)
+            state = state_of(name, self.at, self.params)
         if state.state == "fresh":
-            provenance.synchronize(self.instance, at, self.params, name, list(state.shards))
+            made = self.ledger.pending.pop(name, {})
+            provenance.synchronize(self.instance, self.at, self.params, name, list(state.shards), made)
             self.told.append(state)
             if not state.locked:
                 self.unlocked.append(name)
@@ -148,6 +148,7 @@ class _Worker:
         self.watcher.begin(state)
         begun = time.monotonic()
         error = self._materialize(state)
+        self.at = Snapshot(self.ws)
         seconds = time.monotonic() - begun
         self.watcher.end(state.name, seconds, error)
         self.outcome.seconds[state.name] = seconds

@@ -2,13 +2,13 @@
 
 import shutil
 import sys
-from functools import partial
 
 import pytest
 
 from ml.sa1b import sharding
 from ml.sa1b.sharding import Recipe
 from ml.workspace import keys
+from ml.workspace.snapshot import Snapshot
 from orchestration.freshness.staleness import forget_told, is_told, note_told
 from orchestration.runs.outcome import nothing_to_do
 
@@ -21,13 +21,13 @@ def many(town):
     """The town with its first shard copied to fifty names, each with the key of what it would be made from."""
     town.edit(shards__count=SHARDS)
     for name in FIRST:
-        md5, recipe = partial(keys.cached_md5, town.ws), Recipe.of(name, town.ws, town.params)
+        recipe, at = Recipe.of(name, town.ws, town.params), Snapshot(town.ws)
         first, *others = sharding.partitions(name, town.ws, town.params)
         for shard in others:
             outputs = recipe.outputs(shard)
             for source, out in zip(recipe.outputs(first), outputs, strict=True):
                 shutil.copyfile(source, out)
-            keys.record(town.ws, name, shard, recipe.key(shard, md5), [*map(md5, outputs)])
+            keys.record(town.ws, name, shard, recipe.key(shard, at.md5), at.md5s(outputs))
     assert (town.run().materialized, town.watcher.shards) == (FIRST, [])
     return town
 
