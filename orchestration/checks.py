@@ -11,7 +11,6 @@ from ml import pipeline
 from ml.compute.pool import Pool
 from ml.params import Params
 from ml.workspace import Workspace
-from ml.workspace.report import Report
 from orchestration import results
 from orchestration.metadata import metadata
 
@@ -53,16 +52,12 @@ def label_truth(ws: Workspace, params: Params) -> dg.AssetChecksDefinition:
     @dg.asset_check(asset="pseudo_labels", name="label_truth", description=label_truth.__doc__)
     def check(pool: dg.ResourceParam[Pool]) -> dg.AssetCheckResult:
         shard = min(path.stem for path in ws.stage("pseudo_labels").glob("*.parquet"))
-        ((_, report),) = pool.map(partial(_judged, ws, params), [shard], gpu=True)
+        from ml.toytown.judge import judge
+
+        ((_, report),) = pool.map(partial(judge, ws, params, JUDGED), [shard], gpu=True)
         return dg.AssetCheckResult(passed=True, metadata=metadata(report, ws.root / ".dagster", "label_truth"))
 
     return check
-
-
-def _judged(ws: Workspace, params: Params, shard: str) -> Report:
-    from ml.toytown.judge import judge
-
-    return judge(ws.shard_file("pseudo_labels", shard, ".parquet"), params, JUDGED)
 
 
 def milestones(ws: Workspace, params: Params) -> dg.AssetChecksDefinition:

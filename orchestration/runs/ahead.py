@@ -1,4 +1,4 @@
-"""One shard that models are asked about: a process imports what they take while the stages above are run here.
+"""One shard that models are asked about: a process gets ready for them while the stages above are run here.
 
 torch, open_clip and spaCy take longer to import than a shard to be made anew in all of its stages.
 """
@@ -6,8 +6,9 @@ torch, open_clip and spaCy take longer to import than a shard to be made anew in
 import gc
 import multiprocessing
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
 from importlib import import_module
+
+import numpy as np
 
 from ml.compute.pool import Pool, Result, ShardPool, alone, open_pool, outcome
 from ml.params import Params
@@ -17,21 +18,26 @@ from orchestration.freshness.staleness import state_of
 
 MODELS = (
     "ml.labeling.captioners.choice",
-    "ml.labeling.labels",
     "ml.labeling.features",
+    "ml.labeling.labels",
     "ml.models.frozen.clip",
     "ml.models.frozen.sam",
+    "ml.toytown.judge",
+    "inflect",
+    "pandas",
     "spacy",
 )
-AFTER = "ml.labeling.training_set.data_card"  # what the stage below the models takes, which is run here
+AFTER = ("ml.labeling.training_set.data_card", "dvc.repo")  # what is done here once the models have answered
+SELDOM = (50_000, 20, 50)  # new objects, and times that, before Python looks for garbage: imports leave none
 
 
 class Ahead:
-    """A pool in which a single shard of a stage with models finds these imported, in a process of its own."""
+    """A pool in which a single shard of a stage with models finds all imported, in a process of its own."""
 
-    def __init__(self, pool: Pool) -> None:
+    def __init__(self, pool: Pool, language: str) -> None:
+        """`language`: the model that reads captions."""
         self._pool, self._process = pool, alone()
-        self._process.submit(_import_models)
+        self._process.submit(_get_ready, language)
 
     def map(
         self, function: Callable[[str], Result], shards: Sequence[str], gpu: bool = False
@@ -43,8 +49,8 @@ class Ahead:
             yield from ((shard, function(shard)) for shard in shards)
         else:
             done = self._process.submit(function, shards[0])
-            with uncollected():
-                import_module(AFTER)
+            for module in AFTER:
+                import_module(module)
             yield shards[0], outcome(done)
 
     def close(self) -> None:
@@ -57,19 +63,9 @@ class Ahead:
 
 def pool_ahead(ws: Workspace, params: Params) -> Pool:
     """The pool for a run: where one shard alone is stale, with what models take on its way."""
+    gc.set_threshold(*SELDOM)
     pool = open_pool(params.shards)
-    return Ahead(pool) if isinstance(pool, ShardPool) and _one_is_stale(ws, params) else pool
-
-
-@contextmanager
-def uncollected() -> Iterator[None]:
-    """Import many modules without looking for garbage again and again, of which they leave none: 1 s in 4 is spared."""
-    gc.disable()
-    try:
-        yield
-    finally:
-        gc.freeze()
-        gc.enable()
+    return Ahead(pool, params.labels.language) if isinstance(pool, ShardPool) and _one_is_stale(ws, params) else pool
 
 
 def _one_is_stale(ws: Workspace, params: Params) -> bool:
@@ -80,7 +76,14 @@ def _one_is_stale(ws: Workspace, params: Params) -> bool:
     return len(next(todo, [])) == 1
 
 
-def _import_models() -> None:
-    with uncollected():
-        for module in MODELS:
-            import_module(module)
+def _get_ready(language: str) -> None:
+    """Import what models take, read the small model that is none of a stage's, and load numba's compiled code."""
+    gc.set_threshold(*SELDOM)
+    for module in MODELS:
+        import_module(module)
+    from ml.labeling.geometry.relations import measure
+    from ml.labeling.language.english import english
+    from ml.masks import Masks
+
+    english(language)
+    measure(Masks.parse(["01"], (1, 1)), np.array([-1]), 0.0)

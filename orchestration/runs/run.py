@@ -26,8 +26,8 @@ from orchestration.freshness.lock import exclusive
 from orchestration.freshness.staleness import State, note_told, recorded, state_of
 from orchestration.jobs import OURS, execute
 from orchestration.resources import Launcher, Ledger
-from orchestration.runs.interrupts import shield_log_watchers
 from orchestration.runs.outcome import Outcome
+from orchestration.runs.step_output import follow_in_threads
 
 
 class Watcher(Protocol):
@@ -79,7 +79,7 @@ def run(ws: Workspace, params: Params, select: str | None, watcher: Watcher, poo
     Raises:
         UserError: the selection names no stage, or another run is under way.
     """
-    shield_log_watchers()
+    follow_in_threads()
     record_briefly()
     with exclusive(ws), instance(ws) as found:
         ghosts.bury(found, OURS)
