@@ -5,7 +5,7 @@ The same events tell of stages that were run outside Dagster (`dvc repro`, `arrc
 that was changed or removed by hand.
 """
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from types import MappingProxyType
 
 import dagster as dg
@@ -20,7 +20,8 @@ from dagster._core.definitions.data_version import (
 from ml.params import Params
 from ml.workspace import Workspace, lineage, stages
 from ml.workspace.snapshot import Snapshot
-from orchestration.freshness.staleness import State, forget_told, states
+from orchestration.freshness.staleness import State, states
+from orchestration.freshness.told import forget
 from orchestration.freshness.versions import code_version, shard_version
 
 Metadata = Mapping[str, dg.MetadataValue]
@@ -41,7 +42,7 @@ def report(
 
     `code`: the code version that made them; None: the stage's.
     """
-    forget_told(at.ws)
+    forget(at.ws, name)
     common = _made_from(instance, at, params, name) | ({CODE_VERSION_TAG: code} if code else {})
     for piece, metadata in pieces.items():
         tags = {**common, DATA_VERSION_TAG: _version(at, name, piece)}
@@ -54,17 +55,16 @@ def synchronize(
     at: Snapshot,
     params: Params,
     name: str,
-    shards: list[str],
+    pieces: Sequence[str],
     made: Mapping[str, Metadata] = MappingProxyType({}),
 ) -> None:
-    """Tell Dagster of the pieces of a fresh stage whose code or data version it does not know yet.
+    """Tell Dagster of those pieces of a fresh stage whose code or data version it does not know yet.
 
-    `made`: those that were made just now, with their metadata.
+    `made`: the metadata of those that were made just now.
     """
     stage = stages.stage(at.ws, name)
     code = code_version(stage, at, params)
-    known = _known(instance, name, bool(stage.per))
-    pieces = shards or [WHOLE]
+    known = _known(instance, name, pieces)
     unknown = [piece for piece in pieces if known.get(piece) != (code, _version(at, name, piece))]
     if unknown:
         report(instance, at, params, name, {piece: made.get(piece, {}) for piece in unknown})
@@ -80,7 +80,7 @@ def tell(instance: dg.DagsterInstance, ws: Workspace, params: Params) -> list[St
     found = states(ws, params, at)
     for state in found:
         if state.state == "fresh":
-            synchronize(instance, at, params, state.name, list(state.shards))
+            synchronize(instance, at, params, state.name, list(state.shards) or [WHOLE])
         elif unseen := _unseen(instance, at, params, state):
             why = {"found": dg.MetadataValue.text("; ".join(state.reasons))}
             report(instance, at, params, state.name, dict.fromkeys(unseen, why), code=BY_HAND)
@@ -90,7 +90,7 @@ def tell(instance: dg.DagsterInstance, ws: Workspace, params: Params) -> list[St
 def _unseen(instance: dg.DagsterInstance, at: Snapshot, params: Params, state: State) -> list[str]:
     """The pieces of a stage that is not fresh of which Dagster would say that they are."""
     ws, stage, pieces = at.ws, stages.stage(at.ws, state.name), list(state.shards) or [WHOLE]
-    known = _known(instance, state.name, bool(stage.per))
+    known = _known(instance, state.name, pieces)
     made = [piece for piece in pieces if piece in known]
     if moved := [piece for piece in made if known[piece][1] != _version(at, state.name, piece)]:
         return moved
@@ -103,14 +103,13 @@ def _unseen(instance: dg.DagsterInstance, at: Snapshot, params: Params, state: S
     return [piece for piece in state.todo if piece in known] or made[:1]
 
 
-def _known(instance: dg.DagsterInstance, name: str, sharded: bool) -> dict[str, tuple[str | None, str | None]]:
+def _known(instance: dg.DagsterInstance, name: str, pieces: Sequence[str]) -> dict[str, tuple[str | None, str | None]]:
     """The code and data version that Dagster last saw of each piece."""
-    key = dg.AssetKey(name)
-    if not sharded:
+    key, kind = dg.AssetKey(name), dg.DagsterEventType.ASSET_MATERIALIZATION
+    if WHOLE in pieces:
         event = instance.get_latest_materialization_event(key)
         return {WHOLE: _versions(event)} if event else {}
-    storage = instance.event_log_storage
-    ids = storage.get_latest_storage_id_by_partition(key, dg.DagsterEventType.ASSET_MATERIALIZATION)
+    ids = instance.event_log_storage.get_latest_storage_id_by_partition(key, kind, set(pieces)) if pieces else {}
     if not ids:
         return {}
     wanted = dg.AssetRecordsFilter(key, storage_ids=list(ids.values()))

@@ -15,7 +15,7 @@ from ml.workspace.report import Report
 from ml.workspace.snapshot import Snapshot
 from orchestration import provenance
 from orchestration.freshness.dvc_lock import commit
-from orchestration.freshness.staleness import forget_told, state_of
+from orchestration.freshness.staleness import state_of
 from orchestration.metadata import metadata
 
 
@@ -54,7 +54,6 @@ class Ledger:
 
     def close(self, name: str) -> None:
         """The stage is done: update `dvc.lock`, where that is not left to the caller."""
-        forget_told(self.ws)
         if self.commit and state_of(name, Snapshot(self.ws), self.params).state == "fresh":
             commit(self.ws, [name])
 

@@ -4,12 +4,10 @@ A stage's record is a file beside its data, written when the stage ends, in the 
 none, or it does not fit, `dvc.lock` itself is believed: data that DVC restored is as fresh as data made here.
 """
 
-import json
 import time
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
-from pathlib import Path
 from typing import Any, Literal
 
 from ml.errors import UserError
@@ -24,6 +22,7 @@ from orchestration.freshness.dvc_lock import uncached
 from orchestration.freshness.lock import busy, noted
 from orchestration.freshness.lock_backup import restore
 from orchestration.freshness.reasons import explain
+from orchestration.freshness.told import forget, told
 from orchestration.freshness.versions import code_version
 
 
@@ -88,17 +87,7 @@ def state_of(name: str, at: Snapshot, params: Params) -> State:
 
 def is_told(ws: Workspace, states: Sequence[State]) -> bool:
     """Whether Dagster and `dvc.lock` know all of this already, so that neither has to be started to find it out."""
-    return all(state.locked for state in states) and _versions(states) == _read(_told(ws))
-
-
-def note_told(ws: Workspace, states: Sequence[State]) -> None:
-    """Note what Dagster has been told of, beside its events: where these are removed, so is the note."""
-    write_json(_told(ws), _versions(states))
-
-
-def forget_told(ws: Workspace) -> None:
-    """Dagster is told something new: the note no longer says what it knows."""
-    _told(ws).unlink(missing_ok=True)
+    return all(state.locked and told(ws, state.name) == state.version for state in states)
 
 
 @contextmanager
@@ -119,6 +108,7 @@ def recorded(name: str, ws: Workspace, params: Params) -> Iterator[None]:
     for key, path in zip(stage.named, stage.named_files(ws, params), strict=True):
         if not (ws.root / path).is_file():
             raise UserError(f"{name}: {path} is no file; correct {key}, or put a file there")
+    forget(ws, name)
     with noted(ws, name):
         yield
     out, shards = ws.root / stage.out, sharding.partitions(name, ws, params) if stage.per else []
@@ -132,21 +122,6 @@ def recorded(name: str, ws: Workspace, params: Params) -> Iterator[None]:
         write_json(lineage.record_file(ws, name), made)
 
 
-def _told(ws: Workspace) -> Path:
-    return ws.root / ".dagster" / "storage" / "told.json"
-
-
-def _versions(states: Sequence[State]) -> dict[str, str]:
-    return {state.name: state.version for state in states}
-
-
-def _read(path: Path) -> Any:
-    try:
-        return json.loads(path.read_text(encoding="utf-8"))
-    except (OSError, ValueError):  # never written, or cut short by a crash
-        return {}
-
-
 def _made_from(stage: Stage, at: Snapshot, params: Params) -> Made:
     return {"deps": at.deps(stage, params), "params": stage.param_values(params), "files": at.code_files(stage)}
 
@@ -156,6 +131,7 @@ def _fits(made: Made, now: Made) -> bool:
 
 
 def _adopt(stage: Stage, at: Snapshot, params: Params, now: Made, shards: Sequence[str]) -> None:
+    forget(at.ws, stage.name)
     if shards:
         recipe = sharding.Recipe.of(stage.name, at.ws, params, at)
         for shard in shards:

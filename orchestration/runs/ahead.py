@@ -8,8 +8,7 @@ import multiprocessing
 from collections.abc import Callable, Iterator, Sequence
 from importlib import import_module
 
-import numpy as np
-
+from ml.compute.memory import SELDOM
 from ml.compute.pool import Pool, Result, ShardPool, alone, open_pool, outcome
 from ml.params import Params
 from ml.workspace import Workspace, stages
@@ -23,12 +22,10 @@ MODELS = (
     "ml.models.frozen.clip",
     "ml.models.frozen.sam",
     "ml.toytown.judge",
-    "inflect",
     "pandas",
     "spacy",
 )
 AFTER = ("ml.labeling.training_set.data_card", "dvc.repo")  # what is done here once the models have answered
-SELDOM = (50_000, 20, 50)  # new objects, and times that, before Python looks for garbage: imports leave none
 
 
 class Ahead:
@@ -63,7 +60,6 @@ class Ahead:
 
 def pool_ahead(ws: Workspace, params: Params) -> Pool:
     """The pool for a run: where one shard alone is stale, with what models take on its way."""
-    gc.set_threshold(*SELDOM)
     pool = open_pool(params.shards)
     return Ahead(pool, params.labels.language) if isinstance(pool, ShardPool) and _one_is_stale(ws, params) else pool
 
@@ -77,13 +73,15 @@ def _one_is_stale(ws: Workspace, params: Params) -> bool:
 
 
 def _get_ready(language: str) -> None:
-    """Import what models take, read the small model that is none of a stage's, and load numba's compiled code."""
+    """Import what models take, and use what else is loaded when it is first used."""
     gc.set_threshold(*SELDOM)
     for module in MODELS:
         import_module(module)
+    import numpy as np
+
     from ml.labeling.geometry.relations import measure
     from ml.labeling.language.english import english
     from ml.masks import Masks
 
-    english(language)
+    english(language).read(["two red balls"])
     measure(Masks.parse(["01"], (1, 1)), np.array([-1]), 0.0)

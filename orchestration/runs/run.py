@@ -23,7 +23,8 @@ from orchestration.brief import record_briefly
 from orchestration.definitions import build
 from orchestration.freshness.dvc_lock import commit
 from orchestration.freshness.lock import exclusive
-from orchestration.freshness.staleness import State, note_told, recorded, state_of
+from orchestration.freshness.staleness import State, recorded, state_of
+from orchestration.freshness.told import note, told
 from orchestration.jobs import OURS, execute
 from orchestration.resources import Launcher, Ledger
 from orchestration.runs.outcome import Outcome
@@ -89,7 +90,8 @@ def run(ws: Workspace, params: Params, select: str | None, watcher: Watcher, poo
                 worker.take(name)
         try:
             commit(ws, worker.unlocked)
-            note_told(ws, worker.told)
+            for state in worker.told:
+                note(ws, state.name, state.version)
         except UserError as error:  # told beside what the stages met, not in its place
             worker.outcome.errors["dvc.lock"] = str(error)
     return worker.outcome
@@ -133,16 +135,25 @@ class _Worker:
             self.outcome.blocked.append(name)
             return
         state = state_of(name, self.at, self.params)
+        known, todo = told(self.ws, name), state.todo
         if state.state == "fresh":
             self.outcome.fresh.append(name)
+            if known != state.version:
+                self._tell(state, list(state.shards))
         elif self._run(state):
             state = state_of(name, self.at, self.params)
+            if state.state == "fresh":
+                self._tell(state, todo if known else list(state.shards))
         if state.state == "fresh":
-            made = self.ledger.pending.pop(name, {})
-            provenance.synchronize(self.instance, self.at, self.params, name, list(state.shards), made)
             self.told.append(state)
             if not state.locked:
                 self.unlocked.append(name)
+
+    def _tell(self, state: State, shards: Sequence[str]) -> None:
+        """Tell Dagster of those of a stage's shards that it may not know; of a stage without any, of the one piece."""
+        made = self.ledger.pending.pop(state.name, {})
+        pieces = shards if state.shards else [provenance.WHOLE]
+        provenance.synchronize(self.instance, self.at, self.params, state.name, pieces, made)
 
     def _run(self, state: State) -> bool:
         self.watcher.begin(state)

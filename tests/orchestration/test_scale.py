@@ -9,7 +9,8 @@ from ml.sa1b import sharding
 from ml.sa1b.sharding import Recipe
 from ml.workspace import keys
 from ml.workspace.snapshot import Snapshot
-from orchestration.freshness.staleness import forget_told, is_told, note_told
+from orchestration.freshness.staleness import is_told
+from orchestration.freshness.told import forget, note
 from orchestration.runs.outcome import nothing_to_do
 
 FIRST = ["sa1b_shards", "mask_index", "filtered_masks"]
@@ -51,9 +52,10 @@ def test_of_fifty_shards_the_one_that_changed_is_made_again(many):
 def test_what_dagster_was_told_is_noted_until_it_is_told_more(town):
     states = list(town.states().values())
     assert is_told(town.ws, states)
-    forget_told(town.ws)
+    forget(town.ws, "mask_index")
     assert not is_told(town.ws, states)
-    note_told(town.ws, states)
+    note(town.ws, "mask_index", town.states()["mask_index"].version)
+    assert is_told(town.ws, states)
     town.edit(filter__predicted_iou=0.9)
     assert not is_told(town.ws, list(town.states().values()))
     assert town.run().materialized == ["filtered_masks"]
