@@ -20,12 +20,14 @@ import yaml
 from ml.bench.measure import Row, result, times
 from ml.errors import UserError
 from ml.sa1b import sharding
+from ml.sa1b.sharding import Recipe
 from ml.workspace import Workspace, keys, stages
 from ml.workspace.settings import load, preset
+from ml.workspace.snapshot import Snapshot
 
 SHARDS = 1000
 REPEATS = 3
-CHECKOUT = ("ml", "orchestration", "dvc.yaml", ".dvcignore", ".dvc/config", ".dagster/dagster.yaml")
+CHECKOUT = ("ml", "orchestration", "dvc.yaml", ".dvcignore", ".dvc/config", ".dagster/dagster.yaml", "mlflow/README.md")
 LAST = "training_set"
 RUN = ("arrcoc", "run", "--json")
 RUN_SHARDS = (*RUN, "--select", f"+{LAST}")
@@ -98,12 +100,13 @@ def _multiply(ws: Workspace) -> None:
     """Copy the first shard's files of every stage to all others, each with the key of what it would be made from."""
     params = load(ws.params_file)
     for name in (name for name, stage in stages.load(ws).items() if stage.per == "shard"):
+        recipe, at = Recipe.of(name, ws, params), Snapshot(ws)
         first, *others = sharding.partitions(name, ws, params)
         for shard in others:
-            outputs = sharding.shard_outputs(name, ws, shard)
-            for source, out in zip(sharding.shard_outputs(name, ws, first), outputs, strict=True):
+            outputs = recipe.outputs(shard)
+            for source, out in zip(recipe.outputs(first), outputs, strict=True):
                 shutil.copyfile(source, out)
-            keys.record(ws, name, shard, sharding.shard_key(name, ws, params, shard), outputs)
+            keys.record(ws, name, shard, recipe.key(shard, at.md5), at.md5s(outputs))
 
 
 def _pretend(ws: Workspace) -> None:

@@ -9,7 +9,7 @@ import sys
 import time
 import urllib.request
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import closing, contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -17,10 +17,12 @@ from typing import Any
 import pytest
 import yaml
 
+from ml.compute.pool import open_pool
 from ml.params import Params
 from ml.training.launchers.processes import free_port
 from ml.workspace import Workspace
 from ml.workspace.settings import preset, validate
+from ml.workspace.snapshot import Snapshot
 from orchestration.freshness.staleness import State, state_of
 from orchestration.runs.run import Outcome, run
 
@@ -64,14 +66,15 @@ class Town:
         write_params(self.ws, self.params)
 
     def states(self) -> dict[str, State]:
-        return {name: state_of(name, self.ws, self.params) for name in FIRST}
+        return {name: state_of(name, Snapshot(self.ws), self.params) for name in FIRST}
 
     def stale(self) -> set[str]:
         return {name for name, state in self.states().items() if state.state != "fresh"}
 
     def run(self) -> Outcome:
         self.watcher = Silent()
-        return run(self.ws, self.params, "+filtered_masks", self.watcher)
+        with closing(open_pool(self.params.shards)) as pool:
+            return run(self.ws, self.params, "+filtered_masks", self.watcher, pool)
 
 
 def write_params(ws: Workspace, params: Params) -> None:

@@ -6,8 +6,11 @@ import sys
 import pytest
 
 from ml.sa1b import sharding
+from ml.sa1b.sharding import Recipe
 from ml.workspace import keys
-from orchestration.freshness.staleness import forget_told, is_told, note_told
+from ml.workspace.snapshot import Snapshot
+from orchestration.freshness.staleness import is_told
+from orchestration.freshness.told import forget, note
 from orchestration.runs.outcome import nothing_to_do
 
 FIRST = ["sa1b_shards", "mask_index", "filtered_masks"]
@@ -19,12 +22,13 @@ def many(town):
     """The town with its first shard copied to fifty names, each with the key of what it would be made from."""
     town.edit(shards__count=SHARDS)
     for name in FIRST:
+        recipe, at = Recipe.of(name, town.ws, town.params), Snapshot(town.ws)
         first, *others = sharding.partitions(name, town.ws, town.params)
         for shard in others:
-            outputs = sharding.shard_outputs(name, town.ws, shard)
-            for source, out in zip(sharding.shard_outputs(name, town.ws, first), outputs, strict=True):
+            outputs = recipe.outputs(shard)
+            for source, out in zip(recipe.outputs(first), outputs, strict=True):
                 shutil.copyfile(source, out)
-            keys.record(town.ws, name, shard, sharding.shard_key(name, town.ws, town.params, shard), outputs)
+            keys.record(town.ws, name, shard, recipe.key(shard, at.md5), at.md5s(outputs))
     assert (town.run().materialized, town.watcher.shards) == (FIRST, [])
     return town
 
@@ -48,9 +52,10 @@ def test_of_fifty_shards_the_one_that_changed_is_made_again(many):
 def test_what_dagster_was_told_is_noted_until_it_is_told_more(town):
     states = list(town.states().values())
     assert is_told(town.ws, states)
-    forget_told(town.ws)
+    forget(town.ws, "mask_index")
     assert not is_told(town.ws, states)
-    note_told(town.ws, states)
+    note(town.ws, "mask_index", town.states()["mask_index"].version)
+    assert is_told(town.ws, states)
     town.edit(filter__predicted_iou=0.9)
     assert not is_told(town.ws, list(town.states().values()))
     assert town.run().materialized == ["filtered_masks"]

@@ -22,8 +22,9 @@ from pathlib import Path
 from ml.errors import UserError, cut
 from ml.params import Params
 from ml.training.launchers.processes import AGAIN, ERROR, LINES, PACKAGE_ROOT, Ended, program
-from ml.workspace import Workspace, lineage, stages
+from ml.workspace import Workspace, stages
 from ml.workspace.atomic import write_json
+from ml.workspace.snapshot import Snapshot
 
 ASK_SECONDS = 5.0  # between two questions about the job: sites ask not to be asked more often
 LOOK_SECONDS = 1.0  # between two looks at its output
@@ -216,8 +217,8 @@ def left(stage: str, ws: Workspace, params: Params) -> Job | None:
 
 def made_from(stage: str, ws: Workspace, params: Params) -> str:
     """The digest of all that decides the outcome of a stage."""
-    declared = stages.stage(ws, stage)
-    parts = [lineage.deps(ws, declared, params), declared.param_values(params), declared.code_digest(ws)]
+    declared, now = stages.stage(ws, stage), Snapshot(ws)
+    parts = [now.deps(declared, params), declared.param_values(params), now.code_digest(declared)]
     return hashlib.sha256(json.dumps(parts, sort_keys=True).encode()).hexdigest()
 
 
