@@ -17,7 +17,7 @@ from dagster_k8s import K8sRunLauncher
 from dagster_k8s.container_context import K8sContainerContext
 from dagster_k8s.job import construct_dagster_k8s_job
 
-from ml.training.launch import free_port
+from ml.training.launchers.processes import free_port
 from tests.conftest import Checkout
 from tests.deploy import composed
 from tests.deploy.manifests import FOLDER, Manifest, containers, environment, name, pod, read

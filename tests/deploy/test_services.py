@@ -23,7 +23,7 @@ import yaml
 from dagster._core.test_utils import create_run_for_test
 from mlflow import MlflowClient
 
-from ml.training.launch import free_port
+from ml.training.launchers.processes import free_port
 from orchestration.cli import OFFLINE
 from orchestration.pages.servers import stop
 from tests import servers
