@@ -19,7 +19,7 @@ from urllib.parse import quote
 
 import pytest
 
-from ml.training.launch import free_port
+from ml.training.launchers.processes import free_port
 from orchestration.pages.servers import stop
 
 USER, PASSWORD = "town", "a/secret %"

@@ -13,7 +13,7 @@ from pathlib import Path
 
 import pytest
 
-from ml.training.launch import free_port
+from ml.training.launchers.processes import free_port
 from ml.training.tracking import store
 from ml.workspace import Workspace
 from ml.workspace.settings import load
