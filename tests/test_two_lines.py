@@ -14,6 +14,7 @@ import pytest
 import yaml
 
 from ml.pipeline import SHARDED, WHOLE
+from ml.workspace.settings import load
 from tests import servers
 from tests.conftest import BIN, ROOT, Checkout
 from tests.faults.disturbed import tracked
@@ -37,11 +38,11 @@ def server(postgres, s3, tmp_path) -> Iterator[servers.Mlflow]:
         yield found
 
 
-def outfit(checkout: Checkout, name: str, seed: int, postgres, s3: str, server: servers.Mlflow) -> dict[str, str]:
+def outfit(checkout: Checkout, name: str, rate: float, postgres, s3: str, server: servers.Mlflow) -> dict[str, str]:
     """Put a checkout on the servers; the environment that its commands need."""
     raw = yaml.safe_load((checkout.root / "params.yaml").read_text())
     raw["tracking"] = {"uri": server.address, "experiment": "lines"}
-    raw["seed"] = seed
+    raw["mask_region_alignment"]["lr"] = rate
     (checkout.root / "params.yaml").write_text(yaml.safe_dump(raw))
     (checkout.root / ".dagster" / "dagster.yaml").write_bytes((ROOT / "deploy/servers/dagster.yaml").read_bytes())
     checkout.run("dvc", "remote", "add", "-d", "s3", f"s3://data/{name}")
@@ -72,9 +73,8 @@ def test_two_lines_at_once_on_servers_that_are_restarted(
     finished, make_checkout, postgres, s3, server, tmp_path, monkeypatch
 ):
     lines = {name: make_checkout("smoke", name) for name in ("one", "two")}
-    settings = {
-        name: outfit(checkout, name, seed, postgres, s3, server) for seed, (name, checkout) in enumerate(lines.items())
-    }
+    rates = {"one": load(finished.root / "params.yaml").mask_region_alignment.lr, "two": 2e-3}
+    settings = {name: outfit(checkout, name, rates[name], postgres, s3, server) for name, checkout in lines.items()}
     runs = {}
     for name, checkout in lines.items():
         with monkeypatch.context() as patch:
