@@ -20,11 +20,13 @@ from dagster._core.definitions.data_version import (
 from ml.params import Params
 from ml.workspace import Workspace, lineage, stages
 from ml.workspace.snapshot import Snapshot
+from orchestration.freshness.dvc_lock import cached_list
 from orchestration.freshness.staleness import State, states
 from orchestration.freshness.told import forget
 from orchestration.freshness.versions import code_version, shard_version
 
 Metadata = Mapping[str, dg.MetadataValue]
+Versions = tuple[str | None, str | None]  # of code and data
 WHOLE = ""  # stands for the one piece of a stage that has no shards
 BY_HAND = "none of the stage's"  # code version of data that lies there and is not what the stage would make
 ABSENT = "NULL"  # the data version of nothing: Dagster's word for it
@@ -54,20 +56,29 @@ def synchronize(
     instance: dg.DagsterInstance,
     at: Snapshot,
     params: Params,
-    name: str,
-    pieces: Sequence[str],
+    state: State,
+    before: str = "",
     made: Mapping[str, Metadata] = MappingProxyType({}),
 ) -> None:
-    """Tell Dagster of those pieces of a fresh stage whose code or data version it does not know yet.
+    """Tell Dagster of the pieces of a fresh stage whose code or data version it does not know yet.
 
-    `made`: the metadata of those that were made just now.
+    `before`: the state that it was told of before some were `made`, these with their metadata; "": it has to be asked.
     """
-    stage = stages.stage(at.ws, name)
-    code = code_version(stage, at, params)
-    known = _known(instance, name, pieces)
-    unknown = [piece for piece in pieces if known.get(piece) != (code, _version(at, name, piece))]
+    name, code = state.name, code_version(stages.stage(at.ws, state.name), at, params)
+    pieces = list(state.shards) or [WHOLE]
+    known = _noted(at, state, before) or _known(instance, name, pieces)
+    unknown = [piece for piece in pieces if piece in made or known.get(piece) != (code, _version(at, name, piece))]
     if unknown:
         report(instance, at, params, name, {piece: made.get(piece, {}) for piece in unknown})
+
+
+def _noted(at: Snapshot, state: State, before: str) -> dict[str, Versions]:
+    """The versions of each piece when Dagster knew a state; {} where DVC's cache does not hold its list of files."""
+    code, _, out = before.partition(" ")
+    if not state.shards:
+        return {WHOLE: (code, out)} if before == state.version else {}
+    stage, files = stages.stage(at.ws, state.name), cached_list(at.ws, out)
+    return {shard: (code, shard_version(stage, files, shard)) for shard in state.shards} if files else {}
 
 
 def tell(instance: dg.DagsterInstance, ws: Workspace, params: Params) -> list[State]:
@@ -80,7 +91,7 @@ def tell(instance: dg.DagsterInstance, ws: Workspace, params: Params) -> list[St
     found = states(ws, params, at)
     for state in found:
         if state.state == "fresh":
-            synchronize(instance, at, params, state.name, list(state.shards) or [WHOLE])
+            synchronize(instance, at, params, state)
         elif unseen := _unseen(instance, at, params, state):
             why = {"found": dg.MetadataValue.text("; ".join(state.reasons))}
             report(instance, at, params, state.name, dict.fromkeys(unseen, why), code=BY_HAND)
@@ -109,7 +120,7 @@ def _known(instance: dg.DagsterInstance, name: str, pieces: Sequence[str]) -> di
     if WHOLE in pieces:
         event = instance.get_latest_materialization_event(key)
         return {WHOLE: _versions(event)} if event else {}
-    ids = instance.event_log_storage.get_latest_storage_id_by_partition(key, kind, set(pieces)) if pieces else {}
+    ids = instance.event_log_storage.get_latest_storage_id_by_partition(key, kind)
     if not ids:
         return {}
     wanted = dg.AssetRecordsFilter(key, storage_ids=list(ids.values()))
@@ -117,7 +128,7 @@ def _known(instance: dg.DagsterInstance, name: str, pieces: Sequence[str]) -> di
     return {record.partition_key or WHOLE: _versions(record.event_log_entry) for record in found}
 
 
-def _versions(event: dg.EventLogEntry) -> tuple[str | None, str | None]:
+def _versions(event: dg.EventLogEntry) -> Versions:
     tags = event.tags or {}
     return tags.get(CODE_VERSION_TAG), tags.get(DATA_VERSION_TAG)
 
@@ -138,5 +149,4 @@ def _version(at: Snapshot, name: str, piece: str) -> str:
     folder = at.ws.stage(name)
     if not piece:
         return at.version(folder) or ABSENT
-    md5s = [at.listing(folder).get(f"{piece}{suffix}") for suffix in stages.stage(at.ws, name).files]
-    return shard_version([md5 for md5 in md5s if md5]) if all(md5s) else ABSENT
+    return shard_version(stages.stage(at.ws, name), at.listing(folder), piece) or ABSENT

@@ -17,6 +17,7 @@ from ml.workspace.snapshot import Snapshot
 from orchestration import provenance
 from orchestration.freshness.dvc_lock import commit
 from orchestration.freshness.staleness import state_of
+from orchestration.freshness.told import forget
 from orchestration.metadata import metadata
 
 
@@ -64,6 +65,7 @@ class Ledger:
 
     def close(self, name: str) -> None:
         """The stage is done: update `dvc.lock`, where that is not left to the caller."""
+        forget(self.ws, name)
         if self.commit and state_of(name, Snapshot(self.ws), self.params).state == "fresh":
             commit(self.ws, [name])
 

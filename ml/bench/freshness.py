@@ -12,8 +12,8 @@ import sys
 import time
 from collections.abc import Iterator
 from pathlib import Path
-from tempfile import TemporaryDirectory
-from typing import Any
+from tempfile import TemporaryDirectory, TemporaryFile
+from typing import Any, NamedTuple
 
 import yaml
 
@@ -29,10 +29,18 @@ SHARDS = 1000
 REPEATS = 3
 CHECKOUT = ("ml", "orchestration", "dvc.yaml", ".dvcignore", ".dvc/config", ".dagster/dagster.yaml", "mlflow/README.md")
 LAST = "training_set"
+STATUS = ("arrcoc", "status", "--json")
 RUN = ("arrcoc", "run", "--json")
 RUN_SHARDS = (*RUN, "--select", f"+{LAST}")
 DVC_STATUS = ("dvc", "status", "--json")
 EMPTY = "import dagster as dg\n\n\n@dg.asset\ndef one(): ...\n\n\ndefs = dg.Definitions([one])\n"
+
+
+class Cost(NamedTuple):
+    """What a command took: wall time, and the memory of its process at its most."""
+
+    seconds: float
+    megabytes: float
 
 
 def bench() -> dict[str, Any]:
@@ -74,7 +82,7 @@ def nothing_stale(ws: Workspace, count: int) -> Iterator[Row]:
     empty.write_text(EMPTY, encoding="utf-8")
     start = ("dagster", "asset", "list", "-f", str(empty))
     _say("nothing stale")
-    status, run, dvc, dagster = _least(ws, ("arrcoc", "status", "--json"), RUN, DVC_STATUS, start)
+    status, run, dvc, dagster = (cost.seconds for cost in least(ws, STATUS, RUN, DVC_STATUS, start))
     case = f"{count} shards, nothing stale"
     yield times(f"{case}: arrcoc status", status, dvc, "dvc status", "s")
     yield times(f"{case}: arrcoc run", run, dvc, "dvc status", "s")
@@ -120,7 +128,7 @@ def _lose(ws: Workspace, number: int, command: tuple[str, ...]) -> tuple[float, 
     """Remove a shard's tar and run a command; the seconds, and the shards and groups that were written."""
     ws.shard_file("sa1b_shards", f"sa_{number:06d}", ".tar").unlink()
     before = _written(ws)
-    seconds = _do(ws, *command)
+    seconds = _do(ws, *command).seconds
     names = {path.name.partition(".")[0] for path, time_ns in _written(ws).items() if before.get(path) != time_ns}
     return seconds, sorted(names, reverse=True)
 
@@ -131,21 +139,26 @@ def _written(ws: Workspace) -> dict[Path, int]:
     return {file: file.stat().st_mtime_ns for folder in folders for file in stages.files_below(folder)}
 
 
-def _least(ws: Workspace, *commands: tuple[str, ...]) -> list[float]:
-    """The least wall time of each command, in turns, so that what else runs on the machine meets all of them."""
+def least(ws: Workspace, *commands: tuple[str, ...]) -> list[Cost]:
+    """The least of what each command took, in turns, so that what else runs on the machine meets all of them."""
     rounds = [[_do(ws, *command) for command in commands] for _ in range(REPEATS)]
-    return [min(taken) for taken in zip(*rounds, strict=True)]
+    return [Cost(*map(min, zip(*taken, strict=True))) for taken in zip(*rounds, strict=True)]
 
 
-def _do(ws: Workspace, *command: str) -> float:
-    """Run a command in the workspace, with the workspace's own code; the seconds it took."""
+def _do(ws: Workspace, *command: str) -> Cost:
+    """Run a command in the workspace, with the workspace's own code."""
     path = f"{Path(sys.executable).parent}{os.pathsep}{os.environ['PATH']}"
     env = os.environ | {"PYTHONPATH": str(ws.root), "PATH": path, "DAGSTER_HOME": str(ws.root / ".dagster")}
-    begin = time.monotonic()
-    done = subprocess.run(command, cwd=ws.root, env=env, capture_output=True, text=True)
-    if done.returncode:
-        raise UserError(f"{' '.join(command)} failed: {done.stderr.strip()[-500:]}")
-    return time.monotonic() - begin
+    with TemporaryFile("w+", encoding="utf-8") as said:
+        begin = time.monotonic()
+        run = subprocess.Popen(command, cwd=ws.root, env=env, stdout=subprocess.DEVNULL, stderr=said)
+        _, status, used = os.wait4(run.pid, 0)
+        run.returncode = os.waitstatus_to_exitcode(status)
+        seconds = time.monotonic() - begin
+        if run.returncode:
+            said.seek(0)
+            raise UserError(f"{' '.join(command)} failed: {said.read().strip()[-500:]}")
+    return Cost(seconds, used.ru_maxrss / 1024)
 
 
 def _say(words: str) -> None:

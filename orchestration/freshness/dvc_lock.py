@@ -1,6 +1,7 @@
 """`dvc.lock` and DVC's cache, brought up to what a run has made."""
 
 import errno
+import hashlib
 import json
 import logging
 import os
@@ -45,17 +46,22 @@ def commit(ws: Workspace, names: Sequence[str]) -> None:
 def uncached(at: Snapshot, name: str) -> Iterator[Path]:
     """What of a stage's output, as it lies there, DVC's cache does not hold with its size: its list, or files of it."""
     out = at.ws.root / stages.stage(at.ws, name).out
-    cache, version = cache_folder(at.ws), at.version(out)
-    try:
-        members = json.loads(_cached(cache, version or "").read_text(encoding="utf-8"))
-    except (OSError, ValueError):
-        members = None
+    cache, members = cache_folder(at.ws), cached_list(at.ws, at.version(out) or "")
     if members is None:
         yield out
-    for member in members or ():
-        md5, file = member["md5"], f"{out}/{member['relpath']}"
-        if not _held(f"{cache}/{md5[:2]}/{md5[2:]}", file):
-            yield Path(file)
+    for name, md5 in (members or {}).items():
+        if not _held(f"{cache}/{md5[:2]}/{md5[2:]}", f"{out}/{name}"):
+            yield out / name
+
+
+def cached_list(ws: Workspace, version: str) -> dict[str, str] | None:
+    """The md5 of each file of an output at a version, as DVC's cache has it; None where it holds no such list."""
+    try:
+        listed = (cache_folder(ws) / version[:2] / version[2:]).read_bytes()
+    except OSError:
+        return None
+    whole = f"{hashlib.md5(listed).hexdigest()}.dir" == version
+    return {entry["relpath"]: entry["md5"] for entry in json.loads(listed)} if whole else None
 
 
 def cache_folder(ws: Workspace) -> Path:
@@ -124,10 +130,6 @@ def _commit(ws: Workspace, names: Sequence[str]) -> None:
         raise UserError(
             f"{error.filename or cache_folder(ws)}: DVC's cache does not hold {', '.join(names)}: {reason}"
         ) from error
-
-
-def _cached(cache: Path, md5: str) -> Path:
-    return cache / md5[:2] / md5[2:]
 
 
 def _held(cached: str, file: str) -> bool:

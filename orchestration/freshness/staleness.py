@@ -22,7 +22,7 @@ from orchestration.freshness.dvc_lock import uncached
 from orchestration.freshness.lock import busy, noted
 from orchestration.freshness.lock_backup import restore
 from orchestration.freshness.reasons import explain
-from orchestration.freshness.told import forget, told
+from orchestration.freshness.told import told
 from orchestration.freshness.versions import code_version
 
 
@@ -108,7 +108,6 @@ def recorded(name: str, ws: Workspace, params: Params) -> Iterator[None]:
     for key, path in zip(stage.named, stage.named_files(ws, params), strict=True):
         if not (ws.root / path).is_file():
             raise UserError(f"{name}: {path} is no file; correct {key}, or put a file there")
-    forget(ws, name)
     with noted(ws, name):
         yield
     out, shards = ws.root / stage.out, sharding.partitions(name, ws, params) if stage.per else []
@@ -131,7 +130,6 @@ def _fits(made: Made, now: Made) -> bool:
 
 
 def _adopt(stage: Stage, at: Snapshot, params: Params, now: Made, shards: Sequence[str]) -> None:
-    forget(at.ws, stage.name)
     if shards:
         recipe = sharding.Recipe.of(stage.name, at.ws, params, at)
         for shard in shards:

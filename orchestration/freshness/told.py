@@ -1,7 +1,7 @@
 """The state of each stage that Dagster was last told of, noted beside its events: where these are removed, so is it.
 
-While there is a note, nobody has run the stage since, and nobody has told Dagster anything of it: what of its shards is
-still as it was made, Dagster knows. A stage without one has to be compared with Dagster's events, shard by shard.
+As long as there is a note, Dagster has been told nothing of the stage since, and knows all of its shards as they were
+then. A stage without one has to be compared with Dagster's events, shard by shard.
 """
 
 import shutil
@@ -12,7 +12,7 @@ from ml.workspace.atomic import atomic_path
 
 
 def told(ws: Workspace, stage: str) -> str:
-    """The state that Dagster was told of: the version of code, params and output together; "" without a note."""
+    """The state that Dagster was told of: the versions of its code and of its output; "" without a note."""
     try:
         return _note(ws, stage).read_text(encoding="utf-8")
     except OSError:
@@ -27,7 +27,7 @@ def note(ws: Workspace, stage: str, version: str) -> None:
 
 
 def forget(ws: Workspace, stage: str) -> None:
-    """A stage is run, or Dagster is told something of it."""
+    """Dagster is told something new of a stage."""
     _note(ws, stage).unlink(missing_ok=True)
 
 

@@ -2,7 +2,7 @@
 
 import hashlib
 import json
-from collections.abc import Sequence
+from collections.abc import Mapping
 
 from ml.params import Params
 from ml.workspace.snapshot import Snapshot
@@ -17,6 +17,12 @@ def code_version(stage: Stage, now: Snapshot, params: Params) -> str:
     return hashlib.sha256(json.dumps(parts, sort_keys=True).encode()).hexdigest()[:16]
 
 
-def shard_version(md5s: Sequence[str]) -> str:
-    """One shard's data version: the md5 of its file, or of the md5s of its files."""
+def shard_version(stage: Stage, files: Mapping[str, str], shard: str) -> str | None:
+    """One shard's data version: the md5 of its file, or of the md5s of its files; None where one is missing.
+
+    `files`: the md5 of each file of the stage's folder.
+    """
+    md5s = [files[name] for suffix in stage.files if (name := f"{shard}{suffix}") in files]
+    if len(md5s) < len(stage.files):
+        return None
     return md5s[0] if len(md5s) == 1 else hashlib.md5(" ".join(md5s).encode()).hexdigest()

@@ -105,25 +105,17 @@ class _Worker:
             self.outcome.blocked.append(name)
             return
         state = state_of(name, self.at, self.params)
-        known, todo = told(self.ws, name), state.todo
+        before = told(self.ws, name)
         if state.state == "fresh":
             self.outcome.fresh.append(name)
-            if known != state.version:
-                self._tell(state, list(state.shards))
         elif self._run(state):
             state = state_of(name, self.at, self.params)
-            if state.state == "fresh":
-                self._tell(state, todo if known else list(state.shards))
         if state.state == "fresh":
+            made = self.ledger.pending.pop(name, {})
+            provenance.synchronize(self.instance, self.at, self.params, state, before, made)
             self.told.append(state)
             if not state.locked:
                 self.unlocked.append(name)
-
-    def _tell(self, state: State, shards: Sequence[str]) -> None:
-        """Tell Dagster of those of a stage's shards that it may not know; of a stage without any, of the one piece."""
-        made = self.ledger.pending.pop(state.name, {})
-        pieces = shards if state.shards else [provenance.WHOLE]
-        provenance.synchronize(self.instance, self.at, self.params, state.name, pieces, made)
 
     def _run(self, state: State) -> bool:
         self.watcher.begin(state)

@@ -19,8 +19,10 @@ import yaml
 
 from ml.compute.pool import open_pool
 from ml.params import Params
+from ml.sa1b import sharding
+from ml.sa1b.sharding import Recipe
 from ml.training.launchers.processes import free_port
-from ml.workspace import Workspace
+from ml.workspace import Workspace, keys
 from ml.workspace.settings import preset, validate
 from ml.workspace.snapshot import Snapshot
 from orchestration.freshness.staleness import State, state_of
@@ -99,6 +101,22 @@ def town(finished_town: Town, tmp_path: Path) -> Iterator[Town]:
     yield Town(Workspace(root), finished_town.params)
     if before is not None:
         os.environ["DAGSTER_HOME"] = before
+
+
+@pytest.fixture
+def many(town: Town) -> Town:
+    """The town with its first shard copied to fifty names, each with the key of what it would be made from."""
+    town.edit(shards__count=50)
+    for name in FIRST:
+        recipe, at = Recipe.of(name, town.ws, town.params), Snapshot(town.ws)
+        first, *others = sharding.partitions(name, town.ws, town.params)
+        for shard in others:
+            outputs = recipe.outputs(shard)
+            for source, out in zip(recipe.outputs(first), outputs, strict=True):
+                shutil.copyfile(source, out)
+            keys.record(town.ws, name, shard, recipe.key(shard, at.md5), at.md5s(outputs))
+    assert (town.run().materialized, town.watcher.shards) == (FIRST, [])
+    return town
 
 
 WHERE = {"repositoryLocationName": "orchestration.definitions", "repositoryName": "__repository__"}

@@ -1,36 +1,12 @@
 """Many shards: one that changed is made again alone, and a run with nothing to do starts nothing."""
 
-import shutil
 import sys
 
-import pytest
-
-from ml.sa1b import sharding
-from ml.sa1b.sharding import Recipe
-from ml.workspace import keys
-from ml.workspace.snapshot import Snapshot
 from orchestration.freshness.staleness import is_told
 from orchestration.freshness.told import forget, note
 from orchestration.runs.outcome import nothing_to_do
 
 FIRST = ["sa1b_shards", "mask_index", "filtered_masks"]
-SHARDS = 50
-
-
-@pytest.fixture
-def many(town):
-    """The town with its first shard copied to fifty names, each with the key of what it would be made from."""
-    town.edit(shards__count=SHARDS)
-    for name in FIRST:
-        recipe, at = Recipe.of(name, town.ws, town.params), Snapshot(town.ws)
-        first, *others = sharding.partitions(name, town.ws, town.params)
-        for shard in others:
-            outputs = recipe.outputs(shard)
-            for source, out in zip(recipe.outputs(first), outputs, strict=True):
-                shutil.copyfile(source, out)
-            keys.record(town.ws, name, shard, recipe.key(shard, at.md5), at.md5s(outputs))
-    assert (town.run().materialized, town.watcher.shards) == (FIRST, [])
-    return town
 
 
 def test_of_fifty_shards_the_one_that_changed_is_made_again(many):

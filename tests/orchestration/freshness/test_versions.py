@@ -43,10 +43,13 @@ def test_what_is_half_written_or_missing_has_no_version(ws):
     assert data_version(ws, folder) == data_version(ws, folder)
 
 
-def test_a_shard_of_one_file_has_that_files_md5():
-    one, two = "1" * 32, "2" * 32
-    assert shard_version([one]) == one
-    assert len({shard_version(md5s) for md5s in ([one], [one, two], [two, one])}) == 3
+def test_a_shard_has_the_version_of_all_its_files_or_none():
+    line = stages.load(Workspace.find())
+    tar, index = "sa_000000.tar", ["sa_000000.parquet", "sa_000000.rejects.parquet"]
+    assert shard_version(line["sa1b_shards"], {tar: "1", "sa_000001.tar": "2"}, "sa_000000") == "1"
+    assert shard_version(line["mask_index"], dict.fromkeys(index[:1], "1"), "sa_000000") is None
+    both = [dict(zip(index, md5s, strict=True)) for md5s in ("12", "21", "13")]
+    assert len({shard_version(line["mask_index"], files, "sa_000000") for files in both}) == 3
 
 
 def test_a_code_version_changes_with_a_declared_param_and_no_other():
