@@ -1,9 +1,9 @@
 """The typed model of `params.yaml`: every knob, as there in one file. `ml.workspace.settings` reads it."""
 
 import re
-from typing import Annotated, Literal
+from typing import Annotated, Literal, Self
 
-from pydantic import AfterValidator, BaseModel, ConfigDict, Field
+from pydantic import AfterValidator, BaseModel, ConfigDict, Field, model_validator
 
 MOST = 2**31 - 1  # what every library below takes for a count
 
@@ -221,12 +221,13 @@ class Augment(Section):
 class Training(Section):
     """The engine, shared by the four training stages."""
 
+    launcher: Literal["deepspeed", "slurm"]
     processes: Positive
-    hostfile: str | None  # several nodes: DeepSpeed's hostfile
+    hostfile: str | None  # several hosts: DeepSpeed's hostfile
     zero_stage: Literal[0, 1, 2, 3]
     precision: Literal["fp32", "bf16"]
-    batch_size: Positive  # images a process and micro-step
-    accumulation: Positive
+    global_batch: Positive  # images a step, over all processes: with `batch_size`, what decides the outcome
+    batch_size: Positive  # images a process sees at a time, a micro-batch: the losses are means over it
     queries_per_image: Positive
     absent: Fraction  # of these, of things that are not there
     regions_per_image: Positive
@@ -239,6 +240,35 @@ class Training(Section):
     loader_workers: Count
     log_interval: Positive
     validations: Positive  # a stage; each may become the best checkpoint and is a point to resume from
+
+    @property
+    def accumulation(self) -> int:
+        """Micro-batches that each process sees in a step."""
+        return self.global_batch // (self.batch_size * self.processes)
+
+    @model_validator(mode="after")
+    def _deals_evenly(self) -> Self:
+        if self.global_batch % (self.batch_size * self.processes):
+            raise ValueError(
+                f"global_batch {self.global_batch} is {self.global_batch / self.batch_size:g} micro-batches of "
+                f"batch_size {self.batch_size}, which {self.processes} processes cannot share evenly; "
+                "set processes to a divisor of their number, or another global_batch, which changes the outcome"
+            )
+        return self
+
+
+class Slurm(Section):
+    """The job that a training stage is where `training.launcher` is slurm; `training.processes` are its tasks."""
+
+    partition: str | None
+    account: str | None
+    time: str | None  # as sbatch takes it, "4:00:00"; a stage that takes longer is requeued and goes on
+    nodes: Positive | None
+    cpus_per_task: Positive | None
+    gpus_per_task: Count
+    grace: Positive  # seconds before the end of `time` at which it saves
+    restarts: Count  # at most, for time that is up or a node that is lost
+    options: list[str]  # of sbatch, any others: ["--qos=long", "--constraint=a100"]
 
 
 class Alignment(Section):
@@ -355,6 +385,7 @@ class Params(Section):
     benchmarks: Benchmarks
     model: Model
     training: Training
+    slurm: Slurm
     mask_region_alignment: Alignment
     text_region_grounding: Grounding
     relevance_learning: Relevance

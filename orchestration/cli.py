@@ -48,6 +48,7 @@ OFFLINE = {
     "HF_HUB_DISABLE_TELEMETRY": "1",
     "RAY_USAGE_STATS_ENABLED": "0",
     "DVC_NO_ANALYTICS": "1",
+    "ORT_DISABLE_TELEMETRY": "1",
 }
 
 app = typer.Typer(
@@ -82,8 +83,8 @@ def main() -> None:
 
 
 def _in_thread(met: threading.ExceptHookArgs) -> None:
-    """A full disk under a thread of Dagster's is what the main thread meets and tells, too."""
-    if not disk_is_full(str(met.exc_value)):
+    """A full disk or a store that is away, under a thread of Dagster's, is what the main thread meets and tells."""
+    if not disk_is_full(str(met.exc_value)) and not isinstance(met.exc_value, UserError):
         threading.__excepthook__(met)
 
 

@@ -9,12 +9,15 @@ from ml.errors import UserError
 from ml.params import Params
 from ml.workspace import Workspace
 from ml.workspace.settings import load
-from orchestration import checks, ghosts, provenance
+from orchestration import checks, provenance
 from orchestration.assets import assets
 from orchestration.brief import record_briefly
 from orchestration.freshness import last_valid
 from orchestration.freshness.lock import busy
 from orchestration.freshness.staleness import State, states
+from orchestration.instance import ghosts
+from orchestration.instance.opened import instance
+from orchestration.instance.patience import wait_for_store
 from orchestration.jobs import OURS, jobs
 from orchestration.resources import resources
 from orchestration.shown import Shown
@@ -56,6 +59,7 @@ def defs() -> dg.Definitions:
     record_briefly()
     ws = Workspace.find()
     try:
+        wait_for_store(ws.root / ".dagster")  # a run of the page loads this, and opens its instance elsewhere
         params = load(ws.params_file)
         found = build(ws, params, shown=Shown.of(ws, params, _states(ws, params)))
     except UserError as error:
@@ -70,6 +74,6 @@ def _states(ws: Workspace, params: Params) -> list[State]:
     """What is stale, and why; Dagster is told of what it cannot see, unless a run is just changing it."""
     if "DAGSTER_HOME" not in os.environ or busy(ws):
         return states(ws, params)
-    with dg.DagsterInstance.get() as instance:
-        ghosts.bury(instance, OURS)
-        return provenance.tell(instance, ws, params)
+    with instance(ws) as found:
+        ghosts.bury(found, OURS)
+        return provenance.tell(found, ws, params)

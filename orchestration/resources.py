@@ -8,6 +8,7 @@ from pathlib import Path
 import dagster as dg
 
 from ml.compute.pool import open_pool
+from ml.errors import UserError
 from ml.params import Params
 from ml.training.launch import launch
 from ml.workspace import Workspace
@@ -24,10 +25,19 @@ class Launcher:
     """Starts a training stage under DeepSpeed; progress and metrics stream back through Dagster Pipes."""
 
     def run(self, context: dg.AssetExecutionContext, name: str, ws: Workspace, params: Params) -> Report:
-        """Run a training stage to its end."""
-        injector, reader = dg.PipesTempFileContextInjector(), dg.PipesTempFileMessageReader()
-        with dg.open_pipes_session(context, injector, reader) as session:
-            return launch(name, ws, params, env=session.get_bootstrap_env_vars())
+        """Run a training stage to its end; it is done also where Dagster's store does not take word of that."""
+        folder = ws.resume / "pipes"  # in the workspace, which other hosts see too
+        folder.mkdir(parents=True, exist_ok=True)
+        injector = dg.PipesFileContextInjector(str(folder / f"{name}.context"))
+        reader = dg.PipesFileMessageReader(str(folder / f"{name}.messages"))
+        report = None
+        try:
+            with dg.open_pipes_session(context, injector, reader) as session:
+                report = launch(name, ws, params, env=session.get_bootstrap_env_vars())
+        except UserError:
+            if report is None:
+                raise
+        return report
 
 
 @dataclass

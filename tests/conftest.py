@@ -5,12 +5,14 @@ import os
 import shutil
 import subprocess
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import pytest
+
+from tests import servers
 
 ROOT = Path(__file__).parents[1]
 SAMPLES = ROOT.parent / "shared" / "samples"
@@ -81,3 +83,19 @@ def finished(make_checkout: Callable[..., Checkout]) -> Checkout:
     (checkout.root / "first_run.log").write_text(done.stderr)
     assert done.returncode in (0, 1), done.stderr[-6000:]  # 1: smoke's scores miss the milestones
     return checkout
+
+
+@pytest.fixture(scope="session")
+def postgres() -> Iterator[servers.Postgres]:
+    """A PostgreSQL server; a test makes databases of its own in it."""
+    with servers.postgres() as server:
+        yield server
+
+
+@pytest.fixture(scope="session")
+def mlflow_server(postgres: servers.Postgres, tmp_path_factory: pytest.TempPathFactory) -> Iterator[servers.Mlflow]:
+    """An MLflow server on PostgreSQL with artifacts in S3; a test has an experiment of its own in it."""
+    postgres.create("mlflow")
+    folder = tmp_path_factory.mktemp("mlflow")
+    with servers.s3("mlflow") as s3, servers.mlflow(postgres.url("mlflow"), s3, "mlflow", folder) as server:
+        yield server

@@ -2,11 +2,12 @@
 
 import math
 import time
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import torch
 from torch.utils.data import DataLoader
 
@@ -20,6 +21,7 @@ from ml.training.data.samples import TrainingData
 from ml.training.engine.checkpoints import Checkpoints, Progress, barrier
 from ml.training.engine.engine import World, summed, weights
 from ml.training.engine.schedule import Schedule
+from ml.training.engine.stopping import Stopping
 from ml.training.tasks import Task
 from ml.workspace.atomic import atomic_dir, write_json
 
@@ -51,24 +53,36 @@ def train(run: Run) -> Progress:
     progress = run.checkpoints.restore(run.engine)
     if progress.step and run.world.leads:
         run.resumed(progress.step)
-    batches = training_batches(run, progress.step)
-    window = Window(run.world)
+    batches, accumulation = training_batches(run, progress.step), run.params.training.accumulation
+    window = Window(run.world, progress.unrecorded)
     if not run.steps:  # the model is handed on as it is
         judge(run, progress, validate(run))
-    for step in range(progress.step + 1, run.steps + 1):
-        for _ in range(run.params.training.accumulation):
-            loss, terms, _ = run.engine(next(batches).to(run.world.device))
-            run.engine.backward(loss)
-            run.engine.step()
-            window.add(loss, terms)
-        progress.step = step
-        due = step in validation_steps(run.steps, run.params.training.validations)
-        if due or step % run.params.training.log_interval == 0:
-            record(run, progress, window)
-        if due:
-            judge(run, progress, validate(run))
-            run.checkpoints.save(run.engine, progress)
+    with Stopping(run.world) as stopping:
+        for step in range(progress.step + 1, run.steps + 1):
+            for micro_step in range((step - 1) * accumulation, step * accumulation):
+                draw_by_position(run, micro_step)
+                loss, terms, _ = run.engine(next(batches).to(run.world.device))
+                run.engine.backward(loss)
+                run.engine.step()
+                window.add(loss, terms)
+            progress.step = step
+            due, stop = is_due(run, step), stopping.agreed()
+            if due or step % run.params.training.log_interval == 0:
+                record(run, progress, window)
+            if due:
+                judge(run, progress, validate(run))
+            if due or stop:
+                progress.unrecorded = window.state()
+                run.checkpoints.save(run.engine, progress)
+            if stop:
+                raise stop
     return progress
+
+
+def draw_by_position(run: Run, micro_step: int) -> None:
+    """Seed what is random in a forward pass (dropout) by the batch, whichever process of how many sees it."""
+    position = [run.params.seed, micro_step * run.world.size + run.world.rank]
+    torch.manual_seed(int(np.random.SeedSequence(position).generate_state(1)[0]))
 
 
 def training_batches(run: Run, start: int) -> Iterator[Batch]:
@@ -114,6 +128,11 @@ def loader(run: Run, positions: Iterable[list[tuple[int, int]]], train: bool) ->
     )
 
 
+def is_due(run: Run, step: int) -> bool:
+    """Whether to validate after a step."""
+    return step in validation_steps(run.steps, run.params.training.validations)
+
+
 def validation_steps(steps: int, validations: int) -> list[int]:
     """After which steps to validate, the last always among them."""
     return sorted({max(1, steps * i // validations) for i in range(1, validations + 1)})
@@ -122,9 +141,23 @@ def validation_steps(steps: int, validations: int) -> list[int]:
 class Window:
     """Means of the loss and its terms since the last record."""
 
-    def __init__(self, world: World) -> None:
+    def __init__(self, world: World, states: Sequence[Mapping[str, float]] = ()) -> None:
+        """`states`: what `state` gave; where there are as many processes as then, each goes on with its own sums."""
         self.world = world
         self.clear()
+        if states:
+            mine = states[world.rank :: world.size]
+            self.count = round(sum(state["count"] for state in states)) // world.size
+            for state in mine:
+                self._add({name: torch.tensor(state[name], device=world.device) for name in state if name != "count"})
+
+    def state(self) -> list[dict[str, float]]:
+        """What has been added, of each process; every process must call it."""
+        mine = {"count": self.count, **{name: float(value) for name, value in self.sums.items()}}
+        states: list[Any] = [mine] * self.world.size
+        if self.world.size > 1:
+            torch.distributed.all_gather_object(states, mine, group=self.world.talk)
+        return states if self.count else []
 
     def clear(self) -> None:
         """Forget the sums; time counts from now."""
@@ -134,9 +167,12 @@ class Window:
 
     def add(self, loss: torch.Tensor, terms: Mapping[str, torch.Tensor]) -> None:
         """Add a micro-step's loss and its detached terms, all scalars, without waiting for their device."""
-        for name, value in {"loss": loss.detach(), **terms}.items():
-            self.sums[name] = self.sums[name] + value if name in self.sums else value.clone()
+        self._add({"loss": loss.detach(), **terms})
         self.count += 1
+
+    def _add(self, values: Mapping[str, torch.Tensor]) -> None:
+        for name, value in values.items():
+            self.sums[name] = self.sums[name] + value if name in self.sums else value.clone()
 
     def means(self) -> dict[str, float]:
         """Over all processes; every process must call it."""
@@ -158,7 +194,7 @@ def record(run: Run, progress: Progress, window: Window) -> None:
     rate = run.schedule.rate(progress.step - 1)
     progress.train.append({"step": progress.step, **means, "lr": rate})
     if run.world.leads:
-        images = run.params.training.batch_size * run.params.training.accumulation * run.world.size
+        images = run.params.training.global_batch
         speed = {"train/seconds_per_step": seconds, "train/images_per_second": images / seconds}
         norm = {"train/grad_norm": float(run.engine.get_global_grad_norm() or 0.0)}
         named = {f"train/{name}": value for name, value in means.items()}

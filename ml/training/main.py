@@ -17,7 +17,8 @@ from ml.compute.memory import keep_memory
 from ml.compute.parent import end_with_parent
 from ml.errors import UserError
 from ml.params import Params
-from ml.training.launch import ERROR
+from ml.training.engine.stopping import Stopped
+from ml.training.launchers.processes import AGAIN, ERROR
 from ml.training.reporter import Reporter, pipes
 from ml.workspace import Workspace
 from ml.workspace.keys import file_md5
@@ -29,11 +30,11 @@ if TYPE_CHECKING:
     from ml.training.tasks import Task
 
 ORDER = ("mask_region_alignment", "text_region_grounding", "relevance_learning", "multimodal_finetuning")
-HARMLESS = {"processes", "hostfile", "loader_workers"}  # training params that change no result
+HARMLESS = {"launcher", "processes", "hostfile", "loader_workers"}  # training params that say where it runs
 
 
 def main(arguments: list[str] | None = None) -> int:
-    """Run the stage; 0 done, 2 the user's input or environment is wrong."""
+    """Run the stage; 0 done, 2 the user's input or environment is wrong, 75 saved, and to be started again."""
     parser = argparse.ArgumentParser(prog="python -m ml.training.main")
     parser.add_argument("--stage", required=True, choices=ORDER)
     parser.add_argument("--workspace", required=True, type=Path)
@@ -43,10 +44,23 @@ def main(arguments: list[str] | None = None) -> int:
     except UserError as error:
         print(f"{ERROR}{error}", file=sys.stderr, flush=True)
         return 2
+    except Stopped as stop:
+        print(f"{ERROR}{options.stage}: stopped when asked, and saved; run again to go on", file=sys.stderr, flush=True)
+        return AGAIN if stop.again else 130
     except KeyboardInterrupt:
         print(f"{ERROR}{options.stage}: interrupted; run again to go on", file=sys.stderr, flush=True)
         return 130
+    except RuntimeError as error:
+        if not lost_touch(error):
+            raise
+        print(f"{options.stage}: another process is gone ({str(error).splitlines()[0]})", file=sys.stderr, flush=True)
+        return AGAIN
     return 0
+
+
+def lost_touch(error: RuntimeError) -> bool:
+    """Whether a collective has failed, as it does in all other processes when one is gone."""
+    return type(error).__name__.startswith("Dist") or "gloo" in str(error)
 
 
 def run_stage(stage: str, ws: Workspace) -> None:
@@ -90,9 +104,10 @@ def train_stage(stage: str, ws: Workspace, params: Params, world: "World", repor
     torch.manual_seed(params.seed)
     task, side = make_task(stage, ws, params, world)
     check_features(params, data, task)
-    torch.manual_seed(params.seed * 1000 + world.rank)  # dropout differs between processes, weights do not
-    deepspeed, schedule = engine.build(task, params.training, section.lr, section.steps, world)
     checkpoints = Checkpoints(ws.resume / stage, origin(stage, ws, params, data), world)
+    deepspeed, schedule = engine.build(
+        task, params.training, section.lr, section.steps, world, universal=checkpoints.foreign
+    )
     with reporter.tracked(ws, params, section.steps, data.digests, checkpoints) if world.leads else reporter:
         told = reporter.metrics, reporter.resumed
         run = loop.Run(stage, params, section.steps, side, world, data, task, deepspeed, schedule, checkpoints, *told)

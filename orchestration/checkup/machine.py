@@ -44,7 +44,8 @@ def devices(ws: Workspace) -> str:
     import torch
 
     params, count = load(ws.params_file), torch.cuda.device_count()
-    if count and params.training.processes > count and not params.training.hostfile:
+    here = params.training.launcher == "deepspeed" and params.training.hostfile is None
+    if here and count and params.training.processes > count:
         raise RuntimeError(
             f"{count} GPUs for {params.training.processes} processes; set training.processes to {count} or fewer"
         )
@@ -56,12 +57,20 @@ def devices(ws: Workspace) -> str:
 
 
 def processes(ws: Workspace) -> str:
-    """Where those of training will run: the hostfile, or devices of this machine."""
-    from ml.training.launch import command
+    """Where those of training will run: Slurm's nodes, hosts that answer, or devices of this machine."""
+    from ml.training.launchers import here, hosts, slurm
 
     params = load(ws.params_file)
-    command("mask_region_alignment", ws, params)  # refuses a missing hostfile, and fewer visible devices
-    return f"{params.training.processes} {f'by {params.training.hostfile}' if params.training.hostfile else 'here'}"
+    training = params.training
+    if training.launcher == "slurm":
+        slurm.require()
+        return f"{training.processes} as a Slurm job"
+    if training.hostfile is not None:
+        file = ws.root / training.hostfile
+        hosts.require(hosts.read(file, training.processes), ws, file)
+        return f"{training.processes} by {training.hostfile}"
+    here.devices(training.processes)
+    return f"{training.processes} here"
 
 
 def deepspeed(_: Workspace) -> str:

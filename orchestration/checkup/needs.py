@@ -21,9 +21,10 @@ SIZES = {"tiny": (0.2, 1.5, 1.2), "vit_b": (7.0, 9.0, 2.0), "vit_l": (10.0, 11.0
 
 
 def memory_needed(params: Params) -> int:
-    """Bytes that the processes of the hungriest stage take on this machine; nodes of a hostfile are not counted."""
+    """Bytes that the processes of the hungriest stage take on this machine; other nodes are not counted."""
     _, trains, labels = SIZES[params.backbones.sam.model_type]
-    training = 1 if params.training.hostfile else params.training.processes
+    here = params.training.launcher == "deepspeed" and params.training.hostfile is None
+    training = params.training.processes if here else 1
     return int(GIGABYTE * max(training * trains, max(params.shards.workers, params.evaluation.workers) * labels))
 
 

@@ -4,6 +4,7 @@ import json
 import subprocess
 from pathlib import Path
 
+import ml
 from ml.errors import UserError
 from ml.workspace import Workspace, lineage, stages
 from ml.workspace.settings import load
@@ -41,6 +42,19 @@ def declaration(ws: Workspace) -> str:
     return f"{len(declared)} stages"
 
 
+def code(ws: Workspace) -> str:
+    """Where the code lies that runs: a checkout that was copied with its environment has that of the original."""
+    root = Path(ml.__file__).parents[1]
+    if root.samefile(ws.root):
+        return "that of this checkout"
+    declared = sorted({path for stage in stages.load(ws).values() for path in stage.code})
+    files = [file for path in declared for file in stages.files_below(ws.root / path)]
+    others = [file for file in files if not _alike(file, root / file.relative_to(ws.root))]
+    if others:
+        raise AmissError(f"that of {root}, where {len(others)} files are others than here, {others[0].name} first")
+    return f"that of {root}, which is the same"
+
+
 def lock_file(ws: Workspace) -> str:
     """How many stages it knows."""
     return f"{len(_locked(ws))} stages"
@@ -62,8 +76,18 @@ def cache(ws: Workspace) -> str:
 
 
 def dagster(ws: Workspace) -> str:
-    """Where its configuration lies."""
-    return str((ws.root / ".dagster" / "dagster.yaml").resolve(strict=True))
+    """Where its configuration lies; a store that this names is opened."""
+    from orchestration.instance.store import is_elsewhere
+
+    config = ws.root / ".dagster" / "dagster.yaml"
+    if not config.is_file():
+        raise FileNotFoundError(f"no {config}; git checkout {config}")
+    if not is_elsewhere(config.parent):
+        return str(config)
+    from orchestration.instance.opened import instance
+
+    with instance(ws):
+        return f"{config}, whose store answers"
 
 
 def tracking(ws: Workspace) -> str:
@@ -97,6 +121,10 @@ def benchmarks(ws: Workspace) -> str:
     if lacking:
         raise AmissError(f"{len(lacking)} splits are not complete and are scored as partial: {', '.join(lacking)}")
     return ", ".join(named)
+
+
+def _alike(file: Path, other: Path) -> bool:
+    return other.is_file() and file.read_bytes() == other.read_bytes()
 
 
 def _locked(ws: Workspace) -> dict[str, str]:

@@ -4,6 +4,7 @@ As long as there is a note, Dagster has been told nothing of the stage since, an
 then. A stage without one has to be compared with Dagster's events, shard by shard.
 """
 
+import shutil
 from pathlib import Path
 
 from ml.workspace import Workspace
@@ -30,5 +31,14 @@ def forget(ws: Workspace, stage: str) -> None:
     _note(ws, stage).unlink(missing_ok=True)
 
 
+def forget_all(ws: Workspace) -> None:
+    """Dagster's store is another one."""
+    shutil.rmtree(_folder(ws), ignore_errors=True)
+
+
 def _note(ws: Workspace, stage: str) -> Path:
-    return ws.root / ".dagster" / "storage" / "told" / stage
+    return _folder(ws) / stage
+
+
+def _folder(ws: Workspace) -> Path:
+    return ws.root / ".dagster" / "storage" / "told"

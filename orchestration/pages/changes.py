@@ -5,11 +5,12 @@ import urllib.request
 from pathlib import Path
 from typing import Any
 
-from ml.errors import UserError
+from ml.errors import UserError, cut
 from ml.workspace import Workspace, lineage, stages
 from orchestration.freshness.lock import busy
 
-RELOAD = """mutation {reloadRepositoryLocation(repositoryLocationName: "orchestration.definitions") {__typename}}"""
+RELOAD = """mutation {reloadRepositoryLocation(repositoryLocationName: "orchestration.definitions") {
+    __typename ... on WorkspaceLocationEntry {locationOrLoadError {__typename ... on PythonError {message}}}}}"""
 RELOAD_SECONDS = 300.0  # on a busy machine
 Seen = dict[Path, tuple[int, int]]  # size and time of change of each file
 
@@ -58,7 +59,10 @@ def reload_definitions(dagster: str) -> str | None:
         answer: Any = json.loads(urllib.request.urlopen(request, timeout=RELOAD_SECONDS).read())
     except (OSError, ValueError) as error:
         return str(error)
-    return None if "errors" not in answer else str(answer["errors"][0]["message"])
+    if "errors" in answer:
+        return cut(answer["errors"][0]["message"])
+    loaded = answer["data"]["reloadRepositoryLocation"].get("locationOrLoadError") or {}
+    return cut(loaded["message"]) if "message" in loaded else None
 
 
 def _seen(files: set[Path]) -> Seen:

@@ -18,6 +18,7 @@ from orchestration.freshness.lock import SPAWNED
 
 MODULE = "orchestration.definitions"
 FOREVER = str(10**9)  # seconds
+HELD = "5"
 
 
 def code_server(socket: Path) -> list[str]:
@@ -27,8 +28,9 @@ def code_server(socket: Path) -> list[str]:
 
 
 def webserver(workspace: Path, host: str, port: int) -> list[str]:
-    """Dagster's page."""
-    return [sys.executable, "-m", "dagster_webserver", "-w", str(workspace), "-h", host, "-p", str(port)]
+    """Dagster's page; a connection to PostgreSQL is held for moments, not for Dagster's hour: a restart cuts it."""
+    program = [sys.executable, "-m", "dagster_webserver", "-w", str(workspace), "-h", host, "-p", str(port)]
+    return [*program, "--db-pool-recycle", HELD]
 
 
 def daemon(workspace: Path) -> list[str]:

@@ -1,5 +1,6 @@
 """`arrcoc ui`: the pages of Dagster, MLflow and the data, started together and stopped together."""
 
+import math
 import os
 import signal
 import socket
@@ -28,6 +29,7 @@ from orchestration.terminal.console import stderr
 START_SECONDS = 180.0  # on a busy machine
 STOP_SECONDS = 10.0
 LOOK_SECONDS = 1.0
+AGAIN_SECONDS = 15.0
 ANSWER_SECONDS = 5.0
 BROWSE = "ml.serving.browse.alone"
 # Its job runner is eight processes, 1.2 GB, which run what only MLflow's pages for language models ask for.
@@ -77,6 +79,7 @@ class _Pages:
         self.dagster, self.mlflow, self.browse = (f"http://{host}:{port}" for port in ports)
         self.screen = stderr()
         self.changes = Changes(ws)  # before the definitions are loaded for the first time
+        self.trouble, self.again = "", math.inf  # of loading them anew
         self.processes: dict[str, subprocess.Popen[bytes]] = {}
         self.started: list[subprocess.Popen[bytes]] = []  # those that were started anew, too
 
@@ -120,10 +123,19 @@ class _Pages:
             self._mend()
         elif (left := self._left()) and not self._runs():
             stop(left)
-        elif self.changes.look() and (trouble := reload_definitions(self.dagster)):
-            self.screen.print(f"the definitions could not be reloaded: {trouble}", markup=False)
+        elif self.changes.look() or time.monotonic() > self.again:
+            self._reload()
         if ended := next((name for name, process in self.processes.items() if process.poll() is not None), None):
             raise UserError(f"{ended} ended by itself; its last words are in {_log(self.ws, ended)}")
+
+    def _reload(self) -> None:
+        """Load the definitions again; where that fails, for example while Dagster's store is away, once more later."""
+        trouble = reload_definitions(self.dagster) or ""
+        self.again = time.monotonic() + AGAIN_SECONDS if trouble else math.inf
+        if trouble != self.trouble:
+            said = f"could not be loaded, and are again later: {trouble}" if trouble else "are loaded"
+            self.screen.print(f"the definitions {said}", markup=False)
+        self.trouble = trouble
 
     def _mend(self) -> None:
         """Start the code server again; a run that the old one has started is left to its end."""
@@ -240,8 +252,8 @@ def _bury_ghosts(ws: Workspace) -> None:
 
 
 def _bury(ws: Workspace) -> None:
-    from orchestration.ghosts import bury
-    from orchestration.runs.run import instance
+    from orchestration.instance.ghosts import bury
+    from orchestration.instance.opened import instance
 
     with instance(ws) as found:
         bury(found)

@@ -1,30 +1,28 @@
 """Runs what is stale, in order, through Dagster; a stage whose rebuilt input is identical is left alone."""
 
-import os
 import re
 import time
-from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Sequence
 from itertools import groupby
-from pathlib import Path
 from typing import Protocol
 
 import dagster as dg
 from dagster._core.storage.tags import ASSET_PARTITION_RANGE_END_TAG, ASSET_PARTITION_RANGE_START_TAG
-from sqlalchemy.exc import DatabaseError
 
 from ml.compute.pool import Pool
-from ml.errors import NO_SPACE, UserError, cut, disk_is_full
+from ml.errors import NO_SPACE, UserError, disk_is_full
 from ml.params import Params
 from ml.workspace import Workspace, stages
 from ml.workspace.snapshot import Snapshot
-from orchestration import ghosts, provenance
+from orchestration import provenance
 from orchestration.brief import record_briefly
 from orchestration.definitions import build
 from orchestration.freshness.dvc_lock import commit
 from orchestration.freshness.lock import exclusive
 from orchestration.freshness.staleness import State, recorded, state_of
 from orchestration.freshness.told import note, told
+from orchestration.instance import ghosts
+from orchestration.instance.opened import instance
 from orchestration.jobs import OURS, execute
 from orchestration.resources import Launcher, Ledger
 from orchestration.runs.outcome import Outcome
@@ -42,34 +40,6 @@ class Watcher(Protocol):
 
     def end(self, name: str, seconds: float, error: str | None) -> None:
         """The stage has ended."""
-
-
-@contextmanager
-def instance(ws: Workspace) -> Iterator[dg.DagsterInstance]:
-    """The workspace's Dagster instance.
-
-    Raises:
-        UserError: its configuration is missing, without which Dagster would send statistics; or its store is broken.
-    """
-    home = ws.root / ".dagster"
-    if not (home / "dagster.yaml").is_file():
-        raise UserError(f"{home / 'dagster.yaml'} is missing; get it back with git checkout .dagster/dagster.yaml")
-    os.environ["DAGSTER_HOME"] = str(home)
-    with _opened(home) as found:
-        yield found
-
-
-def _opened(home: Path) -> dg.DagsterInstance:
-    try:
-        found = dg.DagsterInstance.from_config(str(home))
-        found.get_runs(limit=1)
-    except (DatabaseError, dg.DagsterError, OSError) as error:
-        reason = cut(str(getattr(error, "orig", error)), 160)
-        raise UserError(
-            f"{home}: Dagster's store can't be used ({reason}); what it knows is told to it again: "
-            f"rm -r {home}/history {home}/schedules {home}/storage, then run again"
-        ) from error
-    return found
 
 
 def run(ws: Workspace, params: Params, select: str | None, watcher: Watcher, pool: Pool) -> Outcome:

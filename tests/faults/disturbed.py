@@ -123,7 +123,7 @@ def running_in_mlflow(root: Path) -> list[str]:
 def running_in_dagster(root: Path) -> list[str]:
     import dagster as dg
 
-    from orchestration.ghosts import IN_PROGRESS
+    from orchestration.instance.ghosts import IN_PROGRESS
 
     with dg.DagsterInstance.from_config(str(root / ".dagster")) as instance:
         return [f"Dagster run {run.run_id}" for run in instance.get_runs(dg.RunsFilter(statuses=IN_PROGRESS))]

@@ -9,6 +9,7 @@ from mlflow.store.artifact.utils.models import _parse_model_uri
 from mlflow.utils import validation as mlflow
 
 from ml.errors import UserError
+from ml.params import Training
 from ml.workspace.settings import PRESETS, load, preset, validate
 
 ROOT = Path(__file__).parents[2]
@@ -214,3 +215,14 @@ def test_a_file_that_is_not_yaml_is_one_line(tmp_path, text):
 def test_an_unknown_preset_names_the_known_ones():
     with pytest.raises(UserError, match="sa1b, smoke, toytown"):
         preset("big")
+
+
+def test_processes_share_the_micro_batches_of_a_step():
+    training = preset("toytown").training.model_dump()
+    assert [Training(**training | {"processes": count}).accumulation for count in (1, 2)] == [2, 1]
+    raw = preset("toytown").model_dump(mode="json")
+    raw["training"] |= {"processes": 3}
+    with pytest.raises(
+        UserError, match=r"params\.yaml: training: .*16 is 2 micro-batches of batch_size 8, which 3 proc"
+    ):
+        validate(raw, "params.yaml")

@@ -21,7 +21,7 @@ from ml.compute.pool import open_pool
 from ml.params import Params
 from ml.sa1b import sharding
 from ml.sa1b.sharding import Recipe
-from ml.training.launch import free_port
+from ml.training.launchers.processes import free_port
 from ml.workspace import Workspace, keys
 from ml.workspace.settings import preset, validate
 from ml.workspace.snapshot import Snapshot

@@ -20,8 +20,8 @@ from ml.workspace import Workspace, stages
 from ml.workspace.settings import PRESETS, load
 from orchestration.definitions import build
 from orchestration.freshness.staleness import states
+from orchestration.instance.opened import instance
 from orchestration.provenance import tell
-from orchestration.runs.run import instance
 
 SHARDED = set(pipeline.SHARDED)
 TRAINING = set(pipeline.TRAINING)

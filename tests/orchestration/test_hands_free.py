@@ -10,8 +10,8 @@ import pytest
 from ml.workspace import Workspace
 from ml.workspace.settings import load
 from orchestration.definitions import build
+from orchestration.instance.opened import instance
 from orchestration.provenance import tell
-from orchestration.runs.run import instance
 
 FIRST = ["sa1b_shards", "mask_index", "filtered_masks"]
 WHERE = 'repositoryName: "__repository__", repositoryLocationName: "orchestration.definitions"'

@@ -1,7 +1,7 @@
 """What Dagster's lists say of the runs of `arrcoc run`."""
 
+from orchestration.instance.opened import instance
 from orchestration.jobs import MODULE, OURS
-from orchestration.runs.run import instance
 
 
 def test_a_run_bears_the_name_of_its_stage_and_belongs_to_the_page(town):

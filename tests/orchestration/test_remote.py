@@ -5,28 +5,22 @@ import subprocess
 import sys
 from pathlib import Path
 
-import boto3
 import pytest
-from moto.server import ThreadedMotoServer
 
 from ml.workspace import Workspace
 from ml.workspace.snapshot import Snapshot
 from orchestration.freshness.staleness import state_of
+from tests import servers
 
 FIRST = ["sa1b_shards", "mask_index", "filtered_masks"]
 
 
 @pytest.fixture
 def s3(monkeypatch):
-    for name in ("AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY"):
-        monkeypatch.setenv(name, "test")
-    monkeypatch.setenv("AWS_DEFAULT_REGION", "us-east-1")
-    moto = ThreadedMotoServer(ip_address="127.0.0.1", port=0)
-    moto.start()
-    host, port = moto.get_host_and_port()
-    boto3.client("s3", endpoint_url=f"http://{host}:{port}").create_bucket(Bucket="town")
-    yield f"http://{host}:{port}"
-    moto.stop()
+    for name, value in servers.KEYS.items():
+        monkeypatch.setenv(name, value)
+    with servers.s3("town") as address:
+        yield address
 
 
 def do(root: Path, *command: str) -> None:

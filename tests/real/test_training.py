@@ -15,7 +15,7 @@ from ml.workspace.keys import file_md5
 pytestmark = pytest.mark.real
 
 LAST = "multimodal_finetuning"
-TWO = FEW["training"] | {"processes": 2}
+TWO = FEW["training"] | {"processes": 2, "global_batch": 2}
 HALF = 5e-3  # of a loss: bf16 against fp32
 
 

@@ -46,7 +46,14 @@ FEW: dict[str, dict[str, Any]] = {
     "training_set": {"validation_fraction": 0.5, "decontaminate": False},
     "benchmarks": dict.fromkeys(SETS, "toytown"),
     "toytown": {f"{name}_images": 1 for name in SETS},
-    "training": {"processes": 1, "batch_size": 1, "loader_workers": 1, "validations": 1, "log_interval": 1},
+    "training": {
+        "processes": 1,
+        "global_batch": 1,
+        "batch_size": 1,
+        "loader_workers": 1,
+        "validations": 1,
+        "log_interval": 1,
+    },
     **{stage: {"steps": 2} for stage in TRAINING},
     "evaluation": {
         "points_per_side": 8,

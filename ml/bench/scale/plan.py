@@ -189,7 +189,7 @@ def line(params: Params, given: Figures, found: Figures) -> list[Work]:
     shards = given["shards"] * given["shard_bytes"]
     encoding = views * found["frame_seconds"], views * gpu["sam"]
     training = params.training
-    batch = training.batch_size * training.accumulation * training.processes
+    batch = training.global_batch
     return [
         Work("sa1b_shards", shards, images, link=True),
         Work("mask_index", images * denser * found["index_bytes"], images, denser * found["index_seconds"]),

@@ -1,7 +1,7 @@
 """Points to resume from, kept under `data/.resume/STAGE` until the stage is done.
 
-A point is DeepSpeed's own checkpoint (weights, optimizer, schedule) with the position in the data, the history so
-far and the state of the random generators beside it. Beside the points lies the best model yet.
+A point is DeepSpeed's own checkpoint (weights, optimizer, schedule) with the position in the data and the history so
+far beside it; random numbers are drawn by position. Beside the points lies the best model yet.
 """
 
 import fcntl
@@ -20,6 +20,7 @@ from torch import Tensor
 
 from ml.errors import UserError, cut
 from ml.models.weights import not_finite
+from ml.training.engine import universal
 from ml.training.engine.engine import World
 from ml.workspace.atomic import atomic_path, told, write_json
 
@@ -30,9 +31,13 @@ UNREADABLE = (OSError, RuntimeError, ValueError, KeyError, EOFError, AssertionEr
 
 @dataclass
 class Progress:
-    """How far a stage is: optimizer steps done, and its history (losses and measures, no times)."""
+    """How far a stage is: optimizer steps done, and its history (losses and measures, no times).
+
+    `unrecorded`: the sums of the losses since the last record, of each process.
+    """
 
     step: int = 0
+    unrecorded: list[dict[str, float]] = field(default_factory=list)
     train: list[dict[str, float]] = field(default_factory=list)
     validation: list[dict[str, float]] = field(default_factory=list)
     best: dict[str, Any] = field(default_factory=dict)
@@ -42,34 +47,31 @@ class Checkpoints:
     """The resume folder of one stage."""
 
     def __init__(self, folder: Path, origin: Mapping[str, Any], world: World) -> None:
-        """`origin`: what the stage is made from; a checkpoint made from anything else is dropped.
-
-        Raises:
-            UserError: the folder's checkpoint is of another number of processes.
-        """
+        """`origin`: what the stage is made from; a checkpoint made from anything else is dropped."""
         self.folder, self.world = folder, world
-        wanted = {**origin, "processes": world.size}
-        found = _read(folder / ORIGIN)
-        same = {**found, "processes": world.size} == wanted
-        if same and found["processes"] != world.size:
-            raise UserError(
-                f"training.processes: {world.size}, but {folder} was saved by {found['processes']}; "
-                "set it back to go on, or delete that folder to start anew"
-            )
-        barrier(world)
-        if world.leads and not same:
+        if world.leads and _read(folder / ORIGIN) != origin:
             shutil.rmtree(folder, ignore_errors=True)
-            write_json(folder / ORIGIN, wanted)
+            write_json(folder / ORIGIN, origin)
         barrier(world)
 
     @property
     def saved(self) -> int | None:
         """The step of the newest point; None where there is none."""
-        latest = self.folder / "latest"  # DeepSpeed's note of the tag
-        return int(latest.read_text().rpartition("_")[2]) if latest.is_file() else None
+        return int(self._tag.rpartition("_")[2]) if self._tag else None
+
+    @property
+    def foreign(self) -> bool:
+        """Whether the newest point was saved by another number of processes, each of which has cut it its own way."""
+        parts = len([*(self.folder / self._tag).glob("*_optim_states.pt")]) if self._tag else 0
+        return parts not in (0, self.world.size)  # none: without ZeRO every process has all of it
+
+    @property
+    def _tag(self) -> str:
+        latest = self.folder / "latest"  # DeepSpeed's note of it
+        return latest.read_text() if latest.is_file() else ""
 
     def restore(self, engine: Any) -> Progress:
-        """Load the newest point into `engine`; fresh progress where there is none.
+        """Load the newest point into `engine`, built to read it as it is; fresh progress where there is none.
 
         Raises:
             UserError: it can't be read, or its weights are not finite.
@@ -78,7 +80,7 @@ class Checkpoints:
             return Progress()
         anew = "delete that folder to start anew"
         try:
-            _, state = engine.load_checkpoint(str(self.folder))
+            state = self._load(engine)
         except UNREADABLE as error:
             reason = cut(str(error), 80) or type(error).__name__
             raise UserError(f"{self.folder}: its checkpoint can't be read ({reason}); {anew}") from error
@@ -86,23 +88,13 @@ class Checkpoints:
             raise UserError(f"{self.folder}: its checkpoint lacks files; {anew}")
         if fault := not_finite(dict(engine.module.named_parameters())):
             raise UserError(f"{self.folder}: {fault}; {anew}")
-        generators = state["generators"][self.world.rank]
-        torch.set_rng_state(generators["cpu"])
-        if self.world.device.type == "cuda":
-            torch.cuda.set_rng_state(generators["cuda"], self.world.device)
         return Progress(**state["progress"])
 
     def save(self, engine: Any, progress: Progress) -> None:
         """Write a point and remove the one before it."""
-        generators: list[Any] = [None] * self.world.size
-        if self.world.size > 1:
-            torch.distributed.all_gather_object(generators, self._generators())
-        else:
-            generators = [self._generators()]
         tag = f"step_{progress.step:08d}"
-        state = {"progress": asdict(progress), "generators": generators}
         with told(self.folder / tag):
-            engine.save_checkpoint(str(self.folder), tag=tag, client_state=state)
+            engine.save_checkpoint(str(self.folder), tag=tag, client_state={"progress": asdict(progress)})
         barrier(self.world)
         if self.world.leads:
             for old in self.folder.glob("step_*"):
@@ -122,11 +114,17 @@ class Checkpoints:
         """The stage is done: nothing is left to resume."""
         shutil.rmtree(self.folder)
 
-    def _generators(self) -> dict[str, Tensor]:
-        states = {"cpu": torch.get_rng_state()}
-        if self.world.device.type == "cuda":
-            states["cuda"] = torch.cuda.get_rng_state(self.world.device)
-        return states
+    def _load(self, engine: Any) -> dict[str, Any] | None:
+        if not self.foreign:
+            return engine.load_checkpoint(str(self.folder))[1]
+        if self.world.leads:
+            universal.convert(self.folder, self._tag)
+        barrier(self.world)
+        state = universal.load(engine, self.folder)
+        barrier(self.world)
+        if self.world.leads:
+            shutil.rmtree(self.folder / universal.TAG)
+        return state
 
 
 def barrier(world: World) -> None:

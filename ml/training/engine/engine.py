@@ -1,9 +1,11 @@
 """DeepSpeed around a task: optimizer, schedule, precision and ZeRO stage from the params."""
 
 import os
+import socket
 from dataclasses import dataclass
 from typing import Any
 
+import psutil
 import torch
 from torch import Tensor
 
@@ -21,6 +23,7 @@ class World:
     rank: int
     size: int
     device: torch.device
+    talk: Any = None  # the process group of what is said between CPUs; None: the default one is of CPUs
 
     @property
     def leads(self) -> bool:
@@ -42,26 +45,50 @@ def join(processes: int) -> World:
     device = torch.device("cuda", local) if torch.cuda.is_available() else torch.device("cpu")
     if device.type == "cuda":
         torch.cuda.set_device(device)
+    os.environ.setdefault("GLOO_SOCKET_IFNAME", interface(os.environ["MASTER_ADDR"]))
     deepspeed.init_distributed(dist_backend="nccl" if device.type == "cuda" else "gloo", verbose=False)
-    return World(int(os.environ["RANK"]), int(os.environ["WORLD_SIZE"]), device)
+    talk = torch.distributed.new_group(backend="gloo") if device.type == "cuda" else None
+    return World(int(os.environ["RANK"]), int(os.environ["WORLD_SIZE"]), device, talk)
 
 
-def configuration(params: Training, world_size: int) -> dict[str, Any]:
-    """DeepSpeed's configuration. bf16 is autocast over float32 weights: no second copy of what is exported."""
+def interface(address: str) -> str:
+    """The network interface by which this machine reaches another; gloo would take the one of its own host name.
+
+    Raises:
+        UserError: there is no such host, or no way to it.
+    """
+    try:
+        with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as probe:
+            probe.connect((address, 9))  # sends nothing
+            own = probe.getsockname()[0]
+    except OSError as error:
+        raise UserError(f"MASTER_ADDR: {address}, where the processes meet, can't be reached ({error})") from error
+    found = psutil.net_if_addrs().items()
+    return next(name for name, addresses in found if any(one.address == own for one in addresses))
+
+
+def configuration(params: Training, universal: bool = False) -> dict[str, Any]:
+    """DeepSpeed's configuration. bf16 is autocast over float32 weights: no second copy of what is exported.
+
+    `universal`: it will load a checkpoint of another number of processes.
+    """
     return {
         "train_micro_batch_size_per_gpu": params.batch_size,
         "gradient_accumulation_steps": params.accumulation,
-        "train_batch_size": params.batch_size * params.accumulation * world_size,
+        "train_batch_size": params.global_batch,
         "gradient_clipping": params.grad_clip,
         "zero_optimization": {"stage": params.zero_stage},
         "zero_allow_untested_optimizer": True,
         "torch_autocast": {"enabled": params.precision == "bf16", "dtype": "bfloat16"},
+        "checkpoint": {"load_universal": universal},
         "steps_per_print": 2**62,
     }
 
 
-def build(task: Task, params: Training, lr: float, steps: int, world: World) -> tuple[Any, Schedule]:
-    """The DeepSpeed engine of a task, and its learning-rate schedule."""
+def build(
+    task: Task, params: Training, lr: float, steps: int, world: World, universal: bool = False
+) -> tuple[Any, Schedule]:
+    """The DeepSpeed engine of a task, and its learning-rate schedule; `universal` as in `configuration`."""
     deepspeed = import_deepspeed()
     task.to(world.device)
     trained = [parameter for parameter in task.parameters() if parameter.requires_grad]
@@ -69,7 +96,7 @@ def build(task: Task, params: Training, lr: float, steps: int, world: World) -> 
     optimizer = torch.optim.AdamW(decay_groups(trained, params.weight_decay), lr=lr)
     schedule = Schedule(optimizer, lr, steps, params.warmup_fraction, params.schedule)
     engine, *_ = deepspeed.initialize(
-        model=task, optimizer=optimizer, lr_scheduler=schedule, config=configuration(params, world.size)
+        model=task, optimizer=optimizer, lr_scheduler=schedule, config=configuration(params, universal)
     )
     return engine, schedule
 

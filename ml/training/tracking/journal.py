@@ -199,9 +199,15 @@ def is_over(journal: Journal) -> bool:
         return False
 
 
-def bury(ws: Workspace, last_lines: Sequence[str] = (), stopped: bool = False) -> None:
-    """End the journals of processes that are gone: killed, out of memory, power lost; `stopped`: by whoever asks."""
-    for journal in pending(ws):
+def bury(ws: Workspace, last_lines: Sequence[str] = (), stopped: bool = False, elsewhere: str | None = None) -> None:
+    """End the journals of processes that are gone: killed, out of memory, power lost.
+
+    Args:
+        last_lines: of their output.
+        stopped: by whoever asks.
+        elsewhere: a stage whose processes on other hosts are known to be gone.
+    """
+    for journal in [one for one in journals(ws) if is_over(one) or one.run["stage"] == elsewhere]:
         if not journal.ended and stopped:
             journal.stop("terminated")
         elif not journal.ended:

@@ -12,7 +12,7 @@ from typing import Any
 from ml.training.tracking import naming
 from ml.training.tracking.journal import NOTE
 
-STAGE = "benchmark_scores"  # whose runs the view shows
+WANTED = "tags.stage = 'benchmark_scores'"  # the runs that the view shows
 KEY = "scores"
 VIEW, KIND = f"mlflow.sharedViewState.{KEY}", "mlflow.experimentKind"
 OURS = "workflowType=machine_learning"  # or the page shows what it has for language models
@@ -39,14 +39,17 @@ def run_address(server: str, experiment: str, run: str) -> str:
     return f"{server}/#/experiments/{experiment}/runs/{run}?{OURS}"
 
 
+def described() -> dict[str, str]:
+    """The tags of a new experiment: what it is, and its view."""
+    return {KIND: TRAINS, NOTE: WHAT, VIEW: _view([], [])}
+
+
 def describe(client: Any, experiment: str) -> None:
-    """Say what an experiment is, and prepare its view, where that was not done."""
+    """Give an experiment those of them that it lacks."""
     tags = client.get_experiment(experiment).tags
-    for name, value in {KIND: TRAINS, NOTE: WHAT}.items():
+    for name, value in described().items():
         if name not in tags:
             client.set_experiment_tag(experiment, name, value)
-    if VIEW not in tags:
-        prepare(client, experiment, [])
 
 
 def prepare(client: Any, experiment: str, headlines: Sequence[str]) -> None:
@@ -55,13 +58,16 @@ def prepare(client: Any, experiment: str, headlines: Sequence[str]) -> None:
     Args:
         headlines: metrics as the store names them, in the order of their columns.
     """
-    wanted = f"tags.stage = '{STAGE}'"
-    found = client.search_runs([experiment], wanted, max_results=RUNS)
-    columns = {f"metrics.`{name}`": _width(name) for name in headlines}
+    found = client.search_runs([experiment], WANTED, max_results=RUNS)
     moved = naming.differing(run.data.params for run in found)[:KNOBS]
+    client.set_experiment_tag(experiment, VIEW, _view(headlines, moved))
+
+
+def _view(headlines: Sequence[str], moved: Sequence[str]) -> str:
+    columns = {f"metrics.`{name}`": _width(name) for name in headlines}
     columns |= {f"params.`{name}`": _width(name) for name in moved}
     state = {
-        "searchFilter": wanted,
+        "searchFilter": WANTED,
         "orderByKey": f"metrics.`{headlines[0]}`" if headlines else "attributes.start_time",
         "orderByAsc": False,
         "selectedColumns": [*columns],
@@ -69,7 +75,7 @@ def prepare(client: Any, experiment: str, headlines: Sequence[str]) -> None:
         "columnWidths": FIXED | columns,
         "runsHiddenMode": "SHOW_ALL",
     }
-    client.set_experiment_tag(experiment, VIEW, _packed(state))
+    return _packed(state)
 
 
 def _packed(state: dict[str, Any]) -> str:

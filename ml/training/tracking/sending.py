@@ -123,20 +123,21 @@ def _target(place: Place, journal: Journal) -> tuple[Target, int]:
     if found:
         made = found[0]
     else:
-        tags = {"journal": name, "stage": run["stage"], "process": run["process"]}
+        tags = {"journal": name, "stage": run["stage"], "process": run["process"], store.WORKSPACE: str(place.ws.root)}
         made = place.client.create_run(experiment, run["began"], tags, run_name=run["stage"])
     run_id = str(made.info.run_id)
     position, known = (sent["position"], sent["known"]) if sent.get("run_id") == run_id else (0, {})
     if found and not position and name != journal.name:
-        known = _reopen(place.client, made, run["process"])
+        known = _reopen(place, made, run["process"])
     journal.note_sent(run_id, experiment, position, known)
     return Target(place, journal, experiment, run_id, known), position
 
 
-def _reopen(client: Any, run: Any, process: str) -> dict[str, int]:
+def _reopen(place: Place, run: Any, process: str) -> dict[str, int]:
     """Have a run that was ended go on; the last step of each metric, since the steps after a checkpoint come again."""
-    run_id = run.info.run_id
+    client, run_id = place.client, run.info.run_id
     client.set_tag(run_id, "process", process)  # first: a run of a process that is gone is buried
+    client.set_tag(run_id, store.WORKSPACE, str(place.ws.root))  # which may have moved
     for name in {journals.ERROR, journals.STOPPED, journals.NOTE} & run.data.tags.keys():
         client.delete_tag(run_id, name)
     client.update_run(run_id, "RUNNING")

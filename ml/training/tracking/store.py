@@ -17,12 +17,18 @@ from ml.workspace import Workspace, lineage
 
 DEFAULT = "0"  # the experiment that MLflow makes with every store
 RELEASED_BY = "released_by"  # tag of a model version: the run that released it last
+WORKSPACE = "workspace"  # tag of a run: where the workspace lies that it is of
 MLFLOW_PAGE = "ARRCOC_MLFLOW_PAGE"  # names its address, where `arrcoc ui` serves it
 # Read when MLflow is imported.
-QUIET = {"MLFLOW_ENABLE_ARTIFACTS_PROGRESS_BAR": "false", "MLFLOW_DISABLE_TELEMETRY": "true", "DO_NOT_TRACK": "true"}
+QUIET = {
+    "MLFLOW_ENABLE_ARTIFACTS_PROGRESS_BAR": "false",
+    "MLFLOW_SUPPRESS_PRINTING_URL_TO_STDOUT": "true",  # which belongs to `--json`
+    "MLFLOW_DISABLE_TELEMETRY": "true",
+    "DO_NOT_TRACK": "true",
+}
 BRIEF = {  # MLflow's own seven retries of two minutes each would hold whoever asks for a quarter of an hour
-    "MLFLOW_HTTP_REQUEST_MAX_RETRIES": "1",
-    "MLFLOW_HTTP_REQUEST_BACKOFF_FACTOR": "1",
+    # None: it would ask for a run, or a version, a second time where only the answer was lost. Who asks looks first.
+    "MLFLOW_HTTP_REQUEST_MAX_RETRIES": "0",
     "MLFLOW_HTTP_REQUEST_TIMEOUT": "15",
 }
 LOGGERS = {
@@ -148,12 +154,24 @@ def experiment(client: Any, ws: Workspace, params: Params, name: str | None = No
     if found and found.lifecycle_stage == "deleted":
         raise UserError(reach.deleted(tracking_uri(ws, params), name, found.experiment_id))
     artifacts = (ws.root / embedded.ARTIFACTS).as_uri() if params.tracking.uri is None else None
-    number = str(found.experiment_id if found else client.create_experiment(name, artifacts))
+    number = str(found.experiment_id if found else _made(client, name, artifacts))
     if not found or page.VIEW not in found.tags:
-        page.describe(client, number)
+        page.describe(client, number)  # of one that was made elsewhere; tags that two set at once are refused
         if params.tracking.uri is None and number != DEFAULT:
             _drop_default(client)
     return number
+
+
+def _made(client: Any, name: str, artifacts: str | None) -> str:
+    """The id of a new experiment, or of the one that another workspace made in the same moment."""
+    from mlflow.exceptions import MlflowException
+
+    try:
+        return str(client.create_experiment(name, artifacts, page.described()))
+    except MlflowException:
+        if found := client.get_experiment_by_name(name):
+            return str(found.experiment_id)
+        raise
 
 
 def _drop_default(client: Any) -> None:
@@ -183,10 +201,13 @@ def _newest_finished(client: Any, experiment: str, stage: str, which: str) -> An
 
 
 def bury_in(client: Any, experiment: str, ws: Workspace, last_lines: Sequence[str]) -> None:
-    """`bury` in an experiment that is open already; what a journal is yet to say of a run is left to it."""
+    """`bury` in an experiment that is open already; what a journal is yet to say of a run is left to it.
+
+    A run of another workspace in the experiment is that one's to bury: its journal lies there.
+    """
     told = {kept.sent.get("run_id") for kept in journal.journals(ws)}
     for run in client.search_runs([experiment], "attributes.status = 'RUNNING'"):
-        process = run.data.tags.get("process", "")
-        if run.info.run_id not in told and process and journal.is_gone(process):
+        process, ours = run.data.tags.get("process", ""), run.data.tags.get(WORKSPACE, str(ws.root)) == str(ws.root)
+        if ours and run.info.run_id not in told and process and journal.is_gone(process):
             client.set_tag(run.info.run_id, "error", journal.last_words(process, last_lines))
             client.set_terminated(run.info.run_id, "FAILED")

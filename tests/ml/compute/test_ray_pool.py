@@ -22,7 +22,7 @@ from ml.sa1b.sharding import Recipe
 from ml.workspace import Workspace, keys
 from ml.workspace.report import Report
 from ml.workspace.settings import preset
-from tests.clusters import MEGABYTES_80, ray_cluster
+from tests.clusters.ray import MEGABYTES_80, ray_cluster
 
 ray = pytest.importorskip("ray", reason="the extra [ray] is not installed")
 

@@ -7,9 +7,9 @@ from typing import Any
 
 import boto3
 import pytest
-from moto.server import ThreadedMotoServer
 
 from ml.sa1b.sources import s3
+from tests import servers
 
 sys.path.insert(0, str(Path(__file__).parent))
 
@@ -25,22 +25,14 @@ def shard(tmp_path: Path) -> Path:
 @pytest.fixture(scope="session")
 def server() -> Iterator[str]:
     """A real S3 server on this machine."""
-    moto = ThreadedMotoServer(ip_address="127.0.0.1", port=0)
-    moto.start()
-    host, port = moto.get_host_and_port()
-    yield f"http://{host}:{port}"
-    moto.stop()
+    with servers.s3() as address:
+        yield address
 
 
 @pytest.fixture
 def bucket(server: str, monkeypatch: pytest.MonkeyPatch) -> Any:
     s3._client.cache_clear()  # of an earlier server
-    for name, value in {
-        "AWS_ENDPOINT_URL": server,
-        "AWS_ACCESS_KEY_ID": "test",
-        "AWS_SECRET_ACCESS_KEY": "test",
-        "AWS_DEFAULT_REGION": "us-east-1",
-    }.items():
+    for name, value in {"AWS_ENDPOINT_URL": server, **servers.KEYS}.items():
         monkeypatch.setenv(name, value)
     bucket = boto3.resource("s3").create_bucket(Bucket="sa1b")
     yield bucket

@@ -11,7 +11,7 @@ import psutil
 import pytest
 import requests
 
-from tests.clusters import ray_cluster
+from tests.clusters.ray import ray_cluster
 from tests.ml.serving.test_server import ask
 
 pytest.importorskip("ray", reason="the extra [ray] is not installed")

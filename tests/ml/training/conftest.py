@@ -16,7 +16,7 @@ from safetensors.numpy import save_file
 
 from ml.masks import Masks
 from ml.training.data.samples import Query
-from ml.training.launch import environment, free_port
+from ml.training.launchers.processes import environment, free_port
 from ml.training.tracking import store
 from ml.workspace import Workspace
 from ml.workspace.keys import file_md5
@@ -119,7 +119,7 @@ def write_params(root: Path, changes: dict[str, Any]) -> None:
     """The smoke preset with a smaller model, and `changes` by section."""
     raw = yaml.safe_load((REPOSITORY / "ml" / "presets" / "smoke.yaml").read_text())
     raw["model"] |= {"dim": 32, "heads": 2, "grounding_layers": 1, "relevance_layers": 1, "captioner_layers": 1}
-    raw["training"] |= {"batch_size": 3, "queries_per_image": 3, "log_interval": 1, "validations": 2}
+    raw["training"] |= {"global_batch": 3, "batch_size": 3, "queries_per_image": 3, "log_interval": 1, "validations": 2}
     raw["training_set"]["validation_fraction"] = 0.3
     raw["labels"] |= {"similarity_midpoint": 0.0, "similarity_scale": 0.3}  # a random CLIP's cosines are small
     for section, values in changes.items():

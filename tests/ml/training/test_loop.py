@@ -89,8 +89,8 @@ def test_zero_and_precision_agree(workspace: Make, train: Train, zero_stage: int
 def test_accumulation_is_one_larger_batch(workspace: Make, train: Train) -> None:
     """Gradients of two halves add up to those of the whole, where the loss is a mean over images."""
     found = []
-    for batch_size, accumulation in ((2, 2), (4, 1), (2, 1)):
-        sizes = {"batch_size": batch_size, "accumulation": accumulation, "absent": 0.0}
+    for batch_size, global_batch in ((2, 4), (4, 4), (2, 2)):
+        sizes = {"batch_size": batch_size, "global_batch": global_batch, "absent": 0.0}
         ws = workspace(training=sizes, text_region_grounding={"alignment_weight": 0.0})
         found.append([entry["loss"] for entry in train(ws, "text_region_grounding")["train"]])
     halves, whole, half = found

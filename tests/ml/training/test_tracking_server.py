@@ -12,7 +12,9 @@ from typing import Any
 
 import pytest
 
-from ml.training.launch import PACKAGE_ROOT, command, environment, free_port, launch
+from ml.training.launch import launch
+from ml.training.launchers.here import command
+from ml.training.launchers.processes import PACKAGE_ROOT, environment, free_port
 from ml.training.tracking import journal, sending, store, tracking
 from ml.workspace import Workspace
 from ml.workspace.settings import load

@@ -48,8 +48,9 @@ READ_BY = {
     ("ml/training/main.py", "mask_region_alignment"): "mask_region_alignment",
     ("ml/training/tasks.py", "mask_region_alignment"): "mask_region_alignment",
 }
-# Sections that say whom a stage asks, and when it gives up: they bear on no output.
+# Sections that say whom a stage asks, when it gives up, and where it runs: they bear on no output.
 NOT_IN_THE_OUTPUT = {
+    ("ml/training/launchers/slurm.py", "slurm"),
     ("ml/labeling/captioners/choice.py", "endpoint"),
     ("ml/labeling/captioners/choice.py", "quality"),
 }

@@ -71,6 +71,15 @@ def test_broken_files_are_wrong_each_with_what_mends_it(town):
     assert states(root)["dvc.yaml"] == "wrong"
 
 
+def test_code_of_another_checkout_is_told_where_it_differs(town):
+    assert found(town.ws.root)["code"].found.endswith(", which is the same")
+    with (town.ws.root / "ml" / "masks" / "codec.py").open("a") as file:
+        file.write("# edited here, and not where the code runs from\n")
+    finding = found(town.ws.root)["code"]
+    assert finding.state == "warning" and finding.found.endswith("1 files are others than here, codec.py first")
+    assert finding.mend == f"rm -rf {town.ws.root}/.venv, then make env"
+
+
 def test_what_a_run_mends_is_a_warning(town):
     root = town.ws.root
     shutil.rmtree(cache_folder(town.ws))

@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 import yaml
 
-from ml.training.launch import free_port
+from ml.training.launchers.processes import free_port
 from ml.training.tracking.journal import Journal
 from ml.workspace import Workspace
 from ml.workspace.settings import load

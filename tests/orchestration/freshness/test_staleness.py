@@ -20,8 +20,9 @@ from ml.workspace.snapshot import Snapshot
 from orchestration.definitions import build
 from orchestration.freshness.lock import exclusive
 from orchestration.freshness.staleness import recorded, state_of
+from orchestration.instance.opened import instance
 from orchestration.provenance import tell
-from orchestration.runs.run import instance, ranges, run
+from orchestration.runs.run import ranges, run
 
 FIRST = ["sa1b_shards", "mask_index", "filtered_masks"]
 
@@ -76,7 +77,7 @@ def test_code_that_makes_the_same_bytes_stops_there(town):
 def test_what_no_stage_declares_makes_nothing_stale(town):
     append(town, "README.md", "words")
     append(town, "orchestration/cli.py", "# a remark")
-    town.edit(shards__workers=2, release__max_drop=3.0, training__batch_size=3)
+    town.edit(shards__workers=2, release__max_drop=3.0, training__batch_size=4)
     assert town.stale() == stale_in_dagster(town) == changed_in_dvc(town) == set()
 
 

@@ -10,7 +10,7 @@ import psutil
 import pytest
 
 from ml.workspace import Workspace
-from orchestration.runs.run import instance
+from orchestration.instance.opened import instance
 
 ASSETS = "{assetNodes {assetKey {path} description}}"
 LOAD = "{workspaceOrError {... on Workspace {locationEntries {loadStatus locationOrLoadError {__typename}}}}}"

@@ -23,7 +23,7 @@ WORLD = World(0, 1, torch.device("cpu"))
     "training",
     [
         {},
-        {"precision": "bf16", "zero_stage": 2, "accumulation": 2, "schedule": "plateau"},
+        {"precision": "bf16", "zero_stage": 2, "global_batch": 6, "schedule": "plateau"},
         {"zero_stage": 3, "loader_workers": 1},
         {"cached_features": False, "loader_workers": 2},
     ],
@@ -90,15 +90,6 @@ def origin(folder: Path) -> dict[str, Any]:
     return json.loads((folder / "origin.json").read_text())
 
 
-def test_another_number_of_processes_is_refused(tmp_path: Path) -> None:
-    Checkpoints(tmp_path / "stage", {"params": 1}, WORLD)
-    path = tmp_path / "stage" / "origin.json"
-    path.write_text(json.dumps({"params": 1, "processes": 2}))
-    with pytest.raises(UserError, match=r"training\.processes: 1, but .*stage was saved by 2; set it back"):
-        Checkpoints(tmp_path / "stage", {"params": 1}, WORLD)
-    assert origin(tmp_path / "stage")["processes"] == 2  # nothing was dropped
-
-
 def test_a_checkpoint_of_something_else_is_dropped(tmp_path: Path) -> None:
     Checkpoints(tmp_path, {"params": 1}, WORLD)
     (tmp_path / "latest").write_text("step_00000001")
@@ -111,7 +102,7 @@ def test_a_checkpoint_of_something_else_is_dropped(tmp_path: Path) -> None:
 def test_a_half_written_origin_starts_anew(tmp_path: Path) -> None:
     (tmp_path / "origin.json").write_text('{"params": ')
     Checkpoints(tmp_path, {"params": 1}, WORLD)
-    assert origin(tmp_path) == {"params": 1, "processes": 1}
+    assert origin(tmp_path) == {"params": 1}
 
 
 def test_a_second_run_of_a_stage_is_kept_out(tmp_path: Path) -> None:

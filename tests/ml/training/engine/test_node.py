@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 
 from ml.training.engine.node import killed
-from ml.training.launch import free_port
+from ml.training.launchers.processes import free_port
 
 ROOT = Path(__file__).parents[4]
 

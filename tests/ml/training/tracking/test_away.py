@@ -11,7 +11,8 @@ import yaml
 
 from ml.errors import UserError
 from ml.params import Params
-from ml.training.launch import free_port, launch
+from ml.training.launch import launch
+from ml.training.launchers.processes import free_port
 from ml.training.tracking import courier, journal, reach, sending, store, tracking
 from ml.training.tracking.journal import Journal
 from ml.workspace import Workspace, lineage

@@ -66,3 +66,13 @@ def test_a_table_holds_what_json_has_a_word_for() -> None:
         "columns": ["step", "loss", "more"],
         "data": [[1, None, None], [2, None, "x"]],
     }
+
+
+def test_the_journals_of_processes_elsewhere_are_ended_by_who_knows_that_they_are_gone(ws: Workspace) -> None:
+    remote, other = (Journal.begin(ws, stage, "town") for stage in ("relevance_learning", "text_region_grounding"))
+    for kept in (remote, other):
+        (kept.folder / "run.json").write_text(json.dumps(kept.run | {"process": "node7:12:1.00"}))
+    journal.bury(ws, ["lost"])
+    assert not remote.ended
+    journal.bury(ws, ["lost"], elsewhere="relevance_learning")
+    assert remote.ended and not other.ended

@@ -4,9 +4,9 @@ import dagster as dg
 import pytest
 from dagster._core.test_utils import create_run_for_test
 
-from orchestration.ghosts import bury
+from orchestration.instance.ghosts import bury
+from orchestration.instance.opened import instance
 from orchestration.jobs import OURS
-from orchestration.runs.run import instance
 
 PAGE = "__ASSET_JOB"
 

@@ -1,4 +1,4 @@
-"""A Ray cluster of this machine, for tests."""
+"""A Ray cluster of this machine."""
 
 import tempfile
 from collections.abc import Iterator
