@@ -91,7 +91,7 @@ def nothing_stale(ws: Workspace, count: int) -> Iterator[Row]:
 
 
 def one_lost(ws: Workspace, count: int) -> Row:
-    """A shard's tar is lost and run again; for `dvc repro`, which calls the same stages, another one; the least of each."""
+    """A shard's tar is lost and run again; for `dvc repro`, which calls the same stages, another one."""
     _say("one shard lost")
     turns = [(_lose(ws, count // 2 + i, RUN_SHARDS), _lose(ws, count // 3 + i, DVC_REPRO)) for i in range(REPEATS)]
     ours, peer = (min(seconds for seconds, _ in taken) for taken in zip(*turns, strict=True))
