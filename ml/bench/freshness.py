@@ -32,6 +32,7 @@ LAST = "training_set"
 STATUS = ("arrcoc", "status", "--json")
 RUN = ("arrcoc", "run", "--json")
 RUN_SHARDS = (*RUN, "--select", f"+{LAST}")
+DVC_REPRO = ("dvc", "repro", "-q", LAST)
 DVC_STATUS = ("dvc", "status", "--json")
 EMPTY = "import dagster as dg\n\n\n@dg.asset\ndef one(): ...\n\n\ndefs = dg.Definitions([one])\n"
 
@@ -92,8 +93,9 @@ def nothing_stale(ws: Workspace, count: int) -> Iterator[Row]:
 def one_lost(ws: Workspace, count: int) -> Row:
     """A shard's tar is lost and run again; for `dvc repro`, which calls the same stages, another one."""
     _say("one shard lost")
-    ours, made = _lose(ws, count // 2, RUN_SHARDS)
-    peer, _ = _lose(ws, count // 3, ("dvc", "repro", "-q", LAST))
+    turns = [(_lose(ws, count // 2 + i, RUN_SHARDS), _lose(ws, count // 3 + i, DVC_REPRO)) for i in range(REPEATS)]
+    ours, peer = (min(seconds for seconds, _ in taken) for taken in zip(*turns, strict=True))
+    made = turns[0][0][1]
     return times(f"{count} shards, one lost, {' and '.join(made)} made again: arrcoc run", ours, peer, "dvc repro", "s")
 
 
