@@ -20,6 +20,7 @@ from ml.params import Params
 from ml.training.engine.stopping import Stopped
 from ml.training.launchers.processes import AGAIN, ERROR
 from ml.training.reporter import Reporter, pipes
+from ml.training.tracking.provenance import PLACES
 from ml.workspace import Workspace
 from ml.workspace.keys import file_md5
 from ml.workspace.settings import load
@@ -30,7 +31,6 @@ if TYPE_CHECKING:
     from ml.training.tasks import Task
 
 ORDER = ("mask_region_alignment", "text_region_grounding", "relevance_learning", "multimodal_finetuning")
-HARMLESS = {"launcher", "processes", "hostfile", "loader_workers"}  # training params that say where it runs
 
 
 def main(arguments: list[str] | None = None) -> int:
@@ -180,7 +180,7 @@ def origin(stage: str, ws: Workspace, params: Params, data: "TrainingData") -> d
     """What decides the outcome of a stage: a checkpoint made from anything else is of no use."""
     values = params.model_dump(mode="json")
     sections = {name: values[name] for name in ("seed", "model", *ORDER)}
-    training = {name: value for name, value in values["training"].items() if name not in HARMLESS}
+    training = {name: value for name, value in values["training"].items() if name not in PLACES}
     files = sorted(ws.stage("backbones").glob("*.safetensors")) + ([] if stage == ORDER[0] else [upstream(stage, ws)])
     digest = hashlib.sha256("".join(file_md5(file) for file in files).encode()).hexdigest()
     return {"stage": stage, "params": sections | {"training": training}, "weights": digest, "data": data.digests}

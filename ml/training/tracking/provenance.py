@@ -14,6 +14,7 @@ from ml.workspace.keys import file_md5
 
 DAGSTER_RUN = "ARRCOC_DAGSTER_RUN"  # names the Dagster run that a stage belongs to, to it and to its processes
 DAGSTER_PAGE = "ARRCOC_DAGSTER_PAGE"  # names its address, where `arrcoc ui` serves it
+PLACES = ("launcher", "processes", "hostfile", "loader_workers")  # of section training: where it runs
 GIT_SECONDS = 20
 UNTRACKED_CODE = ("*.py", "*.yaml")  # files that git does not know and that go into the diff of a dirty work tree
 
@@ -58,6 +59,12 @@ def knobs(ws: Workspace, params: Params, stage: str) -> dict[str, str]:
         knobs |= {f"{name}.{key.removeprefix(f'{name}.')}": value for key, value in moved.items()}
         values |= moved
     return knobs
+
+
+def places(params: Params, stage: str) -> dict[str, str]:
+    """The params that say where a training stage runs: no knobs of its outcome, but to be seen in its run."""
+    values = params.training.model_dump(mode="json")
+    return _flatten({stage: {"training": {name: values[name] for name in PLACES}}})
 
 
 def _flatten(values: Mapping[str, Any], prefix: str = "") -> dict[str, str]:

@@ -99,7 +99,10 @@ class Run:
             self.tag(name, value)
         versions = {name: lineage.data_version(self.ws, self.ws.stage(name)) for name in self.stage.upstream}
         self.journal.append("upstream", versions=versions)
-        self.journal.append("params", values=provenance.knobs(self.ws, self.params, self.stage.name))
+        knobs = provenance.knobs(self.ws, self.params, self.stage.name)
+        if self.stage.group == TRAINING:
+            knobs |= provenance.places(self.params, self.stage.name)
+        self.journal.append("params", values=knobs)
         if diff := provenance.diff(self.ws):
             self.journal.keep("dirty.diff", diff.encode())
         if DATA in self.stage.upstream and self.ws.stage(DATA).is_dir():  # manifests and data cards

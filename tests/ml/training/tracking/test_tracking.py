@@ -231,7 +231,7 @@ def test_a_run_that_goes_on_keeps_the_params_it_began_with(opened: tuple[Workspa
     found = stored(ws, again.id)
     assert (again.id, found.info.status) == (run.id, "FINISHED") and "error" not in found.data.tags
     assert found.data.tags["went_on_with"] == "loader_workers 0 to 1"
-    assert found.data.params["mask_region_alignment.training.loader_workers"] == "0"
+    assert found.data.params["relevance_learning.training.loader_workers"] == "0"
     client = store.connect(ws, params)
     told = {name: [m.step for m in client.get_metric_history(run.id, name)] for name in ("loss", "lr")}
     assert told == {"loss": [1, 2, 3], "lr": [1, 2, 3]}
