@@ -23,6 +23,7 @@ STAGES = {*SHARDED, *WHOLE}
 TRAINED = 4
 TRACKED = TRAINED + 3  # stages that have a run in MLflow
 SECONDS = 3600.0
+REGISTERED = "data/released_model/registered.json"  # tells the version, of which two lines have one each
 
 
 @pytest.fixture
@@ -57,6 +58,10 @@ def begin(checkout: Checkout, log: Path) -> subprocess.Popen[str]:
         return subprocess.Popen(
             ["arrcoc", "run", "--json"], cwd=checkout.root, env=env, stdout=subprocess.PIPE, stderr=said, text=True
         )
+
+
+def registered(checkout: Checkout) -> dict[str, str]:
+    return dict(json.loads((checkout.root / REGISTERED).read_text()))
 
 
 def once_begun(checkout: Checkout, stage: str, run: subprocess.Popen[str], do: Callable[[], None]) -> None:
@@ -94,7 +99,11 @@ def test_two_lines_at_once_on_servers_that_are_restarted(
         outcome, said = json.loads(run.communicate(timeout=SECONDS)[0]), (tmp_path / f"{name}.log").read_text()
         assert (set(outcome["materialized"]), outcome["failed"]) == (STAGES, []), said[-6000:]
         assert "Traceback" not in said and servers.PASSWORD not in said
-    assert tracked(lines["one"].root) == tracked(finished.root)  # which nobody disturbed, on the embedded stores
+    made, undisturbed = tracked(lines["one"].root), tracked(finished.root)  # this one on the embedded stores
+    assert made.pop(REGISTERED) and undisturbed.pop(REGISTERED)
+    assert made == undisturbed
+    assert registered(lines["one"])["lineage"] == registered(finished)["lineage"]
+    assert {registered(checkout)["version"] for checkout in lines.values()} == {"1", "2"}
 
     for name, checkout in lines.items():
         for variable, value in settings[name].items():
