@@ -7,7 +7,7 @@ STAMP := $(VENV)/.installed
 # The reference that our LVIS AP is tested against; alone, since it would put opencv-python over opencv-python-headless.
 REFERENCE := lvis==0.5.3
 
-.PHONY: run test slow faults real ui lint env clean
+.PHONY: run test slow faults real images ui lint env clean
 
 run: env  ## run every stale stage, then print the scores
 	$(BIN)/arrcoc run
@@ -23,6 +23,9 @@ faults: env  ## kill a run at random moments, 56 times over 8 rounds (half an ho
 
 real: env  ## every stage on models and pictures of real size, without a download (the better part of an hour, 10 GB)
 	$(BIN)/python -m pytest -m real -s tests/real
+
+images: env  ## build and start both images, and run the smoke preset in one (half an hour, as root, 50 GB of disk)
+	$(BIN)/python -m pytest -m "slow or real" -s tests/deploy/test_images.py
 
 ui: env  ## the Dagster and MLflow pages on 127.0.0.1
 	$(BIN)/arrcoc ui

@@ -14,11 +14,12 @@ from ml import pipeline
 from ml.compute.pool import Pool
 from ml.errors import UserError
 from ml.params import Params
-from ml.sa1b.sharding import run_shard
+from ml.sa1b.sharding import Recipe, run_shard
 from ml.training.tracking import provenance, store
 from ml.workspace import Workspace, stages
 from ml.workspace.lineage import data_version
 from ml.workspace.remaining import Remaining
+from ml.workspace.snapshot import Snapshot
 from ml.workspace.stages import Stage
 from orchestration.freshness.lock import exclusive
 from orchestration.freshness.staleness import recorded
@@ -46,7 +47,7 @@ HANDS_FREE = (  # `since`: a stage that ran together with the one above it is no
 
 def assets(ws: Workspace, params: Params, shown: Shown) -> list[dg.AssetsDefinition]:
     """An asset a stage, in order."""
-    line = Line(ws, params, stages.load(ws), partitions(ws, params), shown)
+    line = Line(ws, params, stages.load(ws), partitions(ws, params), shown, Snapshot(ws))
     return [line.sharded(stage) if stage.per else line.whole(stage) for stage in line.stages.values()]
 
 
@@ -59,6 +60,7 @@ class Line:
     stages: dict[str, Stage]
     partitions: Partitions
     shown: Shown
+    at: Snapshot
 
     def sharded(self, stage: Stage) -> dg.AssetsDefinition:
         """An asset with a partition a shard (or group of shards); one run takes as many as are asked for."""
@@ -78,7 +80,7 @@ class Line:
             ledger: dg.ResourceParam[Ledger],
         ) -> None:
             with self._running(name, workspace, params):
-                work = partial(run_shard, pipeline.SHARDED[name], name, workspace, params)
+                work = partial(run_shard, pipeline.SHARDED[name], Recipe.of(name, workspace, params))
                 found = pool.map(work, context.partition_keys, stage.gpu)
                 pace, total = Remaining(), len(context.partition_keys)
                 for done, (shard, report) in enumerate(found, 1):
@@ -141,6 +143,6 @@ class Line:
             "group_name": stage.group,
             "kinds": set(stage.kinds),
             "deps": deps,
-            "code_version": code_version(stage, self.ws, self.params),
+            "code_version": code_version(stage, self.at, self.params),
             "automation_condition": HANDS_FREE,
         }

@@ -3,6 +3,7 @@
 A command imports what it needs late, so that `--help` is there at once.
 """
 
+import gc
 import json
 import os
 import sys
@@ -10,6 +11,7 @@ import threading
 
 import typer
 
+from ml.compute.memory import SELDOM
 from ml.errors import NO_SPACE, UserError, disk_is_full
 from orchestration.commands.ablate import ablate
 from orchestration.commands.bench import bench
@@ -46,6 +48,7 @@ OFFLINE = {
     "HF_HUB_DISABLE_TELEMETRY": "1",
     "RAY_USAGE_STATS_ENABLED": "0",
     "DVC_NO_ANALYTICS": "1",
+    "ORT_DISABLE_TELEMETRY": "1",
 }
 
 app = typer.Typer(
@@ -66,6 +69,7 @@ def main() -> None:
     """Run a command; what the user can act on is one line and exit code 2, never a stack trace."""
     os.environ.update({name: value for name, value in OFFLINE.items() if name not in os.environ})
     threading.excepthook = _in_thread
+    gc.set_threshold(*SELDOM)
     try:
         app()
     except UserError as error:
@@ -74,6 +78,8 @@ def main() -> None:
         if not disk_is_full(str(error)):
             raise
         _fail(NO_SPACE)
+    finally:
+        gc.freeze()  # all of it is given back at the end; to look through it first would take half a second
 
 
 def _in_thread(met: threading.ExceptHookArgs) -> None:

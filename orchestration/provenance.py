@@ -5,7 +5,8 @@ The same events tell of stages that were run outside Dagster (`dvc repro`, `arrc
 that was changed or removed by hand.
 """
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
+from types import MappingProxyType
 
 import dagster as dg
 from dagster._core.definitions.data_version import (
@@ -17,13 +18,15 @@ from dagster._core.definitions.data_version import (
 )
 
 from ml.params import Params
-from ml.sa1b import sharding
 from ml.workspace import Workspace, lineage, stages
-from ml.workspace.lineage import data_version
-from orchestration.freshness.staleness import State, forget_told, states
+from ml.workspace.snapshot import Snapshot
+from orchestration.freshness.dvc_lock import cached_list
+from orchestration.freshness.staleness import State, states
+from orchestration.freshness.told import forget
 from orchestration.freshness.versions import code_version, shard_version
 
 Metadata = Mapping[str, dg.MetadataValue]
+Versions = tuple[str | None, str | None]  # of code and data
 WHOLE = ""  # stands for the one piece of a stage that has no shards
 BY_HAND = "none of the stage's"  # code version of data that lies there and is not what the stage would make
 ABSENT = "NULL"  # the data version of nothing: Dagster's word for it
@@ -31,32 +34,51 @@ ABSENT = "NULL"  # the data version of nothing: Dagster's word for it
 
 def report(
     instance: dg.DagsterInstance,
-    ws: Workspace,
+    at: Snapshot,
     params: Params,
     name: str,
     pieces: Mapping[str, Metadata],
     code: str | None = None,
 ) -> None:
-    """Report shards of a stage (or `WHOLE`) as they lie on disk, each with its metadata.
+    """Report shards of a stage (or `WHOLE`) as they lie there, each with its metadata.
 
     `code`: the code version that made them; None: the stage's.
     """
-    forget_told(ws)
-    common = _made_from(instance, ws, params, name) | ({CODE_VERSION_TAG: code} if code else {})
+    forget(at.ws, name)
+    common = _made_from(instance, at, params, name) | ({CODE_VERSION_TAG: code} if code else {})
     for piece, metadata in pieces.items():
-        tags = {**common, DATA_VERSION_TAG: _version(ws, name, piece)}
+        tags = {**common, DATA_VERSION_TAG: _version(at, name, piece)}
         event = dg.AssetMaterialization(name, metadata=metadata, partition=piece or None, tags=tags)
         instance.report_runless_asset_event(event)
 
 
-def synchronize(instance: dg.DagsterInstance, ws: Workspace, params: Params, name: str, shards: list[str]) -> None:
-    """Tell Dagster of the pieces of a fresh stage whose code or data version it does not know yet."""
-    code = code_version(stages.stage(ws, name), ws, params)
-    known = _known(instance, name, bool(stages.stage(ws, name).per))
-    pieces = shards or [WHOLE]
-    unknown = [piece for piece in pieces if known.get(piece) != (code, _version(ws, name, piece))]
+def synchronize(
+    instance: dg.DagsterInstance,
+    at: Snapshot,
+    params: Params,
+    state: State,
+    before: str = "",
+    made: Mapping[str, Metadata] = MappingProxyType({}),
+) -> None:
+    """Tell Dagster of the pieces of a fresh stage whose code or data version it does not know yet.
+
+    `before`: the state that it was told of before some were `made`, these with their metadata; "": it has to be asked.
+    """
+    name, code = state.name, code_version(stages.stage(at.ws, state.name), at, params)
+    pieces = list(state.shards) or [WHOLE]
+    known = _noted(at, state, before) or _known(instance, name, pieces)
+    unknown = [piece for piece in pieces if piece in made or known.get(piece) != (code, _version(at, name, piece))]
     if unknown:
-        report(instance, ws, params, name, {piece: {} for piece in unknown})
+        report(instance, at, params, name, {piece: made.get(piece, {}) for piece in unknown})
+
+
+def _noted(at: Snapshot, state: State, before: str) -> dict[str, Versions]:
+    """The versions of each piece when Dagster knew a state; {} where DVC's cache does not hold its list of files."""
+    code, _, out = before.partition(" ")
+    if not state.shards:
+        return {WHOLE: (code, out)} if before == state.version else {}
+    stage, files = stages.stage(at.ws, state.name), cached_list(at.ws, out)
+    return {shard: (code, shard_version(stage, files, shard)) for shard in state.shards} if files else {}
 
 
 def tell(instance: dg.DagsterInstance, ws: Workspace, params: Params) -> list[State]:
@@ -65,40 +87,40 @@ def tell(instance: dg.DagsterInstance, ws: Workspace, params: Params) -> list[St
     Returns the state of every stage. Changed code, params and upstream data the page sees by itself. What it cannot see
     is told here: data changed or removed by hand, groups with other members than before, files of shards that are gone.
     """
-    found = states(ws, params)
+    at = Snapshot(ws)
+    found = states(ws, params, at)
     for state in found:
         if state.state == "fresh":
-            synchronize(instance, ws, params, state.name, list(state.shards))
-        elif unseen := _unseen(instance, ws, params, state):
+            synchronize(instance, at, params, state)
+        elif unseen := _unseen(instance, at, params, state):
             why = {"found": dg.MetadataValue.text("; ".join(state.reasons))}
-            report(instance, ws, params, state.name, dict.fromkeys(unseen, why), code=BY_HAND)
+            report(instance, at, params, state.name, dict.fromkeys(unseen, why), code=BY_HAND)
     return found
 
 
-def _unseen(instance: dg.DagsterInstance, ws: Workspace, params: Params, state: State) -> list[str]:
+def _unseen(instance: dg.DagsterInstance, at: Snapshot, params: Params, state: State) -> list[str]:
     """The pieces of a stage that is not fresh of which Dagster would say that they are."""
-    stage, pieces = stages.stage(ws, state.name), list(state.shards) or [WHOLE]
-    known = _known(instance, state.name, bool(stage.per))
+    ws, stage, pieces = at.ws, stages.stage(at.ws, state.name), list(state.shards) or [WHOLE]
+    known = _known(instance, state.name, pieces)
     made = [piece for piece in pieces if piece in known]
-    if moved := [piece for piece in made if known[piece][1] != _version(ws, state.name, piece)]:
+    if moved := [piece for piece in made if known[piece][1] != _version(at, state.name, piece)]:
         return moved
     deps = (lineage.seen(ws, state.name) or lineage.locked(ws, state.name)).get("deps", {})
-    code = code_version(stage, ws, params)
+    code = code_version(stage, at, params)
     if any(known[piece][0] != code for piece in made) or any(
-        deps.get(path) != data_version(ws, ws.root / path) for path in stage.data
+        deps.get(path) != at.version(ws.root / path) for path in stage.data
     ):
         return []
     return [piece for piece in state.todo if piece in known] or made[:1]
 
 
-def _known(instance: dg.DagsterInstance, name: str, sharded: bool) -> dict[str, tuple[str | None, str | None]]:
+def _known(instance: dg.DagsterInstance, name: str, pieces: Sequence[str]) -> dict[str, tuple[str | None, str | None]]:
     """The code and data version that Dagster last saw of each piece."""
-    key = dg.AssetKey(name)
-    if not sharded:
+    key, kind = dg.AssetKey(name), dg.DagsterEventType.ASSET_MATERIALIZATION
+    if WHOLE in pieces:
         event = instance.get_latest_materialization_event(key)
         return {WHOLE: _versions(event)} if event else {}
-    storage = instance.event_log_storage
-    ids = storage.get_latest_storage_id_by_partition(key, dg.DagsterEventType.ASSET_MATERIALIZATION)
+    ids = instance.event_log_storage.get_latest_storage_id_by_partition(key, kind)
     if not ids:
         return {}
     wanted = dg.AssetRecordsFilter(key, storage_ids=list(ids.values()))
@@ -106,25 +128,25 @@ def _known(instance: dg.DagsterInstance, name: str, sharded: bool) -> dict[str, 
     return {record.partition_key or WHOLE: _versions(record.event_log_entry) for record in found}
 
 
-def _versions(event: dg.EventLogEntry) -> tuple[str | None, str | None]:
+def _versions(event: dg.EventLogEntry) -> Versions:
     tags = event.tags or {}
     return tags.get(CODE_VERSION_TAG), tags.get(DATA_VERSION_TAG)
 
 
-def _made_from(instance: dg.DagsterInstance, ws: Workspace, params: Params, name: str) -> dict[str, str]:
-    stage = stages.stage(ws, name)
-    tags = {CODE_VERSION_TAG: code_version(stage, ws, params), DATA_VERSION_IS_USER_PROVIDED_TAG: "true"}
+def _made_from(instance: dg.DagsterInstance, at: Snapshot, params: Params, name: str) -> dict[str, str]:
+    stage = stages.stage(at.ws, name)
+    tags = {CODE_VERSION_TAG: code_version(stage, at, params), DATA_VERSION_IS_USER_PROVIDED_TAG: "true"}
     records = instance.get_asset_records([dg.AssetKey(upstream) for upstream in stage.upstream])
     last = {record.asset_entry.asset_key: record.asset_entry.last_materialization_storage_id for record in records}
     for path, upstream in zip(stage.data, stage.upstream, strict=True):
         key = dg.AssetKey(upstream)
-        tags[get_input_data_version_tag(key)] = data_version(ws, ws.root / path) or ABSENT
+        tags[get_input_data_version_tag(key)] = at.version(at.ws.root / path) or ABSENT
         tags[get_input_event_pointer_tag(key)] = str(last.get(key) or ABSENT)
     return tags
 
 
-def _version(ws: Workspace, name: str, piece: str) -> str:
+def _version(at: Snapshot, name: str, piece: str) -> str:
+    folder = at.ws.stage(name)
     if not piece:
-        return data_version(ws, ws.stage(name)) or ABSENT
-    files = sharding.shard_outputs(name, ws, piece)
-    return shard_version(ws, files) if all(file.is_file() for file in files) else ABSENT
+        return at.version(folder) or ABSENT
+    return shard_version(stages.stage(at.ws, name), at.listing(folder), piece) or ABSENT

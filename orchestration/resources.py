@@ -13,9 +13,11 @@ from ml.params import Params
 from ml.training.launch import launch
 from ml.workspace import Workspace
 from ml.workspace.report import Report
+from ml.workspace.snapshot import Snapshot
 from orchestration import provenance
 from orchestration.freshness.dvc_lock import commit
-from orchestration.freshness.staleness import forget_told, state_of
+from orchestration.freshness.staleness import state_of
+from orchestration.freshness.told import forget
 from orchestration.metadata import metadata
 
 
@@ -42,7 +44,8 @@ class Launcher:
 class Ledger:
     """Writes down what a finished stage made: pictures, each shard's data version, `dvc.lock`.
 
-    `commit`: also bring `dvc.lock` up to date after each stage; `arrcoc run` does that once, at its end.
+    `commit`: also bring `dvc.lock` up to date after each stage, and tell Dagster the versions; `arrcoc run` does the
+    one at its end, and the other together with what else Dagster does not know.
     """
 
     ws: Workspace
@@ -62,13 +65,14 @@ class Ledger:
 
     def close(self, name: str) -> None:
         """The stage is done: update `dvc.lock`, where that is not left to the caller."""
-        forget_told(self.ws)
-        if self.commit and state_of(name, self.ws, self.params).state == "fresh":
+        forget(self.ws, name)
+        if self.commit and state_of(name, Snapshot(self.ws), self.params).state == "fresh":
             commit(self.ws, [name])
 
     def flush(self, instance: dg.DagsterInstance, name: str) -> None:
-        """Report the versions of the shards that the stage has run."""
-        provenance.report(instance, self.ws, self.params, name, self.pending.pop(name, {}))
+        """Report the versions of the shards that the stage has run, where that is not left to the caller."""
+        if self.commit:
+            provenance.report(instance, Snapshot(self.ws), self.params, name, self.pending.pop(name, {}))
 
 
 @dg.success_hook(required_resource_keys={"ledger"})

@@ -66,10 +66,10 @@ def meanwhile(function: Callable[..., object], *arguments: object) -> Iterator[N
     Raises:
         UserError: the process was killed.
     """
-    with _alone() as executor:
+    with alone() as executor:
         done = executor.submit(function, *arguments)
         yield
-        _result(done)
+        outcome(done)
 
 
 def apart(function: Callable[..., Result], *arguments: object) -> Result:
@@ -78,8 +78,8 @@ def apart(function: Callable[..., Result], *arguments: object) -> Result:
     Raises:
         UserError: the process was killed.
     """
-    with _alone() as executor:
-        return _result(executor.submit(function, *arguments))
+    with alone() as executor:
+        return outcome(executor.submit(function, *arguments))
 
 
 class ShardPool:
@@ -142,11 +142,17 @@ class ShardPool:
         return self._executor
 
 
-def _alone() -> ProcessPoolExecutor:
+def alone() -> ProcessPoolExecutor:
+    """A process that computes on one thread, as those of `ShardPool` do."""
     return ProcessPoolExecutor(1, multiprocessing.get_context("forkserver"), initializer=_prepare)
 
 
-def _result(done: Future[Result]) -> Result:
+def outcome(done: Future[Result]) -> Result:
+    """What came of work in a process of its own.
+
+    Raises:
+        UserError: the process was killed.
+    """
     try:
         return done.result()
     except BrokenProcessPool as error:

@@ -9,7 +9,7 @@ import numpy as np
 import pyarrow.parquet as pq
 from numpy.typing import NDArray
 
-from ml.labeling.language.english import english
+from ml.labeling.language.english import SMALL, english
 from ml.labeling.relevance import RELEVANT
 from ml.masks import Masks
 from ml.workspace.report import Report
@@ -65,7 +65,7 @@ def _query(ours: NDArray[np.floating], theirs: NDArray[np.floating], target: int
 def _phrases(said: Sequence[str], captions: Sequence[str]) -> Counter[str]:
     counts: Counter[str] = Counter()
     told = [(ours, theirs) for ours, theirs in zip(said, captions, strict=True) if ours and theirs]
-    read = english().read(text for pair in told for text in pair)
+    read = english(SMALL).read(text for pair in told for text in pair)
     nouns = [{phrase.noun for phrase in what.things[:1]} for what in read]
     for (ours, theirs), mine, true in zip(told, nouns[::2], nouns[1::2], strict=True):
         counts["phrases"] += 1

@@ -20,6 +20,7 @@ from ml.workspace.atomic import atomic_dir, write_json
 from ml.workspace.keys import file_md5
 from ml.workspace.lineage import Made
 from ml.workspace.report import Report
+from ml.workspace.snapshot import folder_md5
 from ml.workspace.stages import Stage
 
 MADE_FROM = ("backbones", "training_set", "multimodal_finetuning", "benchmark_data", "compressed_model")
@@ -123,7 +124,7 @@ def described(text: str) -> str:
 def _release_md5(out: Path) -> str:
     """The md5 of the package and its card."""
     files = [out / "card.md", *sorted((out / "package").iterdir())]
-    return lineage.folder_md5({path.relative_to(out).as_posix(): file_md5(path) for path in files})
+    return folder_md5({path.relative_to(out).as_posix(): file_md5(path) for path in files})
 
 
 def _registered(client: Any, name: str, release: str) -> str | None:

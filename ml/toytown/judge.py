@@ -12,11 +12,13 @@ from ml.masks import Masks
 from ml.params import Params
 from ml.toytown.files.truth import truth_of_image
 from ml.toytown.world.language import caption
+from ml.workspace import Workspace
 from ml.workspace.report import Report
 
 
-def judge(labels: Path, params: Params, images: int) -> Report:
+def judge(ws: Workspace, params: Params, images: int, shard: str) -> Report:
     """Score the first `images` of a shard's pseudo-labels against the drawn scenes (`score_labels`)."""
+    labels = ws.shard_file("pseudo_labels", shard, ".parquet")
 
     def truth(image_id: int, masks: Masks, texts: list[str]) -> tuple[NDArray[np.float64], list[str]]:
         known = truth_of_image(image_id, params)

@@ -18,10 +18,12 @@ from typing import Any
 from ml.errors import NO_SPACE, UserError, disk_is_full
 from ml.workspace import Workspace
 from ml.workspace.atomic import told, write_json
+from ml.workspace.stages import entries_below
 
 WAIT_SECONDS = 60.0  # for another process that is writing
 TABLE = "CREATE TABLE IF NOT EXISTS md5s (path TEXT PRIMARY KEY, size, mtime_ns, inode, ctime_ns, md5)"
 FIND = "SELECT size, mtime_ns, inode, ctime_ns, md5 FROM md5s WHERE path = ?"
+FIND_BELOW = "SELECT path, size, mtime_ns, inode, ctime_ns, md5 FROM md5s WHERE path > ? AND path < ?"
 
 
 def file_md5(path: Path) -> str:
@@ -41,6 +43,32 @@ def cached_md5(ws: Workspace, path: Path) -> str:
         return _known(ws, name, path)
 
 
+def cached_md5s(ws: Workspace, folder: Path) -> dict[str, str]:
+    """`cached_md5` of each file of a folder that DVC would see, by its path from there; what is known is asked at once.
+
+    Raises:
+        UserError: as `cached_md5`.
+    """
+    here, below, known = f"{ws.root}/", f"{folder}/", _known_below(ws, folder)
+    found = {}
+    with told(folder):
+        for entry in entries_below(str(folder)):
+            seen = known.get(entry.path.removeprefix(here), ())
+            fits = seen[:4] == _identity(entry.stat())
+            found[entry.path.removeprefix(below)] = seen[4] if fits else cached_md5(ws, Path(entry.path))
+    return found
+
+
+def _known_below(ws: Workspace, folder: Path) -> dict[str, tuple[Any, ...]]:
+    """What the store knows of the files of a folder; {} where it can't be read, which `cached_md5` tells or mends."""
+    start = f"{folder}/".removeprefix(f"{ws.root}/")
+    try:
+        rows = _store(ws).execute(FIND_BELOW, (start, f"{start[:-1]}0")).fetchall()  # "0" follows "/"
+    except sqlite3.Error:
+        return {}
+    return {row[0]: row[1:] for row in rows}
+
+
 def _known(ws: Workspace, name: str, path: Path) -> str:
     try:
         return _remembered(_store(ws), name, path)
@@ -54,53 +82,46 @@ def _known(ws: Workspace, name: str, path: Path) -> str:
 
 def _remembered(store: sqlite3.Connection, name: str, path: Path) -> str:
     known: tuple[Any, ...] = store.execute(FIND, (name,)).fetchone() or ()
-    now = _identity(path)
+    now = _identity(path.stat())
     if known[:4] == now:
         return str(known[4])
     md5 = file_md5(path)
     if known[:3] == now[:3] and known[4] != md5:
         # Other bytes with the time of modification kept: DVC, which knows nothing of the time of change, is to see it.
         os.utime(path)
-        now = _identity(path)
+        now = _identity(path.stat())
     store.execute("INSERT OR REPLACE INTO md5s VALUES (?, ?, ?, ?, ?, ?)", (name, *now, md5))
     return md5
 
 
-def _identity(path: Path) -> tuple[int, int, int, int]:
+def _identity(stat: os.stat_result) -> tuple[int, int, int, int]:
     """Size, time of modification, inode, and the time of change, which no program can set back."""
-    stat = path.stat()
     return stat.st_size, stat.st_mtime_ns, stat.st_ino, stat.st_ctime_ns
 
 
-def key(ws: Workspace, code: str, params: object, inputs: Sequence[Path]) -> str:
-    """The digest of all that a shard's output depends on: its code, its params and its inputs' bytes."""
-    parts = [code, params, [cached_md5(ws, path) for path in inputs]]
-    return hashlib.sha256(json.dumps(parts, sort_keys=True).encode()).hexdigest()
+def key(code: str, params: object, inputs: Sequence[str]) -> str:
+    """The digest of all that a shard's output depends on: its code, its params and the md5s of its inputs."""
+    return hashlib.sha256(json.dumps([code, params, inputs], sort_keys=True).encode()).hexdigest()
 
 
-def is_current(ws: Workspace, stage: str, shard: str, wanted: str, outputs: Sequence[Path]) -> bool:
-    """Whether the outputs are there, untouched since they were recorded, and made from what `wanted` digests."""
-    seen = _read(_record(ws, stage, shard))
-    return (
-        seen.get("key") == wanted
-        and all(path.is_file() for path in outputs)
-        and seen.get("outputs") == [cached_md5(ws, path) for path in outputs]
-    )
+def is_recorded(ws: Workspace, stage: str, shard: str, made_from: str, outputs: Sequence[str]) -> bool:
+    """Whether outputs with these md5s were recorded as made from what `made_from` digests."""
+    return _read(_record(ws, stage, shard)) == {"key": made_from, "outputs": outputs}
 
 
-def record(ws: Workspace, stage: str, shard: str, made_from: str, outputs: Sequence[Path]) -> None:
-    """Remember that the outputs were made from what `made_from` digests."""
-    value = {"key": made_from, "outputs": [cached_md5(ws, path) for path in outputs]}
-    write_json(_record(ws, stage, shard), value)
+def record(ws: Workspace, stage: str, shard: str, made_from: str, outputs: Sequence[str]) -> None:
+    """Remember that the outputs, by their md5s, were made from what `made_from` digests."""
+    write_json(Path(_record(ws, stage, shard)), {"key": made_from, "outputs": outputs})
 
 
-def _record(ws: Workspace, stage: str, shard: str) -> Path:
-    return ws.data / ".keys" / stage / f"{shard}.json"
+def _record(ws: Workspace, stage: str, shard: str) -> str:
+    return f"{ws.root}/data/.keys/{stage}/{shard}.json"  # a text, since there are so many
 
 
-def _read(path: Path) -> dict[str, object]:
+def _read(path: str) -> dict[str, object]:
     try:
-        value = json.loads(path.read_text(encoding="utf-8"))
+        with open(path, "rb") as file:  # noqa: PTH123
+            value = json.loads(file.read())
     except (OSError, ValueError):  # never written, or cut short by a crash: the work is simply done again
         return {}
     return value if isinstance(value, dict) else {}

@@ -3,7 +3,6 @@
 A record is a file under `data/.keys`, written when the stage ends, in the terms of `dvc.lock`.
 """
 
-import hashlib
 import json
 from collections.abc import Iterable
 from functools import lru_cache
@@ -14,8 +13,9 @@ from pydantic import BaseModel, ConfigDict, Field
 
 from ml.errors import UserError, cut
 from ml.params import Params
-from ml.workspace import Workspace, keys, stages, yamlfile
-from ml.workspace.stages import Stage, files_below
+from ml.workspace import Workspace, stages, yamlfile
+from ml.workspace.snapshot import Snapshot
+from ml.workspace.stages import Stage
 
 WAY_OUT = "a merge conflict? take one side (git checkout --ours dvc.lock), or remove the file and run again"
 Made = dict[str, Any]  # {"deps": {path: md5}, "params": {dotted key: value}, "out": md5, "files": {code file: md5}}
@@ -62,31 +62,18 @@ class _Lock(BaseModel):
 
 
 def data_version(ws: Workspace, path: Path) -> str | None:
-    """The md5 that `dvc.lock` would hold for a file or folder; None where nothing is.
-
-    A folder's is the md5 of the list of its files, as `dvc_data.hashfile.tree.Tree` writes it.
-    """
-    if path.is_file():
-        return keys.cached_md5(ws, path)
-    files = listing(ws, path)
-    return folder_md5(files) if files else None
+    """The md5 that `dvc.lock` would hold for a file or folder as it is now; None where nothing is."""
+    return Snapshot(ws).version(path)
 
 
 def deps(ws: Workspace, stage: Stage, params: Params) -> dict[str, str | None]:
-    """The data versions of all that a stage reads: code, files that params name, output of other stages."""
-    paths = (*stage.code, *stage.named_files(ws, params), *stage.data)
-    return {path: data_version(ws, ws.root / path) for path in paths}
+    """The data versions of all that a stage reads, as they are now."""
+    return Snapshot(ws).deps(stage, params)
 
 
-def listing(ws: Workspace, folder: Path) -> dict[str, str]:
-    """The md5 of every file of a folder: {"sa_000000.tar": md5, ...}; {} where nothing is."""
-    return {str(file).removeprefix(f"{folder}/"): keys.cached_md5(ws, file) for file in files_below(folder)}
-
-
-def folder_md5(files: dict[str, str]) -> str:
-    """DVC's md5 of a folder with these files."""
-    entries = [{"md5": files[name], "relpath": name} for name in sorted(files)]
-    return hashlib.md5(json.dumps(entries, sort_keys=True).encode()).hexdigest() + ".dir"
+def code_files(ws: Workspace, stage: Stage) -> dict[str, str]:
+    """The md5 of every file of a stage's declared code, as it is now."""
+    return Snapshot(ws).code_files(stage)
 
 
 def record_file(ws: Workspace, name: str) -> Path:

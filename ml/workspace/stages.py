@@ -4,8 +4,6 @@ The one declaration that DVC, Dagster and the shard keys share: none of them is 
 Code counts by its bytes, as it does for DVC: a comment makes a stage stale there, so it does here.
 """
 
-import hashlib
-import json
 import os
 import re
 from collections.abc import Iterable, Iterator, Mapping
@@ -90,15 +88,6 @@ class Stage:
         paths = [ws.root / str(_value(params, key)) for key in self.named]
         return tuple(str(path.relative_to(ws.root) if path.is_relative_to(ws.root) else path) for path in paths)
 
-    def code_files(self, ws: Workspace) -> dict[str, str]:
-        """The md5 of every file of the declared code: {"ml/masks/rle.py": md5, ...}, sorted."""
-        found = {file for path in self.code for file in files_below(ws.root / path)}
-        return {file.relative_to(ws.root).as_posix(): _code_md5(file) for file in sorted(found)}
-
-    def code_digest(self, ws: Workspace) -> str:
-        """The sha256 of the command and of every file of the declared code."""
-        return hashlib.sha256(json.dumps([self.cmd, self.code_files(ws)]).encode()).hexdigest()
-
     def param_values(self, params: Params) -> dict[str, Any]:
         """The declared params with their values: {"seed": 0, "filter": {...}, ...}."""
         return {key: _value(params, key) for key in self.params}
@@ -149,14 +138,22 @@ def below(stages: Mapping[str, Stage], names: Iterable[str]) -> list[str]:
 
 
 def files_below(path: Path) -> Iterator[Path]:
-    """The file itself, or the files of a folder that DVC would see: none hidden, no bytecode (see `.dvcignore`)."""
+    """The file itself, or the files of a folder that DVC would see."""
     if path.is_file():
         yield path
-    elif path.is_dir():
-        with os.scandir(path) as entries:  # which knows files from folders without asking for each
+    else:
+        yield from (Path(entry.path) for entry in entries_below(str(path)))
+
+
+def entries_below(folder: str) -> Iterator[os.DirEntry[str]]:
+    """The files of a folder that DVC would see: none hidden, no bytecode (see `.dvcignore`); none where nothing is."""
+    try:
+        with os.scandir(folder) as entries:  # which knows files from folders without asking for each
             visible = [entry for entry in entries if not entry.name.startswith(".") and entry.name != "__pycache__"]
-        for entry in visible:
-            yield from [Path(entry.path)] if entry.is_file() else files_below(Path(entry.path))
+    except (FileNotFoundError, NotADirectoryError):
+        return
+    for entry in visible:
+        yield from [entry] if entry.is_file() else entries_below(entry.path)
 
 
 def _value(params: Params, key: str) -> Any:
@@ -166,16 +163,6 @@ def _value(params: Params, key: str) -> Any:
             raise UserError(f"dvc.yaml: a stage declares the param {yamlfile.shown(key)}, which is none; {WAY_OUT}")
         value = value[part]
     return value
-
-
-def _code_md5(file: Path) -> str:
-    stat = file.stat()
-    return _file_md5(file, stat.st_size, stat.st_mtime_ns)
-
-
-@lru_cache(maxsize=4096)
-def _file_md5(file: Path, _size: int, _mtime_ns: int) -> str:
-    return hashlib.md5(file.read_bytes()).hexdigest()
 
 
 @lru_cache(maxsize=8)

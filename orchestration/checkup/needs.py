@@ -62,4 +62,4 @@ def _shards(ws: Workspace, params: Params) -> tuple[int, int] | None:
 
 def _sizes(folder: Path) -> Iterable[int]:
     """The size of every file below."""
-    return (os.lstat(Path(place, name)).st_size for place, _, names in os.walk(folder) for name in names)
+    return (os.lstat(f"{place}/{name}").st_size for place, _, names in os.walk(folder) for name in names)

@@ -8,6 +8,7 @@ import ml
 from ml.errors import UserError
 from ml.workspace import Workspace, lineage, stages
 from ml.workspace.settings import load
+from ml.workspace.snapshot import Snapshot
 from orchestration.checkup.finding import AmissError
 
 TOYTOWN = "toytown"
@@ -64,8 +65,9 @@ def cache(ws: Workspace) -> str:
     from orchestration.freshness.dvc_lock import cache_folder, uncached
     from orchestration.freshness.staleness import states
 
-    fresh = [state.name for state in states(ws, load(ws.params_file)) if state.state == "fresh"]
-    gaps = [str(gap) for name in fresh for gap in uncached(ws, name)]
+    at = Snapshot(ws)
+    fresh = [state.name for state in states(ws, load(ws.params_file), at) if state.state == "fresh"]
+    gaps = [str(gap) for name in fresh for gap in uncached(at, name)]
     named = _locked(ws)
     gaps += [f"{name} of dvc.lock" for name, md5 in named.items() if not _kept(cache_folder(ws), md5)]
     if gaps:

@@ -18,6 +18,7 @@ BENCHES = {
     "evaluation": "ml.bench.evaluation:bench",
     "loader": "ml.bench.loader:bench",
     "freshness": "ml.bench.freshness:bench",
+    "shards": "ml.bench.shards:bench",
     "crops": "ml.bench.crops:bench",
     "phrases": "ml.bench.phrases:bench",
     "vocabulary": "ml.bench.vocabulary:bench",

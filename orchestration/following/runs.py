@@ -13,6 +13,7 @@ from ml.params import Params
 from ml.training.tracking import sending, store
 from ml.workspace import Workspace, lineage, stages
 from ml.workspace.lineage import Made
+from ml.workspace.snapshot import Snapshot
 
 MODEL = "model"
 SCORES = "benchmark_scores"
@@ -115,8 +116,9 @@ def listing(ws: Workspace, path: str, version: str) -> dict[str, str]:
     Raises:
         UserError: that version is neither here nor there.
     """
-    if lineage.data_version(ws, ws.root / path) == version:
-        return lineage.listing(ws, ws.root / path)
+    now = Snapshot(ws)
+    if now.version(ws.root / path) == version:
+        return now.listing(ws.root / path)
     try:
         entries = json.loads(_cached(ws, version).read_text(encoding="utf-8"))
     except OSError as error:

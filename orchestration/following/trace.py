@@ -8,9 +8,10 @@ import pyarrow.parquet as pq
 
 from ml.errors import UserError
 from ml.params import Params
-from ml.workspace import Workspace, lineage, stages
+from ml.workspace import Workspace, stages
 from ml.workspace.keys import file_md5
 from ml.workspace.lineage import Made
+from ml.workspace.snapshot import folder_md5
 from ml.workspace.stages import Stage
 from orchestration.following import runs
 from orchestration.terminal import console
@@ -58,7 +59,7 @@ def verified(ws: Workspace, line: dict[str, Made]) -> list[dict[str, str]]:
             continue
         path = declared[name].out
         files = {str(f.relative_to(ws.root / path)): file_md5(f) for f in stages.files_below(ws.root / path)}
-        rows.append(_row(path, made["out"], lineage.folder_md5(files) if files else None))
+        rows.append(_row(path, made["out"], folder_md5(files) if files else None))
         inputs = [(dep, above) for above, dep in _inputs(declared[name], made).items() if above in line]
         broken = [(dep, above) for dep, above in inputs if made["deps"][dep] != line[above]["out"]]
         rows += [_row(f"{dep} as {name} read it", made["deps"][dep], line[above]["out"]) for dep, above in broken]

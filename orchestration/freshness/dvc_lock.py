@@ -1,6 +1,7 @@
 """`dvc.lock` and DVC's cache, brought up to what a run has made."""
 
 import errno
+import hashlib
 import json
 import logging
 import os
@@ -12,7 +13,9 @@ from pathlib import Path
 import psutil
 
 from ml.errors import NO_SPACE, UserError
-from ml.workspace import Workspace, lineage, stages
+from ml.workspace import Workspace, stages
+from ml.workspace.snapshot import Snapshot
+from orchestration.freshness.dvc_update import update
 from orchestration.freshness.lock_backup import backed_up
 
 ATTEMPTS = 2  # at copying what DVC says it has copied, and has not
@@ -31,28 +34,34 @@ def commit(ws: Workspace, names: Sequence[str]) -> None:
     for _ in range(ATTEMPTS):
         if names:
             _commit(ws, names)
-        names = [name for name in names if next(uncached(ws, name), None) is not None]
+        names = [name for name in names if next(uncached(Snapshot(ws), name), None) is not None]
     if names:
-        lacking, cache = next(uncached(ws, names[0])), cache_folder(ws)
+        lacking, cache = next(uncached(Snapshot(ws), names[0])), cache_folder(ws)
         size = lacking.stat().st_size if lacking.is_file() else 0
         full = size >= shutil.disk_usage(ws.root / ".dvc").free
         reason = NO_SPACE if full else "see that the folder can be written, then run again"
         raise UserError(f"{lacking}: not copied into DVC's cache ({cache}), so that dvc push would lose it: {reason}")
 
 
-def uncached(ws: Workspace, name: str) -> Iterator[Path]:
+def uncached(at: Snapshot, name: str) -> Iterator[Path]:
     """What of a stage's output, as it lies there, DVC's cache does not hold with its size: its list, or files of it."""
-    out = ws.root / stages.stage(ws, name).out
-    cache, version = cache_folder(ws), lineage.data_version(ws, out)
-    try:
-        members = json.loads(_cached(cache, version or "").read_text(encoding="utf-8"))
-    except (OSError, ValueError):
-        members = None
+    out = at.ws.root / stages.stage(at.ws, name).out
+    cache, members = cache_folder(at.ws), cached_list(at.ws, at.version(out) or "")
     if members is None:
         yield out
-    for member in members or ():
-        if not _held(_cached(cache, member["md5"]), out / member["relpath"]):
-            yield out / member["relpath"]
+    for name, md5 in (members or {}).items():
+        if not _held(f"{cache}/{md5[:2]}/{md5[2:]}", f"{out}/{name}"):
+            yield out / name
+
+
+def cached_list(ws: Workspace, version: str) -> dict[str, str] | None:
+    """The md5 of each file of an output at a version, as DVC's cache has it; None where it holds no such list."""
+    try:
+        listed = (cache_folder(ws) / version[:2] / version[2:]).read_bytes()
+    except OSError:
+        return None
+    whole = f"{hashlib.md5(listed).hexdigest()}.dir" == version
+    return {entry["relpath"]: entry["md5"] for entry in json.loads(listed)} if whole else None
 
 
 def cache_folder(ws: Workspace) -> Path:
@@ -104,13 +113,15 @@ def _lives(pid: int, written: float) -> bool:
 
 def _commit(ws: Workspace, names: Sequence[str]) -> None:
     from dvc.exceptions import DvcException
-    from dvc.repo import Repo
+    from dvc.repo import Repo, lock_repo
 
     for name in ("dvc", "dvc_data", "dvc_objects"):
         logging.getLogger(name).setLevel(logging.CRITICAL)  # what it could not copy is told once, below
     try:
         with backed_up(ws), Repo(str(ws.root)) as repo:
-            for name in names:
+            with lock_repo(repo):
+                left = names if any(holders(ws).values()) else update(repo, ws, names)
+            for name in left:
                 repo.commit(f"{ws.root / 'dvc.yaml'}:{name}", force=True)
     except DvcException as error:
         raise UserError(f"dvc.lock is not up to date: {' '.join(str(error).split())}; then run again") from error
@@ -121,13 +132,9 @@ def _commit(ws: Workspace, names: Sequence[str]) -> None:
         ) from error
 
 
-def _cached(cache: Path, md5: str) -> Path:
-    return cache / md5[:2] / md5[2:]
-
-
-def _held(cached: Path, file: Path) -> bool:
+def _held(cached: str, file: str) -> bool:
     try:
-        return cached.stat().st_size == file.stat().st_size
+        return os.stat(cached).st_size == os.stat(file).st_size  # noqa: PTH116  (of every file, at each look)
     except OSError:
         return False
 

@@ -4,12 +4,10 @@ A stage's record is a file beside its data, written when the stage ends, in the 
 none, or it does not fit, `dvc.lock` itself is believed: data that DVC restored is as fresh as data made here.
 """
 
-import json
 import time
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
-from pathlib import Path
 from typing import Any, Literal
 
 from ml.errors import UserError
@@ -17,12 +15,14 @@ from ml.params import Params
 from ml.sa1b import sharding
 from ml.workspace import Workspace, keys, lineage, stages
 from ml.workspace.atomic import write_json
-from ml.workspace.lineage import Made, data_version
+from ml.workspace.lineage import Made
+from ml.workspace.snapshot import Snapshot
 from ml.workspace.stages import Stage
 from orchestration.freshness.dvc_lock import uncached
 from orchestration.freshness.lock import busy, noted
 from orchestration.freshness.lock_backup import restore
 from orchestration.freshness.reasons import explain
+from orchestration.freshness.told import told
 from orchestration.freshness.versions import code_version
 
 
@@ -50,34 +50,35 @@ class State:
         return {"name": self.name, "state": self.state, "reasons": self.reasons, "shards": counts}
 
 
-def states(ws: Workspace, params: Params) -> list[State]:
-    """The state of every stage, in order."""
+def states(ws: Workspace, params: Params, at: Snapshot | None = None) -> list[State]:
+    """The state of every stage, in order, now or at another moment."""
     if not busy(ws):
         restore(ws)
-    return [state_of(name, ws, params) for name in stages.load(ws)]
+    at = at or Snapshot(ws)
+    return [state_of(name, at, params) for name in stages.load(ws)]
 
 
-def state_of(name: str, ws: Workspace, params: Params) -> State:
+def state_of(name: str, at: Snapshot, params: Params) -> State:
     """Whether a stage's output is there, and is what would be made now from what lies upstream."""
-    stage = stages.stage(ws, name)
+    ws, stage = at.ws, stages.stage(at.ws, name)
     shards = sharding.partitions(name, ws, params) if stage.per else []
-    now, made = _now(stage, ws, params), lineage.seen(ws, name)
-    lacking, leftover = _files(stage, ws, shards)
+    now, made = _made_from(stage, at, params) | {"out": at.version(ws.root / stage.out)}, lineage.seen(ws, name)
+    lacking, leftover = _files(stage, at, shards)
     result = State(name, "fresh", shards=dict.fromkeys(shards, "fresh"), seconds=made.get("seconds"))
     restored = _fits(lineage.locked(ws, name), now)
-    gap = next(uncached(ws, name), None) if restored else None
+    gap = next(uncached(at, name), None) if restored else None
     result.locked = restored and gap is None
-    result.version = f"{code_version(stage, ws, params)} {now['out']}"
+    result.version = f"{code_version(stage, at, params)} {now['out']}"
     if now["out"] and not lacking and not leftover:
         if gap is not None:
             result.reasons = [f"DVC's cache lacks {gap.relative_to(ws.root)}, which arrcoc run copies"]
         if _fits(made, now):
             return result
         if restored:
-            _adopt(stage, ws, params, now, shards)
+            _adopt(stage, at, params, now, shards)
             return result
     result.state = "stale" if now["out"] else "missing"
-    result.shards = {shard: _shard_state(stage, ws, params, shard) for shard in shards}
+    result.shards = _shard_states(stage, at, params, shards)
     reasons = explain(stage, made or lineage.locked(ws, name), now)
     reasons += [f"{name} is missing" for name in lacking] + [f"{name} belongs to no shard" for name in leftover]
     result.reasons = reasons or ["dvc.yaml declares it differently"]
@@ -86,17 +87,7 @@ def state_of(name: str, ws: Workspace, params: Params) -> State:
 
 def is_told(ws: Workspace, states: Sequence[State]) -> bool:
     """Whether Dagster and `dvc.lock` know all of this already, so that neither has to be started to find it out."""
-    return all(state.locked for state in states) and _versions(states) == _read(_told(ws))
-
-
-def note_told(ws: Workspace, states: Sequence[State]) -> None:
-    """Note what Dagster has been told of, beside its events: where these are removed, so is the note."""
-    write_json(_told(ws), _versions(states))
-
-
-def forget_told(ws: Workspace) -> None:
-    """Dagster is told something new: the note no longer says what it knows."""
-    _told(ws).unlink(missing_ok=True)
+    return all(state.locked and told(ws, state.name) == state.version for state in states)
 
 
 @contextmanager
@@ -109,7 +100,8 @@ def recorded(name: str, ws: Workspace, params: Params) -> Iterator[None]:
         UserError: what the stage reads is missing.
     """
     stage = stages.stage(ws, name)
-    made, begun = _now(stage, ws, params), time.monotonic()
+    at, begun = Snapshot(ws), time.monotonic()
+    made = _made_from(stage, at, params)
     for path, upstream in zip(stage.data, stage.upstream, strict=True):
         if made["deps"][path] is None:
             raise UserError(f"{name}: {path} is missing; run {upstream} first (arrcoc run --select '+{name}')")
@@ -118,64 +110,55 @@ def recorded(name: str, ws: Workspace, params: Params) -> Iterator[None]:
             raise UserError(f"{name}: {path} is no file; correct {key}, or put a file there")
     with noted(ws, name):
         yield
-    shards = sharding.partitions(name, ws, params) if stage.per else []
-    if all(_shard_state(stage, ws, params, shard) == "fresh" for shard in shards):
-        for leftover in _files(stage, ws, shards)[1]:
-            (ws.stage(name) / leftover).unlink()
-        out = data_version(ws, ws.root / stage.out)
-        write_json(lineage.record_file(ws, name), {**made, "out": out, "seconds": round(time.monotonic() - begun, 2)})
+    out, shards = ws.root / stage.out, sharding.partitions(name, ws, params) if stage.per else []
+    at.forget(out)
+    leftovers = _files(stage, at, shards)[1]
+    if set(_shard_states(stage, at, params, shards).values()) <= {"fresh"}:
+        for leftover in leftovers:
+            (out / leftover).unlink()
+            at.forget(out)
+        made |= {"out": at.version(out), "seconds": round(time.monotonic() - begun, 2)}
+        write_json(lineage.record_file(ws, name), made)
 
 
-def _told(ws: Workspace) -> Path:
-    return ws.root / ".dagster" / "storage" / "told.json"
-
-
-def _versions(states: Sequence[State]) -> dict[str, str]:
-    return {state.name: state.version for state in states}
-
-
-def _read(path: Path) -> Any:
-    try:
-        return json.loads(path.read_text(encoding="utf-8"))
-    except (OSError, ValueError):  # never written, or cut short by a crash
-        return {}
-
-
-def _now(stage: Stage, ws: Workspace, params: Params) -> Made:
-    return {
-        "deps": lineage.deps(ws, stage, params),
-        "params": stage.param_values(params),
-        "out": data_version(ws, ws.root / stage.out),
-        "files": stage.code_files(ws),
-    }
+def _made_from(stage: Stage, at: Snapshot, params: Params) -> Made:
+    return {"deps": at.deps(stage, params), "params": stage.param_values(params), "files": at.code_files(stage)}
 
 
 def _fits(made: Made, now: Made) -> bool:
     return bool(made) and all(made[part] == now[part] for part in ("deps", "params", "out"))
 
 
-def _adopt(stage: Stage, ws: Workspace, params: Params, now: Made, shards: Sequence[str]) -> None:
-    for shard in shards:
-        made_from = sharding.shard_key(stage.name, ws, params, shard)
-        keys.record(ws, stage.name, shard, made_from, sharding.shard_outputs(stage.name, ws, shard))
-    write_json(lineage.record_file(ws, stage.name), now)
+def _adopt(stage: Stage, at: Snapshot, params: Params, now: Made, shards: Sequence[str]) -> None:
+    if shards:
+        recipe = sharding.Recipe.of(stage.name, at.ws, params, at)
+        for shard in shards:
+            made_from = recipe.key(shard, at.md5)
+            keys.record(at.ws, stage.name, shard, made_from, at.md5s(recipe.outputs(shard)))
+    write_json(lineage.record_file(at.ws, stage.name), now)
 
 
-def _files(stage: Stage, ws: Workspace, shards: Sequence[str]) -> tuple[list[str], list[str]]:
+def _files(stage: Stage, at: Snapshot, shards: Sequence[str]) -> tuple[list[str], list[str]]:
     """Which files of a sharded stage are lacking, and which belong to no shard any more."""
     if not stage.per:
         return [], []
-    wanted = {path.name for shard in shards for path in sharding.shard_outputs(stage.name, ws, shard)}
-    found = {path.name for path in stages.files_below(ws.stage(stage.name))}
+    wanted = {f"{shard}{suffix}" for shard in shards for suffix in stage.files}
+    found = at.listing(at.ws.stage(stage.name)).keys()
     return sorted(wanted - found) if found else [], sorted(found - wanted)
 
 
-def _shard_state(stage: Stage, ws: Workspace, params: Params, shard: str) -> str:
-    outputs = sharding.shard_outputs(stage.name, ws, shard)
-    if not all(path.is_file() for path in outputs):
+def _shard_states(stage: Stage, at: Snapshot, params: Params, shards: Sequence[str]) -> dict[str, str]:
+    recipe = sharding.Recipe.of(stage.name, at.ws, params, at) if shards else None
+    return {shard: _shard_state(recipe, at, shard) for shard in shards} if recipe else {}
+
+
+def _shard_state(recipe: sharding.Recipe, at: Snapshot, shard: str) -> str:
+    try:
+        md5s = at.md5s(recipe.outputs(shard))
+    except FileNotFoundError:
         return "missing"
     try:
-        made_from = sharding.shard_key(stage.name, ws, params, shard)
+        made_from = recipe.key(shard, at.md5)
     except FileNotFoundError:  # an input is missing
         return "stale"
-    return "fresh" if keys.is_current(ws, stage.name, shard, made_from, outputs) else "stale"
+    return "fresh" if keys.is_recorded(at.ws, recipe.stage.name, shard, made_from, md5s) else "stale"

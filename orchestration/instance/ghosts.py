@@ -1,4 +1,8 @@
-"""Dagster's runs whose process was killed: Dagster takes them for running, and its queue would wait for them."""
+"""Dagster's runs whose process was killed: Dagster takes them for running, and its queue would wait for them.
+
+`python -m orchestration.instance.ghosts` is what a container of Dagster's code server begins with: runs of the page are
+its processes, and those of the container before it are gone.
+"""
 
 from collections.abc import Mapping
 
@@ -17,3 +21,18 @@ def bury(instance: dg.DagsterInstance, ours: Mapping[str, str] | None = None) ->
     statuses = [*IN_PROGRESS, dg.DagsterRunStatus.NOT_STARTED] if ours else IN_PROGRESS
     for run in instance.get_runs(dg.RunsFilter(tags=ours, statuses=statuses)):
         instance.report_run_failed(run, "Its process ended without a word.")
+
+
+def main() -> None:
+    """Bury what the workspace around the current folder has, unless a process runs stages there."""
+    from ml.workspace import Workspace
+    from orchestration.freshness.lock import busy
+    from orchestration.instance.opened import instance
+
+    if not busy(ws := Workspace.find()):
+        with instance(ws) as found:
+            bury(found)
+
+
+if __name__ == "__main__":
+    main()

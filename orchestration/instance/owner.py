@@ -13,7 +13,7 @@ from dagster._core.storage.runs import RunStorage
 from ml.errors import UserError
 from ml.workspace import Workspace
 from ml.workspace.atomic import atomic_path
-from orchestration.freshness.staleness import forget_told
+from orchestration.freshness.told import forget_all
 
 KEY = "arrcoc workspace"  # in the store's table `kvs`
 TAKE_OVER = f"psql -c \"delete from kvs where key = '{KEY}'\""
@@ -35,7 +35,7 @@ def claim(ws: Workspace, store: RunStorage) -> None:
             f"{ws.root}: Dagster's store is that of {theirs['root']} on {theirs['host']}; name a database of its own "
             f"(createdb NAME, PGDATABASE=NAME), or where that workspace is no more, take it over: {TAKE_OVER}"
         )
-    forget_told(ws)  # which an other store was
+    forget_all(ws)  # which an other store was
     store.set_cursor_values({KEY: json.dumps(ours)})
 
 

@@ -24,6 +24,7 @@ from ml.errors import UserError
 from ml.params import Params
 from ml.workspace import Workspace, lineage, stages
 from ml.workspace.atomic import atomic_path
+from ml.workspace.snapshot import Snapshot
 from orchestration import results
 from orchestration.terminal import console, docs
 
@@ -142,7 +143,7 @@ def _key(ws: Workspace, params: Params, stage: str, before: str) -> str:
     """The digest of what a stage is made from; `before`: that of the stage before."""
     declared = stages.stage(ws, stage)
     data = {name: lineage.data_version(ws, ws.stage(name)) for name in declared.upstream if name not in CHAIN}
-    made_from = [before, declared.code_digest(ws), declared.param_values(params), data]
+    made_from = [before, Snapshot(ws).code_digest(declared), declared.param_values(params), data]
     return hashlib.sha256(json.dumps(made_from).encode()).hexdigest()
 
 
@@ -151,7 +152,7 @@ def _has_made(ws: Workspace, own: Params, stage: str, params: Params) -> bool:
     from orchestration.freshness.staleness import state_of
 
     values = stages.stage(ws, stage).param_values
-    return values(own) == values(params) and state_of(stage, ws, own).state == "fresh"
+    return values(own) == values(params) and state_of(stage, Snapshot(ws), own).state == "fresh"
 
 
 def _twin(folder: Path, stage: str, key: str) -> Path | None:

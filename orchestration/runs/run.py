@@ -3,28 +3,30 @@
 import re
 import time
 from collections.abc import Sequence
-from contextlib import closing
+from itertools import groupby
 from typing import Protocol
 
 import dagster as dg
 from dagster._core.storage.tags import ASSET_PARTITION_RANGE_END_TAG, ASSET_PARTITION_RANGE_START_TAG
 
-from ml.compute.pool import Pool, open_pool
+from ml.compute.pool import Pool
 from ml.errors import NO_SPACE, UserError, disk_is_full
 from ml.params import Params
 from ml.workspace import Workspace, stages
+from ml.workspace.snapshot import Snapshot
 from orchestration import provenance
 from orchestration.brief import record_briefly
 from orchestration.definitions import build
 from orchestration.freshness.dvc_lock import commit
 from orchestration.freshness.lock import exclusive
-from orchestration.freshness.staleness import State, note_told, recorded, state_of
+from orchestration.freshness.staleness import State, recorded, state_of
+from orchestration.freshness.told import note, told
 from orchestration.instance import ghosts
 from orchestration.instance.opened import instance
 from orchestration.jobs import OURS, execute
 from orchestration.resources import Launcher, Ledger
-from orchestration.runs.interrupts import shield_log_watchers
 from orchestration.runs.outcome import Outcome
+from orchestration.runs.step_output import follow_in_threads
 
 
 class Watcher(Protocol):
@@ -40,7 +42,7 @@ class Watcher(Protocol):
         """The stage has ended."""
 
 
-def run(ws: Workspace, params: Params, select: str | None, watcher: Watcher) -> Outcome:
+def run(ws: Workspace, params: Params, select: str | None, watcher: Watcher, pool: Pool) -> Outcome:
     """Run the stages that are stale, of those selected, and bring Dagster and `dvc.lock` up to date.
 
     `select`: Dagster's selection syntax (`+benchmark_scores`, `group:training`), or names with commas.
@@ -48,9 +50,9 @@ def run(ws: Workspace, params: Params, select: str | None, watcher: Watcher) -> 
     Raises:
         UserError: the selection names no stage, or another run is under way.
     """
-    shield_log_watchers()
+    follow_in_threads()
     record_briefly()
-    with exclusive(ws), instance(ws) as found, closing(open_pool(params.shards)) as pool:
+    with exclusive(ws), instance(ws) as found:
         ghosts.bury(found, OURS)
         worker = _Worker(ws, params, found, pool, watcher)
         for name in selection(worker.defs, ws, select):
@@ -58,7 +60,8 @@ def run(ws: Workspace, params: Params, select: str | None, watcher: Watcher) -> 
                 worker.take(name)
         try:
             commit(ws, worker.unlocked)
-            note_told(ws, worker.told)
+            for state in worker.told:
+                note(ws, state.name, state.version)
         except UserError as error:  # told beside what the stages met, not in its place
             worker.outcome.errors["dvc.lock"] = str(error)
     return worker.outcome
@@ -87,9 +90,10 @@ class _Worker:
 
     def __init__(self, ws: Workspace, params: Params, found: dg.DagsterInstance, pool: Pool, watcher: Watcher) -> None:
         self.ws, self.params, self.instance, self.watcher = ws, params, found, watcher
-        ledger = Ledger(ws, params, commit=False, tell=watcher.shard)
-        given = {"workspace": ws, "params": params, "pool": pool, "launcher": Launcher(), "ledger": ledger}
+        self.ledger = Ledger(ws, params, commit=False, tell=watcher.shard)
+        given = {"workspace": ws, "params": params, "pool": pool, "launcher": Launcher(), "ledger": self.ledger}
         self.defs = build(ws, params, given)
+        self.at = Snapshot(ws)  # after the last stage that was run
         self.outcome = Outcome()
         self.unlocked: list[str] = []
         self.told: list[State] = []
@@ -100,30 +104,33 @@ class _Worker:
         if {*self.outcome.failed, *self.outcome.blocked} & set(stage.upstream):
             self.outcome.blocked.append(name)
             return
-        state = state_of(name, self.ws, self.params)
-        if state.state != "fresh":
-            state = self._run(state)
-        else:
-            self.outcome.fresh.append(name)
+        state = state_of(name, self.at, self.params)
+        before = told(self.ws, name)
         if state.state == "fresh":
-            provenance.synchronize(self.instance, self.ws, self.params, name, list(state.shards))
+            self.outcome.fresh.append(name)
+        elif self._run(state):
+            state = state_of(name, self.at, self.params)
+        if state.state == "fresh":
+            made = self.ledger.pending.pop(name, {})
+            provenance.synchronize(self.instance, self.at, self.params, state, before, made)
             self.told.append(state)
             if not state.locked:
                 self.unlocked.append(name)
 
-    def _run(self, state: State) -> State:
+    def _run(self, state: State) -> bool:
         self.watcher.begin(state)
         begun = time.monotonic()
         error = self._materialize(state)
+        self.at = Snapshot(self.ws)
         seconds = time.monotonic() - begun
         self.watcher.end(state.name, seconds, error)
         self.outcome.seconds[state.name] = seconds
         if error is not None:
             self.outcome.failed.append(state.name)
             self.outcome.errors[state.name] = error
-            return state
-        self.outcome.materialized.append(state.name)
-        return state_of(state.name, self.ws, self.params)
+        else:
+            self.outcome.materialized.append(state.name)
+        return error is None
 
     def _materialize(self, state: State) -> str | None:
         """Run a stage, of a sharded one its stale shards; what went wrong, if anything."""
@@ -163,11 +170,6 @@ class _Worker:
 
 def ranges(shards: Sequence[str], wanted: Sequence[str]) -> list[tuple[str, str]]:
     """The wanted shards as ranges of neighbours: [(first, last), ...]."""
-    found: list[tuple[str, str]] = []
-    previous = None
-    for position, shard in enumerate(shards):
-        if shard in wanted:
-            joined = found and previous == position - 1
-            found = [*found[:-1], (found[-1][0], shard)] if joined else [*found, (shard, shard)]
-            previous = position
-    return found
+    runs = groupby(shards, key=set(wanted).__contains__)
+    neighbours = [list(run) for is_wanted, run in runs if is_wanted]
+    return [(run[0], run[-1]) for run in neighbours]

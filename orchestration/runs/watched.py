@@ -1,5 +1,6 @@
 """A run as a person watches it, and what `arrcoc status` shows."""
 
+from contextlib import closing
 from typing import Any
 
 from rich.console import Console
@@ -37,11 +38,14 @@ def run(ws: Workspace, params: Params, select: str | None, quiet: bool) -> tuple
     outcome = nothing_to_do(ws, params) if select is None else None
     if outcome is None:
         from orchestration.checkup.checkup import before_run
-        from orchestration.runs.run import run as run_line  # late: Dagster takes a second
+        from orchestration.runs.ahead import pool_ahead
 
         for finding in before_run(ws, whole=select is None):
             screen.print(finding.line(), style="yellow", markup=False)
-        outcome = run_line(ws, params, select, console.Progress(screen))
+        with closing(pool_ahead(ws, params)) as pool:
+            from orchestration.runs.run import run as run_line  # late: Dagster takes a second
+
+            outcome = run_line(ws, params, select, console.Progress(screen), pool)
     missed = results.gate_failed(ws) or not all(goal["met"] for goal in _milestones(ws))
     if not quiet:
         _print_outcome(ws, outcome, screen)

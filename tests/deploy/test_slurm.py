@@ -39,7 +39,7 @@ def set_params(checkout: Checkout, launcher: str) -> None:
 def at_work(checkout: Checkout, stage: str) -> str:
     """The id of a stage's job, once it has saved for the first time."""
     wait_for((checkout.root / "data" / ".resume" / stage / "latest").exists, 600)
-    return str(json.loads((checkout.root / "data" / ".resume" / "slurm" / f"{stage}.json").read_text())["job"])
+    return str(json.loads((checkout.root / "data" / ".resume" / "slurm" / stage / "job.json").read_text())["job"])
 
 
 def disturb(checkout: Checkout, cluster: SlurmCluster) -> None:

@@ -9,7 +9,7 @@ import sys
 import time
 import urllib.request
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import closing, contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -17,10 +17,14 @@ from typing import Any
 import pytest
 import yaml
 
+from ml.compute.pool import open_pool
 from ml.params import Params
+from ml.sa1b import sharding
+from ml.sa1b.sharding import Recipe
 from ml.training.launchers.processes import free_port
-from ml.workspace import Workspace
+from ml.workspace import Workspace, keys
 from ml.workspace.settings import preset, validate
+from ml.workspace.snapshot import Snapshot
 from orchestration.freshness.staleness import State, state_of
 from orchestration.runs.run import Outcome, run
 
@@ -64,14 +68,15 @@ class Town:
         write_params(self.ws, self.params)
 
     def states(self) -> dict[str, State]:
-        return {name: state_of(name, self.ws, self.params) for name in FIRST}
+        return {name: state_of(name, Snapshot(self.ws), self.params) for name in FIRST}
 
     def stale(self) -> set[str]:
         return {name for name, state in self.states().items() if state.state != "fresh"}
 
     def run(self) -> Outcome:
         self.watcher = Silent()
-        return run(self.ws, self.params, "+filtered_masks", self.watcher)
+        with closing(open_pool(self.params.shards)) as pool:
+            return run(self.ws, self.params, "+filtered_masks", self.watcher, pool)
 
 
 def write_params(ws: Workspace, params: Params) -> None:
@@ -96,6 +101,22 @@ def town(finished_town: Town, tmp_path: Path) -> Iterator[Town]:
     yield Town(Workspace(root), finished_town.params)
     if before is not None:
         os.environ["DAGSTER_HOME"] = before
+
+
+@pytest.fixture
+def many(town: Town) -> Town:
+    """The town with its first shard copied to fifty names, each with the key of what it would be made from."""
+    town.edit(shards__count=50)
+    for name in FIRST:
+        recipe, at = Recipe.of(name, town.ws, town.params), Snapshot(town.ws)
+        first, *others = sharding.partitions(name, town.ws, town.params)
+        for shard in others:
+            outputs = recipe.outputs(shard)
+            for source, out in zip(recipe.outputs(first), outputs, strict=True):
+                shutil.copyfile(source, out)
+            keys.record(town.ws, name, shard, recipe.key(shard, at.md5), at.md5s(outputs))
+    assert (town.run().materialized, town.watcher.shards) == (FIRST, [])
+    return town
 
 
 WHERE = {"repositoryLocationName": "orchestration.definitions", "repositoryName": "__repository__"}

@@ -19,7 +19,7 @@ from ml import pipeline
 from ml.workspace import Workspace, stages
 from ml.workspace.settings import PRESETS, load
 from orchestration.definitions import build
-from orchestration.freshness.staleness import state_of
+from orchestration.freshness.staleness import states
 from orchestration.instance.opened import instance
 from orchestration.provenance import tell
 
@@ -54,7 +54,7 @@ class Place:
 
     def by_arrcoc(self) -> set[str]:
         params = load(self.ws.params_file)
-        return {name for name in stages.load(self.ws) if state_of(name, self.ws, params).state != "fresh"}
+        return {state.name for state in states(self.ws, params) if state.state != "fresh"}
 
     def by_dagster(self) -> set[str]:
         """The assets that the page marks after *Reload definitions*."""

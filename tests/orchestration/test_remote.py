@@ -8,6 +8,7 @@ from pathlib import Path
 import pytest
 
 from ml.workspace import Workspace
+from ml.workspace.snapshot import Snapshot
 from orchestration.freshness.staleness import state_of
 from tests import servers
 
@@ -37,8 +38,8 @@ def test_a_fresh_clone_is_restored_and_fresh(town, s3, tmp_path):
     do(root, "dvc", "push", "-q", *FIRST)
     do(tmp_path, "git", "clone", "-q", str(root), str(clone))
     ws = Workspace(clone)
-    assert {state_of(name, ws, town.params).state for name in FIRST} == {"missing"}
+    assert {state_of(name, Snapshot(ws), town.params).state for name in FIRST} == {"missing"}
     do(clone, "dvc", "pull", "-q", *FIRST)
-    assert {name: state_of(name, ws, town.params).state for name in FIRST} == dict.fromkeys(FIRST, "fresh")
+    assert {name: state_of(name, Snapshot(ws), town.params).state for name in FIRST} == dict.fromkeys(FIRST, "fresh")
     town.ws = ws
     assert (town.run().materialized, town.watcher.shards) == ([], [])

@@ -4,7 +4,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-from safetensors.numpy import save_file
+from safetensors.numpy import save
 
 from ml.errors import UserError
 from ml.labeling.language.english import load
@@ -29,7 +29,8 @@ def write_tagger(model: str, out: Path) -> None:
         weights |= _maxout(encode, f"encode{layer}", layer)
     softmax = _named(nlp.get_pipe("tagger").model, "softmax")[0]
     weights |= {"tag.W": softmax.get_param("W"), "tag.b": softmax.get_param("b")}
-    save_file({name: np.ascontiguousarray(value) for name, value in weights.items()}, out / WEIGHTS)
+    # As bytes: `save_file` would make a file that its writer alone can read, and servers run as somebody else.
+    (out / WEIGHTS).write_bytes(save({name: np.ascontiguousarray(value) for name, value in weights.items()}))
     seeds = [node.attrs["seed"] for node in _named(embed, "hashembed")]
     write_json(out / CONFIG, {"rules": _rules(nlp), **_norms(nlp), "seeds": seeds, "depth": depth, **_labels(nlp)})
 

@@ -2,7 +2,7 @@
 
 Submitted and asked with Slurm's own commands. `submitit` (1.5) asks sacct, for which a cluster needs an accounting
 database, ignores SIGTERM, and pickles functions; `dagster-slurm` (1.22) wants the same database's last word on every
-job, and takes a requeued job for a failed one.
+job, and has no word for one that is requeued.
 """
 
 import hashlib
@@ -10,6 +10,7 @@ import json
 import os
 import re
 import shlex
+import shutil
 import subprocess
 import sys
 import time
@@ -22,14 +23,16 @@ from pathlib import Path
 from ml.errors import UserError, cut
 from ml.params import Params
 from ml.training.launchers.processes import AGAIN, ERROR, LINES, PACKAGE_ROOT, Ended, program
-from ml.workspace import Workspace, lineage, stages
+from ml.workspace import Workspace, stages
 from ml.workspace.atomic import write_json
+from ml.workspace.snapshot import Snapshot
 
 ASK_SECONDS = 5.0  # between two questions about the job: sites ask not to be asked more often
 LOOK_SECONDS = 1.0  # between two looks at its output
 PATIENCE = 120.0  # for a Slurm that does not answer, restarted for example
 WAITING = {"PENDING", "CONFIGURING", "REQUEUED", "REQUEUE_HOLD", "REQUEUE_FED", "SPECIAL_EXIT", "SUSPENDED", "STOPPED"}
 AT_WORK = {"RUNNING", "COMPLETING", "SIGNALING", "STAGE_OUT", "RESIZING"}
+NOTE = "job.json"  # which job trains a stage, and from what
 GONE = "GONE"  # Slurm forgets a job some minutes after its end
 
 
@@ -65,7 +68,7 @@ def launch(stage: str, ws: Workspace, params: Params, variables: Mapping[str, st
     except BaseException:
         cancel(job)
         raise
-    _note(stage, ws).unlink(missing_ok=True)
+    (job.folder / NOTE).unlink(missing_ok=True)
     return code, tail
 
 
@@ -75,11 +78,12 @@ def submit(stage: str, ws: Workspace, params: Params, variables: Mapping[str, st
     Raises:
         UserError: Slurm takes no such job.
     """
-    folder = ws.resume / "slurm"
-    folder.mkdir(parents=True, exist_ok=True)
+    folder = _folder(stage, ws)
+    shutil.rmtree(folder, ignore_errors=True)  # of a job before, maybe of another cluster with the same number
+    folder.mkdir(parents=True)
     said = _do(["sbatch", *options(stage, folder, params)], script(stage, ws, folder, params), variables)
     job = Job(said.strip().partition(";")[0], folder)
-    write_json(_note(stage, ws), {"job": job.id, "made_from": made_from(stage, ws, params)})
+    write_json(folder / NOTE, {"job": job.id, "made_from": made_from(stage, ws, params)})
     _say(f"{stage}: Slurm job {job.id} is submitted")
     return job
 
@@ -152,11 +156,11 @@ def state_of(job: Job) -> tuple[str, str]:
     """The job's state (`RUNNING`) and the reason that Slurm gives for it; GONE for a job that it does not know.
 
     Raises:
-        UserError: Slurm does not answer for minutes.
+        UserError: Slurm is not here, or does not answer for minutes.
     """
     begun = time.monotonic()
     while True:
-        done = subprocess.run(["scontrol", "show", "job", "-o", job.id], capture_output=True, text=True)
+        done = _ask(["scontrol", "show", "job", "-o", job.id])
         if done.returncode == 0:
             found = dict(re.findall(r"(\w+)=(\S*)", done.stdout))
             return found.get("JobState", GONE), found.get("Reason", "")
@@ -200,8 +204,9 @@ def cancel(job: Job) -> None:
 def left(stage: str, ws: Workspace, params: Params) -> Job | None:
     """The job of an earlier run that is still there and trains from what this one would; any other is ended."""
     try:
-        note = json.loads(_note(stage, ws).read_text(encoding="utf-8"))
-        job = Job(note["job"], ws.resume / "slurm")
+        folder = _folder(stage, ws)
+        note = json.loads((folder / NOTE).read_text(encoding="utf-8"))
+        job = Job(note["job"], folder)
     except (OSError, ValueError, KeyError):
         return None
     if state_of(job)[0] not in WAITING | AT_WORK:
@@ -216,8 +221,8 @@ def left(stage: str, ws: Workspace, params: Params) -> Job | None:
 
 def made_from(stage: str, ws: Workspace, params: Params) -> str:
     """The digest of all that decides the outcome of a stage."""
-    declared = stages.stage(ws, stage)
-    parts = [lineage.deps(ws, declared, params), declared.param_values(params), declared.code_digest(ws)]
+    declared, now = stages.stage(ws, stage), Snapshot(ws)
+    parts = [now.deps(declared, params), declared.param_values(params), now.code_digest(declared)]
     return hashlib.sha256(json.dumps(parts, sort_keys=True).encode()).hexdigest()
 
 
@@ -230,8 +235,8 @@ def require() -> None:
     _do(["scontrol", "ping"])
 
 
-def _note(stage: str, ws: Workspace) -> Path:
-    return ws.resume / "slurm" / f"{stage}.json"
+def _folder(stage: str, ws: Workspace) -> Path:
+    return ws.resume / "slurm" / stage
 
 
 def _do(command: list[str], text: str = "", variables: Mapping[str, str] | None = None) -> str:
@@ -240,8 +245,18 @@ def _do(command: list[str], text: str = "", variables: Mapping[str, str] | None 
     Raises:
         UserError: it is not installed, or failed.
     """
+    done = _ask(command, text, variables)
+    if done.returncode:
+        said = " ".join(done.stderr.split()).removeprefix(f"{command[0]}: error: ")
+        raise UserError(f"{command[0]}: {cut(said, 200)}; see the section slurm of params.yaml, and sinfo")
+    return done.stdout
+
+
+def _ask(
+    command: list[str], text: str = "", variables: Mapping[str, str] | None = None
+) -> "subprocess.CompletedProcess[str]":
     try:
-        done = subprocess.run(
+        return subprocess.run(
             command, input=text, capture_output=True, text=True, env={**os.environ, **(variables or {})}
         )
     except FileNotFoundError as error:
@@ -249,10 +264,6 @@ def _do(command: list[str], text: str = "", variables: Mapping[str, str] | None 
             f"training.launcher: slurm, but {command[0]} is not installed here; run on a node of the cluster, "
             "or set training.launcher to deepspeed"
         ) from error
-    if done.returncode:
-        said = " ".join(done.stderr.split()).removeprefix(f"{command[0]}: error: ")
-        raise UserError(f"{command[0]}: {cut(said, 200)}; see the section slurm of params.yaml, and sinfo")
-    return done.stdout
 
 
 def _say(line: str) -> None:

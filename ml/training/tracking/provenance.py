@@ -38,7 +38,7 @@ def made_from(ws: Workspace, params: Params, stage: stages.Stage) -> lineage.Mad
     return {
         "deps": lineage.deps(ws, stage, params),
         "params": stage.param_values(params),
-        "files": stage.code_files(ws),
+        "files": lineage.code_files(ws, stage),
     }
 
 

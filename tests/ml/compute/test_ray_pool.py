@@ -18,8 +18,8 @@ from ml.compute.ray_pool import RayPool
 from ml.errors import UserError
 from ml.params import Params
 from ml.sa1b import sharding
-from ml.workspace import Workspace
-from ml.workspace.lineage import listing
+from ml.sa1b.sharding import Recipe
+from ml.workspace import Workspace, keys
 from ml.workspace.report import Report
 from ml.workspace.settings import preset
 from tests.clusters.ray import MEGABYTES_80, ray_cluster
@@ -73,7 +73,7 @@ def index_shard(ws: Workspace, params: Params, notes: Path, shard: str) -> Repor
     with (notes / f"{shard}.begun").open("a") as file:
         file.write(f"{os.environ.get('RAY_NODE_ID') or ray.get_runtime_context().get_node_id()}\n")
     time.sleep(1)  # long enough for a node to die meanwhile
-    report = sharding.run_shard(pipeline.mask_index, "mask_index", ws, params, shard)
+    report = sharding.run_shard(pipeline.mask_index, Recipe.of("mask_index", ws, params), shard)
     if not report.skipped:
         with (notes / f"{shard}.done").open("a") as file:
             file.write("done\n")
@@ -96,7 +96,7 @@ def drawn(make_checkout) -> tuple[Workspace, Params]:
 def here(stage: str, ws: Workspace, params: Params) -> None:
     """Run a stage in this process."""
     for shard in sharding.partitions(stage, ws, params):
-        sharding.run_shard(pipeline.SHARDED[stage], stage, ws, params, shard)
+        sharding.run_shard(pipeline.SHARDED[stage], Recipe.of(stage, ws, params), shard)
 
 
 @pytest.mark.slow
@@ -118,7 +118,7 @@ def test_a_node_that_dies_costs_only_what_it_had_not_finished(cluster, drawn, tm
     assert sorted(finished) == shards
 
     here("mask_index", alone, params)
-    assert listing(ws, ws.stage("mask_index")) == listing(alone, alone.stage("mask_index"))
+    assert keys.cached_md5s(ws, ws.stage("mask_index")) == keys.cached_md5s(alone, alone.stage("mask_index"))
     begun = {shard: (notes / f"{shard}.begun").read_text().split() for shard in shards}
     assert {shard: (notes / f"{shard}.done").read_text() for shard in shards} == dict.fromkeys(shards, "done\n")
     assert len(begun[caught]) == 2 and begun[caught][0] == node.node_id != begun[caught][1]

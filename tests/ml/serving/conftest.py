@@ -1,7 +1,6 @@
 """The shipped backbones under an untrained model, released as a run would, and a real server of it."""
 
 import os
-import shutil
 import signal
 import socket
 import subprocess
@@ -12,19 +11,9 @@ from pathlib import Path
 
 import pytest
 import requests
-import torch
 from playwright.sync_api import Page, sync_playwright
 
-from ml.models.arrcoc import ARRCOC, ModelConfig
-from ml.models.frozen.clip import load_clip
-from ml.models.frozen.sam import load_sam
-from ml.params import Model
-from ml.release.export.common import write_common
-from ml.release.export.towers import HEADS, export_heads
-from ml.release.shrink.compress import write_towers
-from ml.release.variants import COMMON
-from ml.toytown.pretraining.pretrain import WEIGHTS
-from ml.workspace.settings import preset
+from tests.released import write_package
 
 CHROMIUM = Path("/usr/bin/chromium")
 FLAGS = [
@@ -36,18 +25,7 @@ ROOT = Path(__file__).parents[3]
 
 @pytest.fixture(scope="session")
 def package(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    torch.manual_seed(0)
-    out, params = tmp_path_factory.mktemp("release"), preset("toytown")
-    layers = {"grounding_layers": 1, "relevance_layers": 1, "captioner_layers": 1}
-    sizes = Model(dim=32, heads=2, **layers, dropout=0.0, frozen_similarity=True)
-    model = ARRCOC(ModelConfig.from_backbones(sizes, params.labels, load_sam(WEIGHTS), load_clip(WEIGHTS)))
-    model.save(out / "checkpoint")
-    write_towers(WEIGHTS, out)
-    export_heads(model, out / "fp32" / HEADS)
-    write_common(WEIGHTS, out / "checkpoint", params, out / COMMON)
-    for folder in (COMMON, "fp32"):
-        shutil.copytree(out / folder, out / "released" / "package", dirs_exist_ok=True)
-    return out / "released" / "package"
+    return write_package(tmp_path_factory.mktemp("release"))
 
 
 class Server:

@@ -21,40 +21,31 @@ def made(tmp_path):
     source, output = tmp_path / "in", tmp_path / "out"
     source.write_bytes(b"in")
     output.write_bytes(b"out")
-    key = keys.key(ws, "code", {"p": 1}, [source])
-    keys.record(ws, "stage", "sa_000000", key, [output])
+    key = keys.key("code", {"p": 1}, [keys.cached_md5(ws, source)])
+    keys.record(ws, "stage", "sa_000000", key, [keys.cached_md5(ws, output)])
     return ws, source, output, key
 
 
-def current(made):
+def recorded(made):
     ws, _, output, key = made
-    return keys.is_current(ws, "stage", "sa_000000", key, [output])
+    return keys.is_recorded(ws, "stage", "sa_000000", key, [keys.cached_md5(ws, output)])
 
 
-def test_untouched_output_is_current(made):
-    assert current(made)
+def test_code_params_and_input_bytes_each_change_the_key():
+    keys_ = {keys.key(*parts) for parts in [("c", {"p": 1}, ["a"]), ("d", {"p": 1}, ["a"]), ("c", {"p": 2}, ["a"])]}
+    assert len(keys_ | {keys.key("c", {"p": 1}, ["b"])}) == 4
 
 
-def test_code_params_and_input_bytes_each_change_the_key(made):
-    ws, source, _, key = made
-    assert keys.key(ws, "other", {"p": 1}, [source]) != key
-    assert keys.key(ws, "code", {"p": 2}, [source]) != key
-    source.write_bytes(b"in, longer")
-    assert keys.key(ws, "code", {"p": 1}, [source]) != key
-
-
-def test_tampered_or_deleted_output_is_not_current(made):
-    output = made[2]
-    output.write_bytes(b"tampered")
-    assert not current(made)
-    output.unlink()
-    assert not current(made)
+def test_an_output_is_recorded_until_it_is_tampered_with(made):
+    assert recorded(made)
+    made[2].write_bytes(b"tampered")
+    assert not recorded(made)
 
 
 def test_a_record_cut_short_is_no_record(made):
     record = made[0].data / ".keys" / "stage" / "sa_000000.json"
     record.write_text(record.read_text()[:10])
-    assert not current(made)
+    assert not recorded(made)
 
 
 def test_an_md5_is_remembered_until_size_time_or_inode_change(made, monkeypatch):
@@ -70,6 +61,34 @@ def test_an_md5_is_remembered_until_size_time_or_inode_change(made, monkeypatch)
     assert keys.cached_md5(ws, source) == keys.file_md5(source) != before
 
 
+def test_the_md5s_of_a_folder_are_those_of_its_files_at_any_moment(tmp_path):
+    ws, folder = Workspace(tmp_path), tmp_path / "data" / "out"
+    names = ["a", "b", "x/y/c", "x0", "x.parquet"]
+    for name in names:
+        (folder / name).parent.mkdir(parents=True, exist_ok=True)
+        (folder / name).write_text(name)
+    (folder / ".hidden").write_text("not seen")
+    for change in (lambda: None, lambda: None, lambda: (folder / "b").write_text("B"), (folder / "x0").unlink):
+        change()
+        wanted = {name: keys.file_md5(folder / name) for name in names if (folder / name).exists()}
+        assert keys.cached_md5s(ws, folder) == wanted
+    kept = (folder / "a").stat()
+    (folder / "a").write_text("A")
+    os.utime(folder / "a", ns=(kept.st_atime_ns, kept.st_mtime_ns))  # the same size, time and inode
+    assert keys.cached_md5s(ws, folder)["a"] == keys.file_md5(folder / "a")
+    assert (folder / "a").stat().st_mtime_ns != kept.st_mtime_ns  # for DVC to see
+    assert keys.cached_md5s(ws, tmp_path / "nothing") == {}
+
+
+def test_what_is_known_of_a_folder_is_not_hashed_again(tmp_path, monkeypatch):
+    ws = Workspace(tmp_path)
+    (tmp_path / "out").mkdir()
+    (tmp_path / "out" / "a").write_text("a")
+    before = keys.cached_md5s(ws, tmp_path / "out")
+    monkeypatch.setattr(keys, "file_md5", lambda path: pytest.fail("hashed again"))
+    assert keys.cached_md5s(ws, tmp_path / "out") == before
+
+
 def test_the_store_may_be_removed_or_broken_at_any_time(made):
     ws, source, _, _ = made
     store = ws.data / ".keys" / f"md5.{socket.gethostname()}.db"
@@ -77,7 +96,7 @@ def test_the_store_may_be_removed_or_broken_at_any_time(made):
         spoil()
         keys._open.cache_clear()
         source.write_bytes(source.read_bytes() + b"more")
-        assert keys.cached_md5(ws, source) == keys.file_md5(source)
+        assert keys.cached_md5s(ws, source.parent)["in"] == keys.file_md5(source)
     shutil.rmtree(store.parent)  # below an open connection
     source.write_bytes(b"again")
     assert keys.cached_md5(ws, source) == keys.file_md5(source)

@@ -12,9 +12,11 @@ from dagster._core.definitions.data_version import CachingStaleStatusResolver
 from dagster._core.loader import LoadingContextForTest
 from dvc.repo import Repo
 
+from ml.compute.pool import open_pool
 from ml.errors import UserError
 from ml.workspace import Workspace
 from ml.workspace.settings import preset
+from ml.workspace.snapshot import Snapshot
 from orchestration.definitions import build
 from orchestration.freshness.lock import exclusive
 from orchestration.freshness.staleness import recorded, state_of
@@ -192,20 +194,23 @@ def test_a_file_that_a_param_names_is_missed_by_name_and_its_change_is_told(tmp_
     lacking = rf"^a: {params.labels.caption_file} is no file; correct labels.caption_file"
     with pytest.raises(UserError, match=lacking), recorded("a", ws, params):
         pass
-    assert state_of("a", ws, params).reasons == [f"{params.labels.caption_file} is missing", "data/a is missing"]
+    assert state_of("a", Snapshot(ws), params).reasons == [
+        f"{params.labels.caption_file} is missing",
+        "data/a is missing",
+    ]
     for path in (file, tmp_path / "data" / "a"):
         path.parent.mkdir(parents=True, exist_ok=True)
         path.write_text("{}")
     with recorded("a", ws, params):
         pass
-    assert state_of("a", ws, params).state == "fresh"
+    assert state_of("a", Snapshot(ws), params).state == "fresh"
     file.write_text("[]")
-    assert state_of("a", ws, params).reasons == [f"{params.labels.caption_file} changed"]
+    assert state_of("a", Snapshot(ws), params).reasons == [f"{params.labels.caption_file} changed"]
 
 
 def test_a_selection_that_names_no_stage_says_what_there_is(town):
     with pytest.raises(UserError, match=r"--select 'mask_idnex'.*mask_index"):
-        run(town.ws, town.params, "mask_idnex", town.watcher)
+        run(town.ws, town.params, "mask_idnex", town.watcher, open_pool(town.params.shards))
 
 
 def test_a_second_run_at_once_is_refused(town):

@@ -8,6 +8,7 @@ from dvc_objects.fs.local import LocalFileSystem
 from ml.workspace import Workspace, stages
 from ml.workspace.lineage import data_version
 from ml.workspace.settings import preset, validate
+from ml.workspace.snapshot import Snapshot
 from orchestration.freshness.versions import code_version, shard_version
 
 
@@ -42,13 +43,13 @@ def test_what_is_half_written_or_missing_has_no_version(ws):
     assert data_version(ws, folder) == data_version(ws, folder)
 
 
-def test_a_shard_of_one_file_has_that_files_md5(ws):
-    ws.data.mkdir()
-    one, two = ws.data / "one", ws.data / "two"
-    one.write_text("1")
-    two.write_text("2")
-    assert shard_version(ws, [one]) == data_version(ws, one)
-    assert len({shard_version(ws, files) for files in ([one], [one, two], [two, one])}) == 3
+def test_a_shard_has_the_version_of_all_its_files_or_none():
+    line = stages.load(Workspace.find())
+    tar, index = "sa_000000.tar", ["sa_000000.parquet", "sa_000000.rejects.parquet"]
+    assert shard_version(line["sa1b_shards"], {tar: "1", "sa_000001.tar": "2"}, "sa_000000") == "1"
+    assert shard_version(line["mask_index"], dict.fromkeys(index[:1], "1"), "sa_000000") is None
+    both = [dict(zip(index, md5s, strict=True)) for md5s in ("12", "21", "13")]
+    assert len({shard_version(line["mask_index"], files, "sa_000000") for files in both}) == 3
 
 
 def test_a_code_version_changes_with_a_declared_param_and_no_other():
@@ -57,8 +58,8 @@ def test_a_code_version_changes_with_a_declared_param_and_no_other():
     raw = before.model_dump()
     tuned = validate(raw | {"filter": raw["filter"] | {"duplicate_iou": 0.5}}, "test")
     other = validate(raw | {"seed": 7}, "test")
-    assert code_version(stage, ws, tuned) != code_version(stage, ws, before)
-    assert code_version(stage, ws, other) == code_version(stage, ws, before)
+    assert code_version(stage, Snapshot(ws), tuned) != code_version(stage, Snapshot(ws), before)
+    assert code_version(stage, Snapshot(ws), other) == code_version(stage, Snapshot(ws), before)
 
 
 def test_the_labels_code_version_changes_with_what_is_asked_and_what_lies_in_the_file_and_not_with_who_is_asked(
@@ -66,16 +67,16 @@ def test_the_labels_code_version_changes_with_what_is_asked_and_what_lies_in_the
 ):
     ws, before = Workspace(make_checkout("smoke").root), preset("smoke")
     stage, raw = stages.stage(ws, "pseudo_labels"), before.model_dump()
-    first = code_version(stage, ws, before)
+    first = code_version(stage, Snapshot(ws), before)
     patient = raw["endpoint"] | {"url": "http://elsewhere/v1", "parallel": 1, "retries": 0, "timeout": 1.0}
     priced = patient | {"prompt_price": 1.0, "completion_price": 2.0}
-    assert code_version(stage, ws, validate(raw | {"endpoint": priced}, "test")) == first
+    assert code_version(stage, Snapshot(ws), validate(raw | {"endpoint": priced}, "test")) == first
     for key, value in (("model", "b"), ("prompt", "Who?"), ("drawing", "dim"), ("crop_size", 99), ("max_tokens", 9)):
         openai = raw["labels"]["openai"] | {key: value}
         asked = validate(raw | {"labels": raw["labels"] | {"openai": openai}}, "test")
-        assert code_version(stage, ws, asked) != first
+        assert code_version(stage, Snapshot(ws), asked) != first
     with (ws.root / before.labels.caption_file).open("a") as file:
         file.write("{}\n")
-    edited = code_version(stage, ws, before)
+    edited = code_version(stage, Snapshot(ws), before)
     (ws.root / before.labels.caption_file).unlink()
-    assert len({first, edited, code_version(stage, ws, before)}) == 3
+    assert len({first, edited, code_version(stage, Snapshot(ws), before)}) == 3

@@ -4,17 +4,21 @@ import shutil
 import threading
 import time
 from collections.abc import Callable
+from contextlib import closing
 from pathlib import Path
 
 import dagster as dg
 import pytest
 
+from ml.compute.pool import open_pool
 from ml.errors import UserError
+from ml.params import Params
 from ml.workspace import Workspace
 from ml.workspace.settings import load
 from orchestration.instance import patience
 from orchestration.instance.opened import instance
-from orchestration.runs.run import run
+from orchestration.runs import run as running
+from orchestration.runs.outcome import Outcome
 from tests.faults.disturbed import tracked
 
 ROOT = Path(__file__).parents[3]
@@ -25,6 +29,11 @@ class Silent:
     def begin(self, state: object) -> None: ...
     def shard(self, *_: object) -> None: ...
     def end(self, *_: object) -> None: ...
+
+
+def run(ws: Workspace, params: Params) -> Outcome:
+    with closing(open_pool(params.shards)) as pool:
+        return running.run(ws, params, STAGE, Silent(), pool)
 
 
 @pytest.fixture
@@ -61,13 +70,13 @@ def test_one_that_stays_away_ends_the_run_in_one_line_and_costs_no_work(stale, p
     outage = when_training(stale, postgres.stop)
     try:
         with pytest.raises(UserError, match="start its server or correct what") as error:
-            run(stale, params, STAGE, Silent())
+            run(stale, params)
     finally:
         outage.join()
         postgres.start()
     assert "\n" not in str(error.value) and "Traceback" not in capfd.readouterr().err
     made = tracked(stale.root)
-    outcome = run(stale, params, STAGE, Silent())
+    outcome = run(stale, params)
     assert (outcome.materialized, outcome.fresh, outcome.errors) == ([], [STAGE], {})
     assert tracked(stale.root) == made
     with instance(stale) as found:
@@ -83,7 +92,7 @@ def test_one_that_comes_back_meanwhile_is_waited_for(stale, postgres, capfd):
         postgres.start()
 
     outage = when_training(stale, away)
-    outcome = run(stale, load(stale.params_file), STAGE, Silent())
+    outcome = run(stale, load(stale.params_file))
     outage.join()
     assert (outcome.materialized, outcome.errors) == ([STAGE], {})
     assert "Traceback" not in capfd.readouterr().err

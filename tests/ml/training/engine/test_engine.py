@@ -1,7 +1,8 @@
 import pytest
 import torch
 
-from ml.training.engine.engine import configuration, decay_groups
+from ml.errors import UserError
+from ml.training.engine.engine import configuration, decay_groups, interface
 from ml.workspace.settings import preset
 
 
@@ -29,3 +30,9 @@ def test_only_matrices_decay() -> None:
     groups = decay_groups(list(layer.parameters()), 0.01)
     assert [group["weight_decay"] for group in groups] == [0.01, 0.0]
     assert [p.ndim for group in groups for p in group["params"]] == [2, 1, 1, 1]
+
+
+def test_gloo_takes_the_interface_that_leads_to_where_the_processes_meet() -> None:
+    assert interface("127.0.0.1") == "lo"
+    with pytest.raises(UserError, match=r"MASTER_ADDR: nowhere\.invalid, where the processes meet, can't be reached"):
+        interface("nowhere.invalid")

@@ -63,10 +63,10 @@ def launched(ws: Workspace) -> "subprocess.Popen[str]":
 
 def job_of(ws: Workspace) -> str:
     """The id of the stage's job, once it is submitted and trains."""
-    note = ws.resume / "slurm" / f"{STAGE}.json"
+    note = ws.resume / "slurm" / STAGE / "job.json"
     wait_for(note.exists)
     job = str(json.loads(note.read_text())["job"])
-    log = ws.resume / "slurm" / f"{job}.log"
+    log = note.with_name(f"{job}.log")
     wait_for(lambda: log.exists() and f"{STAGE} 14/" in log.read_text(), 180)
     return job
 
@@ -96,8 +96,10 @@ def test_params_become_options(workspace: Make) -> None:
 def test_without_slurm_one_line_says_so(workspace: Make, monkeypatch: pytest.MonkeyPatch) -> None:
     ws = workspace(training={"launcher": "slurm"})
     monkeypatch.setenv("PATH", "/nowhere")
-    with pytest.raises(UserError, match=r"training\.launcher: slurm, but sbatch is not installed here; run on a node"):
-        slurm.launch(STAGE, ws, load(ws.params_file), {})
+    for command in ("sbatch", "scontrol"):
+        with pytest.raises(UserError, match=rf"training\.launcher: slurm, but {command} is not installed here; run on"):
+            slurm.launch(STAGE, ws, load(ws.params_file), {})
+        (ws.resume / "slurm" / STAGE / "job.json").write_text('{"job": "1", "made_from": ""}')  # for the second
 
 
 @pytest.mark.slow
