@@ -129,7 +129,7 @@ def assert_dagster_knows(postgres, database: str) -> None:
 
 
 def assert_mlflow_knows(postgres, database: str, workspaces: set[str]) -> None:
-    """A finished run a tracked stage and workspace, each step once; a version a workspace, the alias on the last."""
+    """A finished run a tracked stage and workspace, each step once; a version a workspace, the alias on one."""
     of = "SELECT run_uuid, value FROM tags WHERE key = 'workspace'"
     counts = (
         f"SELECT value, count(*), count(DISTINCT status) FROM runs JOIN ({of}) AS o USING (run_uuid) GROUP BY value"
@@ -140,5 +140,6 @@ def assert_mlflow_knows(postgres, database: str, workspaces: set[str]) -> None:
     told = postgres.query(loss, database)
     assert len(told) == TRAINED * len(workspaces) and {tuple(row[1:]) for row in told} == {("2", "2")}
     versions = [int(row[0]) for row in postgres.query("SELECT version FROM model_versions ORDER BY version", database)]
-    alias = postgres.query("SELECT alias, version FROM registered_model_aliases", database)
-    assert versions == [1, 2] and alias == [["champion", "2"]]
+    assert versions == [1, 2]
+    ((alias, version),) = postgres.query("SELECT alias, version FROM registered_model_aliases", database)
+    assert alias == "champion" and int(version) in versions  # of whichever moved it last
