@@ -26,6 +26,8 @@ from ml.workspace.stages import Stage
 MADE_FROM = ("backbones", "training_set", "multimodal_finetuning", "benchmark_data", "compressed_model")
 RELEASE = "release_md5"  # tag of a model version: the bytes that it is
 PICTURE = "![The stages the model was made from; a way that a longer one implies is left out](lineage.svg)"
+SECTION, REST = "\n## ", "\n\nThe rest of the card is in the model's metadata."
+DESCRIPTION = 5000  # characters of the registry's column
 PYFUNC = Path(__file__).with_name("pyfunc.py")
 
 
@@ -101,11 +103,22 @@ def _release(ws: Workspace, params: Params, run_id: str | None, out: Path, text:
             raise MlflowException("it does not take the run")
         version = _registered(client, name, release) or _register(ws, params, run_id, out / "package", text, example)
         client.set_model_version_tag(name, version, store.RELEASED_BY, run_id)
-        client.update_model_version(name, version, description=text)
+        client.update_model_version(name, version, description=described(text))
         client.set_registered_model_alias(name, params.release.alias, version)
         return version
     except (MlflowException, OSError) as error:
         raise UserError(reach.unusable(store.tracking_uri(ws, params), error)) from error
+
+
+def described(text: str) -> str:
+    """A card as the description of a version: PostgreSQL takes so many characters, SQLite any; whole sections."""
+    head, *sections = text.split(SECTION)
+    kept = [head]
+    for section in sections:
+        if len(SECTION.join([*kept, section])) + len(REST) > DESCRIPTION:
+            return f"{SECTION.join(kept)[: DESCRIPTION - len(REST)]}{REST}"
+        kept.append(section)
+    return text[:DESCRIPTION]
 
 
 def _release_md5(out: Path) -> str:

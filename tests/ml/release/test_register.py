@@ -11,7 +11,7 @@ import pytest
 
 from ml.errors import UserError
 from ml.release import register as register_module
-from ml.release.register import points_lost, register
+from ml.release.register import described, points_lost, register
 from ml.training.tracking import store, tracking
 from ml.workspace import Workspace, lineage
 from ml.workspace.settings import load, preset
@@ -42,6 +42,14 @@ def test_without_refcoco_it_says_which_param_to_set(tmp_path: Path) -> None:
     with pytest.raises(UserError, match=r"refcoco\.parquet: no questions of split val.*set benchmarks\.refcoco"):
         register(Workspace(tmp_path), preset("smoke"))
     assert not list(tmp_path.iterdir())
+
+
+def test_a_long_card_is_described_by_those_of_its_sections_that_the_registry_takes() -> None:
+    card = "".join(f"\n## Section {number}\n{'x' * 1500}" for number in range(4))
+    short = described(card)
+    assert len(short) <= 5000 and short.endswith("The rest of the card is in the model's metadata.")
+    assert "Section 2" in short and "Section 3" not in short
+    assert described(card[:3000]) == card[:3000] and len(described("x" * 9000)) == 5000
 
 
 def test_a_kill_before_the_alias_leaves_one_version_which_the_next_run_takes(tmp_path: Path, monkeypatch) -> None:

@@ -16,6 +16,7 @@ from ml.workspace.settings import load
 from tests.servers import losing
 
 pytestmark = pytest.mark.slow
+CARD = "card " * 2000  # longer than a column of PostgreSQL's; SQLite's takes anything
 REPOSITORY = Path(__file__).parents[3]
 
 
@@ -36,7 +37,7 @@ def workspace(root: Path, uri: str, name: str) -> tuple[Workspace, Params]:
 
 def release(ws: Workspace, params: Params) -> str:
     with tracking.start(ws, params, "released_model") as run:
-        return _release(ws, params, run.id, ws.stage("released_model"), "card", None)
+        return _release(ws, params, run.id, ws.stage("released_model"), CARD, None)
 
 
 def test_two_that_release_at_once_get_a_version_each(tmp_path: Path, mlflow_server) -> None:
