@@ -11,8 +11,7 @@ import pytest
 from dagster._core.definitions.data_version import DATA_VERSION_TAG
 
 from ml.errors import UserError
-from ml.sa1b.sharding import Recipe
-from ml.workspace import Workspace
+from ml.workspace import Workspace, stages
 from ml.workspace.snapshot import Snapshot
 from orchestration.checkup.checkup import CHECKS
 from orchestration.checkup.finding import Finding
@@ -42,8 +41,9 @@ def test_a_workspace_that_moves_to_a_server_tells_it_all_and_goes_on_there(town,
     with instance(town.ws) as found:
         event = found.get_latest_materialization_event(dg.AssetKey("filtered_masks"))
         assert {run.status.name for run in found.get_runs()} == {"SUCCESS"}
-    files = Recipe.of("filtered_masks", town.ws, town.params).outputs(event.dagster_event.partition)
-    assert event.tags[DATA_VERSION_TAG] == shard_version(Snapshot(town.ws).md5s(files))
+    files = Snapshot(town.ws).listing(town.ws.stage("filtered_masks"))
+    made = shard_version(stages.stage(town.ws, "filtered_masks"), files, event.dagster_event.partition)
+    assert event.tags[DATA_VERSION_TAG] == made
     assert town.run().materialized == []
 
 
