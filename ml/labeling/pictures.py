@@ -24,7 +24,7 @@ def sample_sheet(rows: Sequence[dict[str, Any]], tar: Path) -> bytes:
     """PNG bytes of a sheet, a line a row of `pseudo_labels`: its described masks, its first and last query of one."""
     lines = [np.concatenate(_panels(row, tar), axis=1) for row in rows]
     out = BytesIO()
-    Image.fromarray(np.concatenate(lines)).save(out, "PNG")
+    Image.fromarray(np.concatenate(lines)).save(out, "PNG", compress_level=1)
     return out.getvalue()
 
 

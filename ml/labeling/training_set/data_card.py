@@ -102,7 +102,8 @@ def histograms(found: Statistics) -> bytes:
         axes.tick_params(labelsize=7, colors=INK)
         axes.spines[["top", "right"]].set_visible(False)
     file = io.BytesIO()
-    figure.savefig(file, format="png", metadata={"Software": None})  # whose version would be in the bytes
+    # Without the software, whose version would be in the bytes.
+    figure.savefig(file, format="png", metadata={"Software": None}, pil_kwargs={"compress_level": 1})
     return file.getvalue()
 
 
@@ -118,7 +119,7 @@ def samples(labels: Path, tar: Path) -> bytes:
 
 def _png(image: Image.Image) -> bytes:
     out = io.BytesIO()
-    image.save(out, "PNG")
+    image.save(out, "PNG", compress_level=1)
     return out.getvalue()
 
 
