@@ -18,6 +18,7 @@ from orchestration.commands.bench import bench
 from orchestration.commands.compare import compare
 from orchestration.commands.doctor import doctor
 from orchestration.commands.export import export
+from orchestration.commands.golden import golden
 from orchestration.commands.params import params
 from orchestration.commands.predict import predict
 from orchestration.commands.pretrain_backbones import pretrain_backbones
@@ -33,7 +34,7 @@ from orchestration.commands.trace import trace
 from orchestration.commands.ui import ui
 
 COMMANDS = (
-    *(run, status, stage, report, trace, compare, ui, score, bench, scale, ablate, params, pretrain_backbones),
+    *(run, status, stage, report, trace, compare, ui, score, bench, scale, ablate, golden, params, pretrain_backbones),
     export,
     predict,
     serve,

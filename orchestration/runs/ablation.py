@@ -12,7 +12,7 @@ import hashlib
 import json
 import os
 import shutil
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from pathlib import Path
 from statistics import fmean
 from typing import Any
@@ -66,7 +66,8 @@ def ablate(ws: Workspace, params: Params, seeds: int, tell: Callable[[str], None
         changed = without(params, row["left_out"], seed)
         place = ws.data / FOLDER / f"{row['left_out'] or 'all'}_{seed}"
         tell(f"{done} of {total} done; {row['case']}, seed {seed}")
-        for name, value in run_case(ws, params, Workspace(place), changed, tell):
+        run_case(ws, params, Workspace(place), changed, tell)
+        for name, value in chosen(Workspace(place), SHOWN):
             row["scores"].setdefault(name, []).append(value)
     return {"seeds": numbers, "rows": rows}
 
@@ -81,10 +82,8 @@ def without(params: Params, part: str | None, seed: int) -> Params:
     return Params.model_validate(values)
 
 
-def run_case(
-    ws: Workspace, own: Params, place: Workspace, params: Params, tell: Callable[[str], None]
-) -> Iterator[tuple[str, float]]:
-    """Bring a case's workspace up to date; the headline scores that its benchmarks have. `own`: `ws`'s params."""
+def run_case(ws: Workspace, own: Params, place: Workspace, params: Params, tell: Callable[[str], None]) -> None:
+    """Bring a case's workspace up to date. `own`: `ws`'s params."""
     _prepare(ws, place, params)
     key, same = "", True
     for stage in CHAIN:
@@ -101,8 +100,12 @@ def run_case(
             tell(f"  {stage}")
             pipeline.run(stage, place, params)
         _write(marker, key)
-    scores = results.scores(place)["scores"]
-    for name in SHOWN:
+
+
+def chosen(ws: Workspace, names: Iterable[str]) -> Iterator[tuple[str, float]]:
+    """Those of a workspace's scores, by benchmark/metric, that its benchmarks have."""
+    scores = results.scores(ws)["scores"]
+    for name in names:
         benchmark, _, metric = name.rpartition("/")
         if metric in scores.get(benchmark, {}):
             yield name, scores[benchmark][metric]

@@ -1,10 +1,15 @@
-"""Dynamic int8 quantization of ONNX graphs: matrix products by onnxruntime, tables of word embeddings by row."""
+"""int8 quantization of ONNX graphs, without calibration data.
+
+Matrix products are computed in bytes (onnxruntime's dynamic quantization). All other weights are kept in bytes: rows of
+large tables become floats as they are looked up, the rest when the graph is loaded.
+"""
 
 from pathlib import Path
 
 import numpy as np
 import onnx
 import onnxruntime
+from numpy.typing import NDArray
 from onnx import TensorProto, helper, numpy_helper
 from onnxruntime.quantization import QuantType, quantize_dynamic
 from onnxruntime.quantization.quant_utils import add_pre_process_metadata
@@ -12,14 +17,16 @@ from onnxruntime.quantization.quant_utils import add_pre_process_metadata
 from ml.release.export import graphs
 
 TABLE = 2**20  # bytes from which a table is worth it: SAM's relative positions and small vocabularies are not
+LEAST = 2**10  # numbers from which any other weight is worth it
 LEVELS = 127  # of a signed byte, to either side
+LEAST_SCALE = 1e-30  # of a row of zeros
 
 
 def quantize(fp32: Path, int8: Path) -> None:
-    """Write `int8`: the graph of `fp32` with its matrix products' weights as signed bytes, and its large tables.
+    """Write `int8`: the graph of `fp32` with its weights as signed bytes.
 
-    Activations are quantized as they come, so no calibration data is needed. Convolutions stay fp32: onnxruntime's
-    ConvInteger is slower than its float kernel on CPUs.
+    Activations are quantized as they come, and for matrix products alone: onnxruntime's ConvInteger is slower than its
+    float kernel on CPUs.
     """
     large = len(graphs.files(fp32)) > 1
     folded, prepared = int8.with_suffix(".folded.onnx"), int8.with_suffix(".prepared.onnx")
@@ -39,6 +46,7 @@ def quantize(fp32: Path, int8: Path) -> None:
         graphs.remove(prepared)
     model = graphs.read(int8)
     quantize_tables(model.graph)
+    store_in_bytes(model.graph)
     graphs.write(model, int8)
 
 
@@ -79,10 +87,47 @@ def quantize_tables(graph: onnx.GraphProto) -> None:
     del graph.node[:]
     graph.node.extend(nodes)
     for weight in tables.values():
-        rows = numpy_helper.to_array(weight)
-        scales = np.maximum(np.abs(rows).max(1, keepdims=True), np.finfo(np.float32).tiny) / LEVELS
-        weight.CopyFrom(numpy_helper.from_array(np.rint(rows / scales).astype(np.int8), weight.name))
-        graph.initializer.append(numpy_helper.from_array(scales.astype(np.float32), f"{weight.name}_row_scales"))
+        values, scales = _in_bytes(numpy_helper.to_array(weight), (1,))
+        weight.CopyFrom(numpy_helper.from_array(values, weight.name))
+        graph.initializer.append(numpy_helper.from_array(scales, f"{weight.name}_row_scales"))
+
+
+def store_in_bytes(graph: onnx.GraphProto) -> None:
+    """Weights that are still floats as signed bytes, with a scale an output channel of a convolution, else a row.
+
+    onnxruntime folds the product of bytes and scales when it loads the graph: answers take no longer than with floats.
+    """
+    convolved = {node.input[1]: node.op_type for node in graph.node if node.op_type in ("Conv", "ConvTranspose")}
+    nodes = []
+    for weight in [weight for weight in graph.initializer if _is_large(weight)]:
+        name, rank = weight.name, len(weight.dims)
+        channel = {"Conv": 0, "ConvTranspose": 1}.get(convolved.get(name, ""))
+        within = (rank - 1,) if channel is None else tuple(axis for axis in range(rank) if axis != channel)
+        values, scales = _in_bytes(numpy_helper.to_array(weight), within)
+        weight.CopyFrom(numpy_helper.from_array(values, f"{name}_bytes"))
+        graph.initializer.append(numpy_helper.from_array(scales, f"{name}_scales"))
+        nodes += _made_floats(f"{name}_bytes", f"{name}_scales", name)
+    rest = list(graph.node)
+    del graph.node[:]
+    graph.node.extend([*nodes, *rest])
+
+
+def _in_bytes(values: NDArray[np.float32], within: tuple[int, ...]) -> tuple[NDArray[np.int8], NDArray[np.float32]]:
+    """Values as signed bytes, and the scales that they are told in; `within`: the axes that share one."""
+    scales = np.maximum(np.abs(values).max(within, keepdims=True), LEAST_SCALE) / LEVELS
+    return np.rint(values / scales).astype(np.int8), scales.astype(np.float32)
+
+
+def _is_large(weight: TensorProto) -> bool:
+    return weight.data_type == TensorProto.FLOAT and len(weight.dims) > 1 and int(np.prod(weight.dims)) >= LEAST
+
+
+def _made_floats(values: str, scales: str, out: str) -> list[onnx.NodeProto]:
+    """Nodes that make `out`, floats, of signed bytes and their scales."""
+    return [
+        helper.make_node("Cast", [values], [f"{out}_cast"], f"{out}_Cast", to=TensorProto.FLOAT),
+        helper.make_node("Mul", [f"{out}_cast", scales], [out], f"{out}_Mul"),
+    ]
 
 
 def _large_table(graph: onnx.GraphProto, weight: TensorProto) -> bool:
@@ -103,6 +148,5 @@ def _looked_up(node: onnx.NodeProto) -> list[onnx.NodeProto]:
     return [
         helper.make_node("Gather", [table, ids], [f"{out}_row"], f"{out}_Row"),
         helper.make_node("Gather", [f"{table}_row_scales", ids], [f"{out}_row_scale"], f"{out}_RowScale"),
-        helper.make_node("Cast", [f"{out}_row"], [f"{out}_row_cast"], f"{out}_RowCast", to=TensorProto.FLOAT),
-        helper.make_node("Mul", [f"{out}_row_cast", f"{out}_row_scale"], [out], f"{out}_RowMul"),
+        *_made_floats(f"{out}_row", f"{out}_row_scale", out),
     ]

@@ -61,11 +61,41 @@ def test_a_large_table_is_kept_in_bytes_with_a_scale_a_row(tmp_path: Path) -> No
 
 
 @pytest.mark.parametrize(("rows", "shared"), [(9000, True), (100, False)])
-def test_tables_that_serve_otherwise_too_or_are_small_stay_as_they_are(tmp_path: Path, rows: int, shared: bool) -> None:
+def test_tables_that_serve_otherwise_too_or_are_small_become_floats_when_they_are_loaded(
+    tmp_path: Path, rows: int, shared: bool
+) -> None:
     torch.manual_seed(0)
     model, ids = Looked(rows, shared), torch.tensor([[0, 17, 99]])
-    found = looked_up(tmp_path, model, ids)[1][0]
-    np.testing.assert_array_equal(found, model.table(ids).detach().numpy())
+    int8, found = looked_up(tmp_path, model, ids)
+    kept = model.table(ids).detach().numpy()
+    assert int8.stat().st_size < 0.35 * (tmp_path / "fp32.onnx").stat().st_size
+    assert (np.abs(found[0] - kept) <= np.abs(kept).max(-1, keepdims=True) / 253).all()
+    assert as_loaded(int8, tmp_path) == as_loaded(tmp_path / "fp32.onnx", tmp_path)
+
+
+def as_loaded(graph: Path, folder: Path) -> list[str]:
+    """The operators that are left of a graph when onnxruntime has loaded it."""
+    options = onnxruntime.SessionOptions()
+    options.optimized_model_filepath = str(folder / "loaded.onnx")
+    onnxruntime.InferenceSession(str(graph), options)
+    return sorted(node.op_type for node in onnx.load(str(folder / "loaded.onnx")).graph.node)
+
+
+@pytest.mark.parametrize("transposed", [False, True])
+def test_convolutions_are_kept_in_bytes_with_a_scale_a_channel(tmp_path: Path, transposed: bool) -> None:
+    torch.manual_seed(0)
+    model = (nn.ConvTranspose2d if transposed else nn.Conv2d)(16, 32, 3).eval()
+    scales = torch.logspace(-3, 1, 32)  # one scale for all would lose the small channels
+    model.weight.data *= scales[:, None, None] if transposed else scales[:, None, None, None]
+    model.bias.data.zero_()
+    fp32, int8, batch = tmp_path / "fp32.onnx", tmp_path / "int8.onnx", torch.randn(1, 16, 9, 9)
+    torch.onnx.export(model, (batch,), str(fp32), dynamo=False, input_names=["x"], output_names=["y"])
+    quantize(fp32, int8)
+    wanted = model(batch).detach().numpy()
+    found = onnxruntime.InferenceSession(str(int8)).run(None, {"x": batch.numpy()})[0]
+    assert int8.stat().st_size < 0.35 * fp32.stat().st_size
+    assert (np.abs(found - wanted).max((0, 2, 3)) < 0.02 * np.abs(wanted).max((0, 2, 3))).all()
+    assert as_loaded(int8, tmp_path) == as_loaded(fp32, tmp_path)
 
 
 def test_a_quantized_vocabulary_costs_the_towns_texts_next_to_nothing(
