@@ -73,7 +73,7 @@ class Toytown(Section):
     """The embedded world: how many scenes are drawn, and for what."""
 
     images_per_shard: Positive
-    refcoco_images: Positive  # per split (val, testA, testB, heldout)
+    refcoco_images: Positive  # per split (val, testA, testB, heldout, ways)
     flickr30k_images: Positive  # per split (val, test)
     lvis_images: Positive
     relevance_images: Positive

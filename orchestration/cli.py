@@ -31,10 +31,27 @@ from orchestration.commands.stage import stage
 from orchestration.commands.status import status
 from orchestration.commands.sync import sync
 from orchestration.commands.trace import trace
+from orchestration.commands.tune import tune
 from orchestration.commands.ui import ui
 
 COMMANDS = (
-    *(run, status, stage, report, trace, compare, ui, score, bench, scale, ablate, golden, params, pretrain_backbones),
+    *(
+        run,
+        status,
+        stage,
+        report,
+        trace,
+        compare,
+        ui,
+        score,
+        bench,
+        scale,
+        ablate,
+        golden,
+        tune,
+        params,
+        pretrain_backbones,
+    ),
     export,
     predict,
     serve,

@@ -82,24 +82,37 @@ def without(params: Params, part: str | None, seed: int) -> Params:
     return Params.model_validate(values)
 
 
-def run_case(ws: Workspace, own: Params, place: Workspace, params: Params, tell: Callable[[str], None]) -> None:
-    """Bring a case's workspace up to date. `own`: `ws`'s params."""
+def run_case(
+    ws: Workspace,
+    own: Params,
+    place: Workspace,
+    params: Params,
+    tell: Callable[[str], None],
+    after: Callable[[str], None] = lambda _: None,
+) -> None:
+    """Bring a case's workspace up to date.
+
+    Args:
+        own: `ws`'s params.
+        tell: takes a line of progress.
+        after: called with each stage whose output is there; what it raises ends the case.
+    """
     _prepare(ws, place, params)
     key, same = "", True
     for stage in CHAIN:
         key = _key(ws, params, stage, key)
         same = same and _has_made(ws, own, stage, params)
         marker = place.data / MADE / stage
-        if marker.is_file() and marker.read_text() == key:
-            continue
-        marker.unlink(missing_ok=True)
-        if twin := ws.stage(stage) if same else _twin(ws.data / FOLDER, stage, key):
-            shutil.rmtree(place.stage(stage), ignore_errors=True)
-            shutil.copytree(twin, place.stage(stage), copy_function=os.link)
-        else:
-            tell(f"  {stage}")
-            pipeline.run(stage, place, params)
-        _write(marker, key)
+        if not marker.is_file() or marker.read_text() != key:
+            marker.unlink(missing_ok=True)
+            if twin := ws.stage(stage) if same else _twin(ws.data / FOLDER, stage, key):
+                shutil.rmtree(place.stage(stage), ignore_errors=True)
+                shutil.copytree(twin, place.stage(stage), copy_function=os.link)
+            else:
+                tell(f"  {stage}")
+                pipeline.run(stage, place, params)
+            _write(marker, key)
+        after(stage)
 
 
 def chosen(ws: Workspace, names: Iterable[str]) -> Iterator[tuple[str, float]]:

@@ -21,7 +21,7 @@ from orchestration.terminal import console
 CONFIDENCE = 0.95
 NARROWEST = 0.5  # points to either side: seeds may agree by chance
 SCORES = (
-    *(f"refcoco/{split}/acc@0.5" for split in ("val", "testA", "testB", "heldout")),
+    *(f"refcoco/{split}/acc@0.5" for split in ("val", "testA", "testB", "heldout", "ways")),
     *(f"refcoco+/{split}/acc@0.5" for split in ("val", "testA", "testB")),
     *(f"refcocog/{split}/acc@0.5" for split in ("val", "test")),
     "grounding/val/acc@0.5",

@@ -99,7 +99,7 @@ def store_in_bytes(graph: onnx.GraphProto) -> None:
     """
     convolved = {node.input[1]: node.op_type for node in graph.node if node.op_type in ("Conv", "ConvTranspose")}
     nodes = []
-    for weight in [weight for weight in graph.initializer if _is_large(weight)]:
+    for weight in [weight for weight in graph.initializer if _is_weight(weight)]:
         name, rank = weight.name, len(weight.dims)
         channel = {"Conv": 0, "ConvTranspose": 1}.get(convolved.get(name, ""))
         within = (rank - 1,) if channel is None else tuple(axis for axis in range(rank) if axis != channel)
@@ -118,8 +118,10 @@ def _in_bytes(values: NDArray[np.float32], within: tuple[int, ...]) -> tuple[NDA
     return np.rint(values / scales).astype(np.int8), scales.astype(np.float32)
 
 
-def _is_large(weight: TensorProto) -> bool:
-    return weight.data_type == TensorProto.FLOAT and len(weight.dims) > 1 and int(np.prod(weight.dims)) >= LEAST
+def _is_weight(weight: TensorProto) -> bool:
+    """Whether it is worth it, and no mask: an attention's is of zeros and infinities."""
+    large = weight.data_type == TensorProto.FLOAT and len(weight.dims) > 1 and int(np.prod(weight.dims)) >= LEAST
+    return large and bool(np.isfinite(numpy_helper.to_array(weight)).all())
 
 
 def _made_floats(values: str, scales: str, out: str) -> list[onnx.NodeProto]:

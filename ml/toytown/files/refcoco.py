@@ -1,6 +1,7 @@
 """RefCOCO, RefCOCO+ and RefCOCOg of the town, laid out as the `refer` tools distribute them, over the same images.
 
-Split `heldout` of RefCOCO has the combinations of colour and kind that no training scene holds.
+Split `heldout` of RefCOCO has the combinations of colour and kind that no training scene holds; split `ways` has
+people's own ways to say which one, and tells what kind each is.
 """
 
 import json
@@ -20,9 +21,11 @@ from ml.toytown.world.expressions import Expression, expressions, spoken
 from ml.toytown.world.kinds import KINDS
 from ml.toytown.world.meaning import RELATIONS, Meaning
 from ml.toytown.world.scene import HELD_OUT, Node, random_for, scene
+from ml.toytown.world.ways import ways
 
 SETS = {"refcoco": "unc", "refcoco+": "unc", "refcocog": "umd"}
-SPLITS = ("val", "testA", "testB", "heldout")
+SPLITS = ("val", "testA", "testB", "heldout", "ways")
+OWN = ("heldout", "ways")  # of RefCOCO alone
 GOOGLE_SPLIT = {"val": "val", "testA": "test", "testB": "test"}
 TARGETS, SENTENCES = 3, 3  # at most, an image and a target
 _HEAD = re.compile(rf"^the (.+?) (?:{'|'.join(RELATIONS)}) ")
@@ -62,7 +65,7 @@ def write_refcoco(folder: Path, params: Params) -> None:
 def _add_image(release: Release, folder: Path, drawing: Drawing, split: str) -> bool:
     """Add an image with its references; False where the split's kind of target is not in it."""
     rng = random_for(f"{drawing.scene.key}/refs")
-    said = expressions(drawing)
+    said = ways(drawing, rng) if split == "ways" else expressions(drawing)
     town = Meaning(drawing)
     objects = [node for node in town.nodes if node.level == "object"]
     fit = [node for node in objects if _suits(node, split) and _about(said, node)]
@@ -81,10 +84,10 @@ def _add_image(release: Release, folder: Path, drawing: Drawing, split: str) -> 
 
 
 def _suits(node: Node, split: str) -> bool:
-    """Whether a split asks for a node: val for any, testA for people, testB for all else, heldout for HELD_OUT."""
+    """Whether a split asks for a node: testA for people, testB for all else, heldout for HELD_OUT, others for any."""
     if split == "heldout":
         return (node.colour, node.kind) in HELD_OUT
-    return split == "val" or (node.kind == "person") == (split == "testA")
+    return split in ("val", "ways") or (node.kind == "person") == (split == "testA")
 
 
 def _about(said: list[Expression], node: Node) -> list[Expression]:
@@ -101,14 +104,14 @@ def _add_ref(
     ann_id: int,
     rng: np.random.Generator,
 ) -> None:
-    allowed = _style(name, town, about)
-    if not allowed or (name != "refcoco" and split == "heldout"):
+    allowed = about if split == "ways" else _style(name, town, about)
+    if not allowed or (name != "refcoco" and split in OWN):
         return
     refs = release.refs[name]
     sentences = []
-    for text in _chosen(allowed, rng):
-        tokens = text.split()
-        sentences.append({"tokens": tokens, "raw": text, "sent_id": release.sentences, "sent": text})
+    for expression, text in _chosen(allowed, rng).items():
+        told = {"kind": expression.kind} if split == "ways" else {}
+        sentences.append({"tokens": text.split(), "raw": text, "sent_id": release.sentences, "sent": text, **told})
         release.sentences += 1
     image = release.images[-1]
     refs.append(
@@ -133,8 +136,8 @@ def _style(name: str, town: Meaning, about: list[Expression]) -> list[Expression
     return [e for e in brief if name == "refcoco" or not e.located]
 
 
-def _chosen(allowed: list[Expression], rng: np.random.Generator) -> list[str]:
-    """Up to three different expressions, their kinds equally likely."""
+def _chosen(allowed: list[Expression], rng: np.random.Generator) -> dict[Expression, str]:
+    """Up to three different expressions as they are said, their kinds equally likely."""
     kinds = sorted({e.kind for e in allowed})
     pools = {kind: [e for e in allowed if e.kind == kind] for kind in kinds}
     picked: dict[Expression, str] = {}
@@ -142,4 +145,4 @@ def _chosen(allowed: list[Expression], rng: np.random.Generator) -> list[str]:
         pool = pools[kinds[rng.integers(len(kinds))]]
         expression = pool[rng.integers(len(pool))]
         picked[expression] = spoken(expression, rng)
-    return list(picked.values())
+    return picked

@@ -113,3 +113,35 @@ def test_a_quantized_vocabulary_costs_the_towns_texts_next_to_nothing(
         for path in (variants / "int8" / "text_encoder.onnx", tmp_path / "int8.onnx")
     )
     assert (without * pooled).sum(-1).min() > 0.999
+
+
+class Masked(nn.Module):
+    """Attention that looks back alone: its mask is a constant with infinities."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.register_buffer("mask", torch.full((64, 64), -torch.inf).triu(1))
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        return torch.softmax(x @ x.transpose(-1, -2) + self.mask, dim=-1) @ x
+
+
+def test_a_mask_stays_as_it_is(tmp_path: Path) -> None:
+    torch.manual_seed(0)
+    model, batch, fp32, int8 = Masked(), torch.randn(2, 64, 8), tmp_path / "fp32.onnx", tmp_path / "int8.onnx"
+    torch.onnx.export(model, (batch,), str(fp32), dynamo=False, input_names=["x"], output_names=["y"])
+    quantize(fp32, int8)
+    found = onnxruntime.InferenceSession(str(int8)).run(None, {"x": batch.numpy()})[0]
+    np.testing.assert_allclose(found, model(batch).numpy(), atol=1e-5)
+
+
+def test_answers_of_int8_towers_are_close(variants: Path, clip) -> None:
+    ids = clip.tokenize(["the red car left of the house", "a boat", "the sky"]).numpy()
+    pixels = np.random.default_rng(0).integers(0, 256, (1, 4, 256, 256), np.uint8)
+    pixels[:, 3] = 1
+    for tower, given in (("text_encoder", {"ids": ids}), ("image_encoder", {"images": pixels})):
+        fp32, int8 = (
+            onnxruntime.InferenceSession(str(variants / name / f"{tower}.onnx")).run(None, given)[0]
+            for name in ("fp32", "int8")
+        )
+        assert (fp32 * int8).sum() / np.sqrt((fp32**2).sum() * (int8**2).sum()) > 0.995

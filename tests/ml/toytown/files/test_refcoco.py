@@ -43,7 +43,8 @@ def test_layout_of_refs(folder, coco):
                 *("image_id", "split", "sentences", "category_id"),
             }
             assert [s["sent_id"] for s in ref["sentences"]] == ref["sent_ids"]
-            assert all(set(s) == {"tokens", "raw", "sent_id", "sent"} for s in ref["sentences"])
+            told = {"kind"} if ref["split"] == "ways" else set()
+            assert all(set(s) == {"tokens", "raw", "sent_id", "sent"} | told for s in ref["sentences"])
             annotation = coco.anns[ref["ann_id"]]
             assert (annotation["image_id"], annotation["category_id"]) == (ref["image_id"], ref["category_id"])
             assert (folder / "images" / "train2014" / coco.imgs[ref["image_id"]]["file_name"]).is_file()
@@ -52,7 +53,7 @@ def test_layout_of_refs(folder, coco):
 def test_splits(folder, coco):
     person = next(c["id"] for c in coco.dataset["categories"] if c["name"] == "person")
     splits = {name: Counter(ref["split"] for ref in refs(folder, name)) for name in SETS}
-    assert splits["refcoco"].keys() == {"val", "testA", "testB", "heldout"}
+    assert splits["refcoco"].keys() == {"val", "testA", "testB", "heldout", "ways"}
     assert splits["refcoco+"].keys() == {"val", "testA", "testB"}
     assert splits["refcocog"].keys() == {"val", "test"}
     for ref in refs(folder, "refcoco"):

@@ -1,0 +1,1 @@
+"""`arrcoc tune`: studies over the params of training. Imports `orchestration.runs` and what lies below."""
