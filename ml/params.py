@@ -322,6 +322,13 @@ class Multimodal(Section):
     loss_weights: LossWeights
 
 
+class Edges(Section):
+    """How proposals are brought to the picture's edges; see `ml.masks.edges`."""
+
+    radius: Positive  # cells of the mask decoder, to either side
+    variance: Annotated[float, Field(gt=0)]  # of colours in [0, 1], below which a window is plain
+
+
 class Evaluation(Section):
     """How masks are proposed and ranked, in benchmarks and in the released model, and how benchmarks are run."""
 
@@ -331,6 +338,7 @@ class Evaluation(Section):
     stability_score: NonNegative
     duplicate_iou: Fraction  # proposals that overlap a better one by more are dropped
     max_proposals: Positive
+    edges: Edges | None = None  # None: masks are drawn as SAM draws them
     grounding_weight: NonNegative  # of the grounding map against the relevance head where masks are ranked
     gallery: Positive  # answers on a contact sheet
     workers: Positive

@@ -86,7 +86,7 @@ def test_masks_are_those_of_the_automatic_generator(
 ) -> None:
     sam, embedding = features
     evaluation = preset("sa1b").evaluation.model_copy(update={**EVERY_MASK, "points_per_side": 2})
-    ours = propose(sam, embedding, image.shape[:2], evaluation)
+    ours = propose(sam, embedding, image, evaluation)
     library = SamAutomaticMaskGenerator(
         predictor.model, points_per_side=2, pred_iou_thresh=-1e9, stability_score_thresh=0.0, box_nms_thresh=1.0
     )

@@ -122,9 +122,8 @@ class Predictor:
 
     def look(self, image: NDArray[np.uint8]) -> Scene:
         """Encode an RGB image `[H, W, 3]` once, propose its masks and see their crops."""
-        size = (image.shape[0], image.shape[1])
         features = self.encode(image)
-        return self.scene(image, features, propose(self.sam, features, size, self.params))
+        return self.scene(image, features, propose(self.sam, features, image, self.params))
 
     def scene(self, image: NDArray[np.uint8], features: Tensor, proposals: Proposals) -> Scene:
         """An RGB image `[H, W, 3]` with its features `[1, C, h, w]`, masks of any origin, and their crops."""

@@ -17,7 +17,9 @@ from torch.nn import functional as F
 
 from ml.evaluation.predictions.decoding import decode
 from ml.masks import Frame, Masks
+from ml.masks.edges import Edges
 from ml.models.frozen.sam import Sam
+from ml.params import Edges as EdgesParams
 from ml.params import Evaluation
 
 RESIZED = 16  # masks brought to the image's size at a time
@@ -34,12 +36,13 @@ class Proposals:
 
 
 @torch.no_grad()
-def propose(sam: Sam, features: Tensor, size: tuple[int, int], params: Evaluation) -> Proposals:
-    """Masks of an image of `size` (height, width) from its features `[1, C, h, w]`; at most `max_proposals`.
+def propose(sam: Sam, features: Tensor, image: NDArray[np.uint8], params: Evaluation) -> Proposals:
+    """Masks of an RGB image `[H, W, 3]` from its features `[1, C, h, w]`; at most `max_proposals`.
 
     Masks below `params.predicted_iou` or `params.stability_score` are dropped, and those that overlap a better one by
     more than `params.duplicate_iou`.
     """
+    size = (image.shape[0], image.shape[1])
     frame = Frame(None, False, sam.image_size).resized(size)
     points = prompts(features, frame, sam.image_size, params.points_per_side, params.max_points)
     found = [_sound(*batch, frame, sam, params) for batch in decode(sam, features, points, params.predicted_iou)]
@@ -49,7 +52,7 @@ def propose(sam: Sam, features: Tensor, size: tuple[int, int], params: Evaluatio
     if not len(kept):
         nothing = np.empty(0, np.float32)
         return Proposals(Masks.parse([], size), nothing, nothing)
-    masks = _to_image(logits[kept], frame, size, sam.image_size)
+    masks = _fitted(logits[kept], frame, image, sam.image_size, params.edges)
     solid = masks.areas() > 0
     scores = (values[kept].cpu().numpy()[solid] for values in (ious, stability))
     return Proposals(masks.select(solid), *scores)
@@ -100,6 +103,18 @@ def _distinct(masks: Tensor, limit: float, most: int) -> list[int]:
         if not (iou[i, kept] > limit).any():
             kept.append(int(i))
     return kept
+
+
+def _fitted(
+    logits: Tensor, frame: tuple[int, int], image: NDArray[np.uint8], side: int, params: EdgesParams | None
+) -> Masks:
+    """Low-resolution logits `[M, S/4, S/4]` as masks of the image, brought to its edges where the params say so."""
+    size = (image.shape[0], image.shape[1])
+    if params is None:
+        return _to_image(logits, frame, size, side)
+    edges = Edges(image, frame, side // logits.shape[-1], params.radius, params.variance)
+    chunks = (np.stack([edges.fit(each) for each in chunk.cpu().numpy()]) for chunk in logits.split(RESIZED))
+    return Masks.concatenate([Masks.from_dense(chunk) for chunk in chunks], size)
 
 
 def _to_image(logits: Tensor, frame: tuple[int, int], size: tuple[int, int], side: int) -> Masks:

@@ -88,7 +88,7 @@ class Predictor:
         """Encode an RGB image `[H, W, 3]` once, propose its masks and see their crops."""
         size = (image.shape[0], image.shape[1])
         (features,) = self.encoder(images=to_frame(image, self.side)[None])
-        masks = self.proposer.propose(features, size)
+        masks = self.proposer.propose(features, image)
         crops = self.crops.embed(image, at_least_one(masks))
         return Scene(size, features, masks, crops, assign(masks, self.hierarchy)[0])
 

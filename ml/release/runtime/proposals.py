@@ -11,6 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ml.masks import Frame, PlainMasks
+from ml.masks.edges import Edges
 from ml.params import Evaluation
 from ml.release.runtime.sessions import Floats, Graph
 
@@ -36,15 +37,16 @@ class Proposer:
         """`side`: of SAM's frame in pixels."""
         self.points, self.drawing, self.side, self.params = points, drawing, side, params
 
-    def propose(self, features: Floats, size: tuple[int, int]) -> PlainMasks:
-        """Masks of an image of `size` (height, width) from its features `[1, C, h, w]`; at most `max_proposals`."""
+    def propose(self, features: Floats, image: NDArray[np.uint8]) -> PlainMasks:
+        """Masks of an RGB image `[H, W, 3]` from its features `[1, C, h, w]`; at most `max_proposals`."""
+        size = (image.shape[0], image.shape[1])
         frame = Frame(None, False, self.side).resized(size)
         points = prompts(features, frame, self.side, self.params.points_per_side, self.params.max_points)
         parts = [self._stable(found, frame) for found in self._decoded(features, points)]
         logits = np.concatenate([part.logits for part in parts])
         order = np.argsort(-np.concatenate([part.ious for part in parts]), kind="stable")
         kept = order[distinct(logits[order] > 0, self.params.duplicate_iou, self.params.max_proposals)]
-        masks = _to_image(logits[kept], frame, size, self.side)
+        masks = self._fitted(logits[kept], frame, image)
         return masks.select(masks.areas() > 0)
 
     def _decoded(self, features: Floats, points: Floats) -> Iterator[Found]:
@@ -70,6 +72,14 @@ class Proposer:
         stability = (sure / np.maximum(likely, 1)).astype(np.float32)
         kept = stability >= self.params.stability_score
         return Found(found.logits[kept], found.ious[kept], stability[kept])
+
+    def _fitted(self, logits: Floats, frame: tuple[int, int], image: NDArray[np.uint8]) -> PlainMasks:
+        """Low-resolution logits `[M, s, s]` as masks of the image, brought to its edges where the params say so."""
+        size, params = (image.shape[0], image.shape[1]), self.params.edges
+        if params is None:
+            return _to_image(logits, frame, size, self.side)
+        edges = Edges(image, frame, self.side // logits.shape[-1], params.radius, params.variance)
+        return PlainMasks.concatenate([PlainMasks.from_dense(edges.fit(each)[None]) for each in logits], size)
 
 
 def prompts(features: Floats, frame: tuple[int, int], side: int, points_per_side: int, most: int) -> Floats:

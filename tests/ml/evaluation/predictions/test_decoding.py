@@ -76,10 +76,10 @@ def test_toytowns_proposals_are_the_same_to_the_byte(monkeypatch: pytest.MonkeyP
     params: Params = preset("toytown")
     sam = load_sam(WEIGHTS)
     image: np.ndarray = draw(scene(0, 0, "tests")).image
-    features, size = sam.encode(torch.from_numpy(to_frame(image, sam.image_size))[None]), image.shape[:2]
-    ours = propose(sam, features, size, params.evaluation)
+    features = sam.encode(torch.from_numpy(to_frame(image, sam.image_size))[None])
+    ours = propose(sam, features, image, params.evaluation)
     monkeypatch.setattr(proposals, "decode", whole)
-    wanted = propose(sam, features, size, params.evaluation)
+    wanted = propose(sam, features, image, params.evaluation)
     assert ours.masks.to_strings() == wanted.masks.to_strings() and len(ours.masks) > 5
     assert ours.predicted_ious.tobytes() == wanted.predicted_ious.tobytes()
     assert ours.stability_scores.tobytes() == wanted.stability_scores.tobytes()

@@ -22,12 +22,18 @@ def smooth_image(size: tuple[int, int]) -> np.ndarray:
 @pytest.mark.parametrize("size", SIZES)
 def test_masks_are_those_of_the_library(sam: Sam, params: Params, size: tuple[int, int]) -> None:
     """Without any threshold every mask of every point is kept: both must hold the same set."""
-    all_of_them = {"predicted_iou": -1e9, "stability_score": 0.0, "duplicate_iou": 1.0, "max_proposals": 1000}
+    all_of_them = {
+        "predicted_iou": -1e9,
+        "stability_score": 0.0,
+        "duplicate_iou": 1.0,
+        "max_proposals": 1000,
+        "edges": None,
+    }
     evaluation = params.evaluation.model_copy(update={**all_of_them, "points_per_side": 3})
     image = smooth_image(size)
     predictor = SamPredictor(sam.model)
     predictor.set_image(image)
-    ours = propose(sam, predictor.features, size, evaluation)
+    ours = propose(sam, predictor.features, image, evaluation)
     library = SamAutomaticMaskGenerator(
         sam.model, points_per_side=3, pred_iou_thresh=-1e9, stability_score_thresh=0.0, box_nms_thresh=1.0
     )
@@ -45,11 +51,11 @@ def test_thresholds_limit_and_order_hold(sam: Sam, params: Params) -> None:
     evaluation = params.evaluation.model_copy(update={"predicted_iou": -1e9, "max_proposals": 5, "duplicate_iou": 0.7})
     image = smooth_image((96, 128))
     features = sam.encode(torch.from_numpy(to_frame(image, sam.image_size))[None])
-    found = propose(sam, features, (96, 128), evaluation)
+    found = propose(sam, features, image, evaluation)
     assert 1 <= len(found.masks) <= 5 and len(found.predicted_ious) == len(found.stability_scores) == len(found.masks)
     assert (np.diff(found.predicted_ious) <= 0).all()
     strict = evaluation.model_copy(update={"predicted_iou": 1e9})
-    assert len(propose(sam, features, (96, 128), strict).masks) == 0
+    assert len(propose(sam, features, image, strict).masks) == 0
 
 
 def test_few_points_go_where_the_image_differs() -> None:

@@ -23,8 +23,9 @@ def test_masks_are_those_of_the_whole_sam(sam: Sam) -> None:
     )
     loose = {"predicted_iou": -1e9, "stability_score": 0.0}
     features, params = sam.encode(images), preset("toytown").evaluation.model_copy(update=loose)
-    wanted, part = propose(sam, features, (256, 256), params), mask_decoder_of(WEIGHTS)
-    found = propose(part, features, (256, 256), params)
+    image = np.ascontiguousarray(images[0, :3].permute(1, 2, 0).numpy())
+    wanted, part = propose(sam, features, image, params), mask_decoder_of(WEIGHTS)
+    found = propose(part, features, image, params)
     assert part.config == sam.config
     assert found.masks.to_strings() == wanted.masks.to_strings() and len(found.masks) > 3
     assert (found.predicted_ious == wanted.predicted_ious).all()
