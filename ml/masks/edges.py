@@ -40,7 +40,7 @@ class Edges:
     def fit(self, logits: Floats) -> NDArray[np.bool_]:
         """A mask of the picture, `[H, W]`, from its logits in the cells of the frame."""
         inside = logits[: self.cells[0], : self.cells[1]]
-        probability: Floats = 1 / (1 + np.exp(-inside, dtype=np.float32))
+        probability = (1 / (1 + np.exp(-inside))).astype(np.float32)
         mask = np.zeros(self.size, bool)
         if (probability > NEGLIGIBLE).any():
             rows, columns = (self._reach(probability, axis) for axis in (0, 1))
