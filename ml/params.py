@@ -319,6 +319,7 @@ class Multimodal(Section):
     steps: Steps
     lr: PositiveFloat
     evidence_weight: NonNegative
+    counting_weight: NonNegative  # of the number that is counted
     loss_weights: LossWeights
 
 

@@ -4,7 +4,7 @@ import json
 import math
 from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import Self
+from typing import NamedTuple, Self
 
 import torch
 import torch.nn.functional as F
@@ -14,6 +14,7 @@ from ml.errors import UserError
 from ml.models.adapter import Adapter
 from ml.models.attention import grid_positions
 from ml.models.captioner import Captioner
+from ml.models.counting import Counter
 from ml.models.frozen.clip import Clip
 from ml.models.frozen.sam import SamConfig
 from ml.models.frozen.texts import QueryFeatures
@@ -98,6 +99,17 @@ class ModelConfig:
             raise UserError(f"{path}: config of another version ({error}); train the model again") from error
 
 
+class AnswerMemory(NamedTuple):
+    """What answers to Q questions an image are read from: memory `[B * Q, K, d]` and its mask; what was counted.
+
+    `counts`: `[B, Q]`, how many regions are what a question names.
+    """
+
+    memory: Tensor
+    mask: Tensor
+    counts: Tensor
+
+
 class ARRCOC(nn.Module):
     """Text-conditioned spatial relevance. `state_dict` holds the trained part only; the backbones stay outside.
 
@@ -134,6 +146,7 @@ class ARRCOC(nn.Module):
             config.dropout,
         )
         self.question = nn.Linear(config.text_dim, config.dim)
+        self.counter = Counter(config.dim)
         self.register_buffer("positions", grid_positions(config.grid, config.grid, config.dim), persistent=False)
 
     def adapt(self, features: Tensor) -> Tensor:
@@ -165,21 +178,22 @@ class ARRCOC(nn.Module):
         return regions.flatten(0, 1).unsqueeze(1)
 
     def answer_memory(
-        self, grid: Tensor, regions: Tensor, valid: Tensor, text: QueryFeatures, evidence: Tensor
-    ) -> tuple[Tensor, Tensor]:
-        """What answers are read from: memory `[B * Q, 1 + N + T, d]` and its mask.
+        self, grid: Tensor, regions: Tensor, crops: Tensor, valid: Tensor, text: QueryFeatures, evidence: Tensor
+    ) -> AnswerMemory:
+        """What answers are read from: memory `[B * Q, 2 + N + T, d]`, its mask, and what was counted.
 
         The first token is the grid under the evidence (grounding logits `[B, Q, 4h, 4w]` of the question): the answer
-        looks where the model points. The regions and the question follow.
+        looks where the model points. The second is how many regions are what the question names, by the frozen
+        similarity of its name and their crops `[B, N, e]`. The regions and the question follow.
         """
         queries = text.tokens.shape[1]
-        pointed = self.pointed_at(grid, evidence)
+        counted = self.counter(regions, self.relevance_head.alike(crops, text.referents)[..., 0], valid)
+        own = torch.stack([self.pointed_at(grid, evidence), counted.tokens], dim=2)
         shared = regions.unsqueeze(1).expand(-1, queries, -1, -1)
-        memory = torch.cat([pointed.unsqueeze(2), shared, self.question(text.tokens)], dim=2)
-        mask = torch.cat(
-            [torch.ones_like(text.mask[..., :1]), valid.unsqueeze(1).expand(-1, queries, -1), text.mask], dim=2
-        )
-        return memory.flatten(0, 1), mask.flatten(0, 1)
+        memory = torch.cat([own, shared, self.question(text.tokens)], dim=2)
+        always = torch.ones_like(own[..., 0], dtype=torch.bool)
+        mask = torch.cat([always, valid.unsqueeze(1).expand(-1, queries, -1), text.mask], dim=2)
+        return AnswerMemory(memory.flatten(0, 1), mask.flatten(0, 1), counted.counts)
 
     def pointed_at(self, grid: Tensor, grounding: Tensor) -> Tensor:
         """Mean of the grid `[B, d, h, w]` under the probability of grounding logits: `[B, Q, d]`."""

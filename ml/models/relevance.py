@@ -185,9 +185,13 @@ class RelevanceHead(nn.Module):
 
     def frozen(self, crops: Tensor, referents: Tensor) -> Tensor:
         """The frozen similarity `[B, Q, 1 + N, REFERENTS]`; 0 of the frame, which is no thing, and where it is off."""
+        return F.pad(self.alike(crops[:, 1:], referents), (0, 0, 1, 0))
+
+    def alike(self, crops: Tensor, referents: Tensor) -> Tensor:
+        """The frozen similarity of crops `[B, N, e]`, `[B, Q, N, REFERENTS]`; 0 where it is off."""
         if self.similarity is None:
             return crops.new_zeros(*referents.shape[:2], crops.shape[1], REFERENTS)
-        return F.pad(self.similarity(crops[:, 1:], referents), (0, 0, 1, 0))
+        return self.similarity(crops, referents)
 
 
 def both(one: Tensor, other: Tensor) -> Tensor:

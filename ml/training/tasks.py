@@ -7,6 +7,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
+from ml.labeling.language.words import answer_number
 from ml.models.arrcoc import ARRCOC
 from ml.models.frozen.sam import Sam
 from ml.models.frozen.texts import QueryFeatures, TextBank
@@ -16,6 +17,7 @@ from ml.models.relevance import Judgement
 from ml.objectives.bce_dice import bce_dice_loss, bce_loss, dice_loss
 from ml.objectives.captioning import captioning_loss, token_loss
 from ml.objectives.contrastive import contrastive_loss, same_target
+from ml.objectives.counting import counting_loss
 from ml.objectives.pointing import anchor_loss, name_loss
 from ml.objectives.presence import presence_loss
 from ml.objectives.referring import referring_loss
@@ -141,7 +143,7 @@ class RelevanceLearning(Task):
 class MultimodalFinetuning(Task):
     """Stage 4: grounded captions, referring expressions and grounded questions, with grounding and relevance."""
 
-    trains = ("adapter", "grounding_head", *RelevanceLearning.trains, "captioner", "question")
+    trains = ("adapter", "grounding_head", *RelevanceLearning.trains, "captioner", "question", "counter")
 
     def forward(self, batch: Batch) -> Outcome:
         """All losses of the stage, weighted by `loss_weights`."""
@@ -191,12 +193,13 @@ class MultimodalFinetuning(Task):
         """Answers from what each question points to, and the evidence it should point to."""
         pad = self.texts.clip.pad_id
         ids = self.texts.ids([answer for row in batch.answers for answer in row])
-        memory, mask = self.model.answer_memory(seen.grid, seen.regions, batch.valid, text, logits)
-        words = self.model.caption(memory, ids[:, :-1], mask).float()
+        read = self.model.answer_memory(seen.grid, seen.regions, batch.embeddings, batch.valid, text, logits)
+        words = self.model.caption(read.memory, ids[:, :-1], read.mask).float()
         given = present(batch.questions, logits.device) & (batch.evidence >= 0)
-        weight = self.params.multimodal_finetuning.evidence_weight
+        section = self.params.multimodal_finetuning
         shown = painted(marked(batch.evidence, batch), batch.fine)
-        loss = vqa_loss(words, ids[:, 1:], pad, logits, shown, given, weight)
+        loss = vqa_loss(words, ids[:, 1:], pad, logits, shown, given, section.evidence_weight)
+        loss = loss + section.counting_weight * counting_loss(read.counts.float(), counted(batch, logits.device))
         return loss, measures.answers(words, ids[:, 1:], pad)
 
 
@@ -261,6 +264,12 @@ def mean_inside(logits: Tensor, coverage: Tensor) -> Tensor:
 def present(texts: list[list[str]], device: torch.device) -> Tensor:
     """Bool `[B, Q]`: which texts are there, rather than padding."""
     return torch.tensor([[bool(text) for text in row] for row in texts], device=device)
+
+
+def counted(batch: Batch, device: torch.device) -> Tensor:
+    """The number that each answer says, int64 `[B, K]`; -1 where it says none."""
+    numbers = [[answer_number(answer) for answer in row] for row in batch.answers]
+    return torch.tensor(numbers, device=device)
 
 
 def select(text: QueryFeatures, columns: slice) -> QueryFeatures:

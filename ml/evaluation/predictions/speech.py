@@ -31,8 +31,9 @@ class Speaker:
         regions, valid = self._regions(scene, grid)
         asked = self.texts.queries([questions])
         evidence = self.model.ground(grid, asked).pixels
-        memory, mask = self.model.answer_memory(grid, regions, valid, asked, evidence)
-        return self._words(self.model.generate(memory, ANSWER_TOKENS, mask))
+        crops = scene.crops[None].to(grid.device)
+        read = self.model.answer_memory(grid, regions, crops, valid, asked, evidence)
+        return self._words(self.model.generate(read.memory, ANSWER_TOKENS, read.mask))
 
     def _regions(self, scene: Scene, grid: Tensor) -> tuple[Tensor, Tensor]:
         """Features `[1, N, d]` of the proposals, and which are there; without any, an empty one that is not."""

@@ -30,7 +30,12 @@ class Referents(NamedTuple):
 def referents(queries: Sequence[str], reader: English) -> list[Referents]:
     """Of each query the thing named and the anchor, as prompts; one without any noun names itself."""
     read = reader.read(_unplaced(QUESTION.sub("", query.lower())) for query in queries)
-    return [_spoken_of(query, told.things) for query, told in zip(queries, read, strict=True)]
+    return [_spoken_of(query, _each(query, told.things)) for query, told in zip(queries, read, strict=True)]
+
+
+def _each(query: str, things: Sequence[Phrase]) -> Sequence[Phrase]:
+    """The things spoken of; of what is counted one, as each is seen: "how many cars" is asked of every car."""
+    return [replace(thing, number=1) for thing in things] if query.lower().startswith("how many") else things
 
 
 def _unplaced(text: str) -> str:

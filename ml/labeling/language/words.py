@@ -80,6 +80,13 @@ def number(word: str) -> int | None:
     return _values().get(word, int(word) if word.isdecimal() and 0 < len(word) < 6 and int(word) else None)
 
 
+def answer_number(answer: str) -> int:
+    """The number that an answer is, "two", "0" or "zero"; -1 where it is none."""
+    if answer in ("zero", "0"):
+        return 0
+    return number(answer) or -1
+
+
 def attribute_kind(attribute: str) -> str:
     """What an attribute says of a thing: colour, size, material, number or other."""
     words = attribute.replace("-", " ").replace(",", " ").split()

@@ -3,11 +3,12 @@
 from pathlib import Path
 
 import torch
+import torch.nn.functional as F
 from torch import Tensor, nn
 from torch.export import Dim
 
 from ml.models.arrcoc import ARRCOC
-from ml.models.frozen.texts import QueryFeatures
+from ml.models.frozen.texts import REFERENTS, QueryFeatures
 from ml.models.grounding import UPSCALE
 from ml.release.export.towers import export
 from ml.release.runtime.speech import ANSWER_MEMORY, IMAGE_MEMORY, NEXT_WORD
@@ -37,16 +38,19 @@ class AnswerMemory(nn.Module):
         features: Tensor,
         coverage: Tensor,
         boxes: Tensor,
+        crops: Tensor,
         valid: Tensor,
         tokens: Tensor,
         text_mask: Tensor,
+        referents: Tensor,
         grounding: Tensor,
     ) -> tuple[Tensor, Tensor]:
         """As `ARRCOC.answer_memory`; grounding: logits `[1, Q, 4h, 4w]` of the questions."""
         grid = self.model.adapt(features)
         regions = self.model.regions(grid, coverage, boxes)
-        text = QueryFeatures(tokens, tokens[:, :, 0], text_mask, tokens[:, :, :2])  # pooled and referents are not read
-        return self.model.answer_memory(grid, regions, valid, text, grounding)
+        text = QueryFeatures(tokens, tokens[:, :, 0], text_mask, referents)  # pooled is not read
+        read = self.model.answer_memory(grid, regions, crops, valid, text, grounding)
+        return read.memory, read.mask
 
 
 class NextWord(nn.Module):
@@ -71,14 +75,16 @@ def export_captioner(model: ARRCOC, out: Path) -> None:
         **features,
         "coverage": torch.rand(1, n, c.grid, c.grid),
         "boxes": torch.tensor([[[0.1, 0.2, 0.5, 0.6]] * n]),
+        "crops": F.normalize(torch.randn(1, n, c.embed_dim), dim=-1),
         "valid": torch.ones(1, n, dtype=torch.bool),
         "tokens": torch.randn(1, q, c.context_length, c.text_dim),
         "text_mask": torch.ones(1, q, c.context_length, dtype=torch.bool),
+        "referents": torch.randn(1, q, REFERENTS, c.embed_dim),
         "grounding": torch.randn(1, q, UPSCALE * c.grid, UPSCALE * c.grid),
     }
     regions, queries = Dim("regions"), Dim("queries")
-    axes = {name: {1: regions} for name in ("coverage", "boxes", "valid")}
-    axes |= {name: {1: queries} for name in ("tokens", "text_mask", "grounding")}
+    axes = {name: {1: regions} for name in ("coverage", "boxes", "crops", "valid")}
+    axes |= {name: {1: queries} for name in ("tokens", "text_mask", "referents", "grounding")}
     export(AnswerMemory(model), example, ["memory", "memory_mask"], out / ANSWER_MEMORY, axes)
     _export_next_word(model, out)
 

@@ -68,9 +68,9 @@ def test_answers_read_where_the_question_points(model: ARRCOC, inputs) -> None:
     logits[:, :, 8:12, 20:24] = 30.0
     torch.testing.assert_close(model.pointed_at(grid, logits)[1, 2], grid[1, :, 2, 5], atol=1e-4, rtol=1e-4)
     regions = model.regions(grid, inputs.coverage, inputs.boxes)
-    memory, mask = model.answer_memory(grid, regions, inputs.valid, inputs.text, logits)
-    assert memory.shape == (6, 1 + 6 + 5, 32)
-    assert mask.sum(1).tolist() == (1 + inputs.valid.sum(1, keepdim=True) + inputs.text_mask.sum(2)).flatten().tolist()
+    memory, mask, counts = model.answer_memory(grid, regions, inputs.crops, inputs.valid, inputs.text, logits)
+    assert memory.shape == (6, 2 + 6 + 5, 32) and counts.shape == (2, 3)
+    assert mask.sum(1).tolist() == (2 + inputs.valid.sum(1, keepdim=True) + inputs.text_mask.sum(2)).flatten().tolist()
 
 
 def test_generated_ids_fit_the_context(model: ARRCOC, inputs) -> None:

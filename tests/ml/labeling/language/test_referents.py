@@ -59,7 +59,8 @@ QUERIES = [
     # Questions speak of things as well.
     ("what color is the car left of the house?", "car", "house"),
     ("what is left of the blue car?", "blue car", ""),
-    ("how many red cars are there?", "a group of red cars", ""),
+    ("how many red cars are there?", "red car", ""),
+    ("how many people are there?", "person", ""),
     ("is there a boat?", "boat", ""),
     ("are there two dogs?", "a group of two dogs", ""),
 ]
@@ -132,7 +133,7 @@ def test_what_the_labels_ask_in_questions_is_read(make: Callable[..., Any]) -> N
     made, rng = make(*rows, absent=("a boat",)), np.random.default_rng(0)
     questions = ask(made.asker, list(made.asker.all()), made.levels, made.crops, made.words, 100, rng)
     told = {question.question: referents(question.question) for question in questions}
-    assert told["how many cars are there?"] == ("a group of cars", "")
+    assert told["how many cars are there?"] == ("car", "")
     assert told["what is left of the blue car?"] == ("blue car", "")
     assert told["is there a boat?"] == ("boat", "")
     colors = {name for text, (name, _) in told.items() if text.startswith("what color")}

@@ -2,7 +2,16 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from ml.labeling.language.words import SEVERAL, article, attribute_kind, number, number_word, plural, singular
+from ml.labeling.language.words import (
+    SEVERAL,
+    answer_number,
+    article,
+    attribute_kind,
+    number,
+    number_word,
+    plural,
+    singular,
+)
 
 WORDS = st.sampled_from(["car", "ball", "house", "box", "person", "leaf", "puppy", "glass", "bus", "t-shirt"])
 
@@ -44,3 +53,8 @@ def test_a_number_is_read_as_it_is_said(n: int) -> None:
 )
 def test_what_an_attribute_tells(attribute: str, kind: str) -> None:
     assert attribute_kind(attribute) == kind
+
+
+def test_answers_that_are_numbers() -> None:
+    told = {"two": 2, "zero": 0, "0": 0, "11": 11, "twelve": 12, "several": -1, "red": -1, "": -1, "two cars": -1}
+    assert {answer: answer_number(answer) for answer in told} == told
