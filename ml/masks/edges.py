@@ -37,10 +37,13 @@ class Edges:
         spread -= self.mean[..., :, None] * self.mean[..., None, :]
         self.inverse = np.linalg.inv(spread + np.float32(variance) * np.eye(3, dtype=np.float32))
 
-    def fit(self, logits: Floats) -> NDArray[np.bool_]:
-        """A mask of the picture, `[H, W]`, from its logits in the cells of the frame."""
-        inside = logits[: self.cells[0], : self.cells[1]]
-        probability = (1 / (1 + np.exp(-inside))).astype(np.float32)
+    def fit(self, probability: Floats) -> NDArray[np.bool_]:
+        """A mask of the picture, `[H, W]`, from its probability in the cells of the frame `[h, w]`.
+
+        The cells beyond the picture may be there or not; a last one that it only touches is as the one before it.
+        """
+        beyond = [(0, max(0, wanted - given)) for wanted, given in zip(self.cells, probability.shape, strict=True)]
+        probability = np.pad(probability, beyond, "edge")[: self.cells[0], : self.cells[1]]
         mask = np.zeros(self.size, bool)
         if (probability > NEGLIGIBLE).any():
             rows, columns = (self._reach(probability, axis) for axis in (0, 1))

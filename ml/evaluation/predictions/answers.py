@@ -95,7 +95,7 @@ Describe = Callable[[int, Sequence[int]], Row]
 def _best(answers: Answers, describe: Describe, scene: Scene) -> Iterator[Row]:
     """The best few of the masks for each text, and what its grounding map says."""
     for query in range(len(answers.scores)):
-        heat = _describe_map(answers.maps[query], scene.size) if len(answers.maps) else {}
+        heat = _describe_map(answers.maps[query], scene) if len(answers.maps) else {}
         yield describe(query, answers.best(query, TOP).tolist()) | heat
 
 
@@ -179,10 +179,10 @@ def _describer(masks: Masks, hierarchy: Filter) -> Callable[[Answers, int, Seque
     return describe
 
 
-def _describe_map(heat: np.ndarray, size: tuple[int, int]) -> Row:
-    region = Masks.from_dense(map_region(heat, size)[None])
+def _describe_map(heat: np.ndarray, scene: Scene) -> Row:
+    region = Masks.from_dense(map_region(heat, scene.size, scene.proposals.edges)[None])
     return {
         "map_box": region.coco_boxes()[0].tolist(),
         "map_counts": region.to_strings()[0],
-        "point": list(peak(heat, size)),
+        "point": list(peak(heat, scene.size)),
     }

@@ -18,6 +18,7 @@ from ml.evaluation.predictions.scored import Answers, weighted
 from ml.labeling.geometry.crops import masked_crops
 from ml.labeling.geometry.eye import Eye
 from ml.masks import Frame, Masks
+from ml.masks.edges import Edges
 from ml.models.arrcoc import ARRCOC
 from ml.models.frozen.clip import Clip
 from ml.models.frozen.sam import Sam
@@ -187,13 +188,16 @@ def _mean(sums: Tensor, cells: Tensor) -> Tensor:
     return torch.where(cells > 1e-3, sums / cells.clamp_min(1e-3), 0.0)
 
 
-def map_region(heat: NDArray[np.float32], size: tuple[int, int]) -> NDArray[np.bool_]:
+def map_region(heat: NDArray[np.float32], size: tuple[int, int], edges: Edges | None = None) -> NDArray[np.bool_]:
     """The largest connected part above 0.5 of a map `[h, w]` at the image's size, bool `[H, W]`.
 
-    Where nothing is above 0.5: the part above half of the map's maximum.
+    Where nothing is above 0.5: the part above half of the map's maximum. With `edges` it ends where the picture says.
     """
     full = cv2.resize(heat, size[::-1], interpolation=cv2.INTER_LINEAR)
-    above = full > min(0.5, float(full.max()) / 2)
+    level = min(0.5, float(full.max()) / 2)
+    above = full > level
+    if edges is not None and level > 0 and (fitted := edges.fit((heat * (0.5 / level)).clip(max=1))).any():
+        above = fitted
     count, labels, stats, _ = cv2.connectedComponentsWithStats(above.astype(np.uint8))
     if count < 2:
         return above

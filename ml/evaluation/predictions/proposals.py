@@ -19,7 +19,6 @@ from ml.evaluation.predictions.decoding import decode
 from ml.masks import Frame, Masks
 from ml.masks.edges import Edges
 from ml.models.frozen.sam import Sam
-from ml.params import Edges as EdgesParams
 from ml.params import Evaluation
 
 RESIZED = 16  # masks brought to the image's size at a time
@@ -28,11 +27,15 @@ NEARNESS = 4.0  # weight of a point's place, in image sides, against its unit fe
 
 @dataclass(frozen=True)
 class Proposals:
-    """Masks of one image, best first, with SAM's own scores of them: float32 [n] each."""
+    """Masks of one image, best first, with SAM's own scores of them: float32 [n] each.
+
+    `edges`: what brought them to the picture's edges.
+    """
 
     masks: Masks
     predicted_ious: NDArray[np.float32]
     stability_scores: NDArray[np.float32]
+    edges: Edges | None = None
 
 
 @torch.no_grad()
@@ -49,13 +52,15 @@ def propose(sam: Sam, features: Tensor, image: NDArray[np.uint8], params: Evalua
     logits, ious, stability = (torch.cat(parts) for parts in zip(*found, strict=True))
     order = torch.argsort(ious, descending=True, stable=True)
     kept = order[_distinct(logits[order] > 0, params.duplicate_iou, params.max_proposals)]
+    given = params.edges
+    edges = Edges(image, frame, sam.image_size // logits.shape[-1], given.radius, given.variance) if given else None
     if not len(kept):
         nothing = np.empty(0, np.float32)
-        return Proposals(Masks.parse([], size), nothing, nothing)
-    masks = _fitted(logits[kept], frame, image, sam.image_size, params.edges)
+        return Proposals(Masks.parse([], size), nothing, nothing, edges)
+    masks = _fitted(logits[kept], edges) if edges else _to_image(logits[kept], frame, size, sam.image_size)
     solid = masks.areas() > 0
-    scores = (values[kept].cpu().numpy()[solid] for values in (ious, stability))
-    return Proposals(masks.select(solid), *scores)
+    sure, steady = (values[kept].cpu().numpy()[solid] for values in (ious, stability))
+    return Proposals(masks.select(solid), sure, steady, edges)
 
 
 def prompts(features: Tensor, frame: tuple[int, int], side: int, points_per_side: int, most: int) -> Tensor:
@@ -105,16 +110,11 @@ def _distinct(masks: Tensor, limit: float, most: int) -> list[int]:
     return kept
 
 
-def _fitted(
-    logits: Tensor, frame: tuple[int, int], image: NDArray[np.uint8], side: int, params: EdgesParams | None
-) -> Masks:
-    """Low-resolution logits `[M, S/4, S/4]` as masks of the image, brought to its edges where the params say so."""
-    size = (image.shape[0], image.shape[1])
-    if params is None:
-        return _to_image(logits, frame, size, side)
-    edges = Edges(image, frame, side // logits.shape[-1], params.radius, params.variance)
-    chunks = (np.stack([edges.fit(each) for each in chunk.cpu().numpy()]) for chunk in logits.split(RESIZED))
-    return Masks.concatenate([Masks.from_dense(chunk) for chunk in chunks], size)
+def _fitted(logits: Tensor, edges: Edges) -> Masks:
+    """Low-resolution logits `[M, S/4, S/4]` as masks of the image, brought to its edges."""
+    chunks = (torch.sigmoid(chunk).cpu().numpy() for chunk in logits.split(RESIZED))
+    dense = (np.stack([edges.fit(each) for each in chunk]) for chunk in chunks)
+    return Masks.concatenate([Masks.from_dense(chunk) for chunk in dense], edges.size)
 
 
 def _to_image(logits: Tensor, frame: tuple[int, int], size: tuple[int, int], side: int) -> Masks:

@@ -79,7 +79,8 @@ class Proposer:
         if params is None:
             return _to_image(logits, frame, size, self.side)
         edges = Edges(image, frame, self.side // logits.shape[-1], params.radius, params.variance)
-        return PlainMasks.concatenate([PlainMasks.from_dense(edges.fit(each)[None]) for each in logits], size)
+        drawn = (1 / (1 + np.exp(-each)) for each in logits)
+        return PlainMasks.concatenate([PlainMasks.from_dense(edges.fit(each)[None]) for each in drawn], size)
 
 
 def prompts(features: Floats, frame: tuple[int, int], side: int, points_per_side: int, most: int) -> Floats:

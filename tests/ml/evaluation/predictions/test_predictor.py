@@ -21,6 +21,7 @@ from ml.evaluation.predictions.predictor import (
 from ml.evaluation.predictions.proposals import Proposals
 from ml.labeling.geometry.crops import masked_crops
 from ml.masks import Masks
+from ml.masks.edges import Edges
 from ml.models.frozen.texts import CHUNK
 
 UNIT = st.floats(0, 1, width=32)
@@ -46,6 +47,15 @@ def test_map_region_is_the_largest_part() -> None:
     assert abs(rows.min() - 32) <= 2 and abs(rows.max() - 55) <= 2
     assert abs(columns.min() - 12) <= 1 and abs(columns.max() - 27) <= 1
     assert map_region(np.full((4, 4), 0.1, np.float32), (8, 8)).any()
+
+
+def test_map_region_ends_where_the_picture_says() -> None:
+    image = np.full((64, 64, 3), 230, np.uint8)
+    image[14:38, 22:50] = (30, 60, 200)
+    heat = np.zeros((16, 16), np.float32)
+    heat[3:10, 5:13] = 0.3  # nothing is above a half
+    region = map_region(heat, (64, 64), Edges(image, (64, 64), 4, 2, 1e-4))
+    assert (region == (image[..., 0] < 100)).all()
 
 
 def test_peak_is_in_pixels() -> None:
