@@ -1,14 +1,20 @@
 """The state of each stage that Dagster was last told of, noted beside its events: where these are removed, so is it.
 
 As long as there is a note, Dagster has been told nothing of the stage since, and knows all of its shards as they were
-then. A stage without one has to be compared with Dagster's events, shard by shard.
+then. A stage without one has to be compared with Dagster's events, shard by shard. Notes are of the store that
+`dagster.yaml` names: in the place of another one they say nothing.
 """
 
+import hashlib
+import os
+import re
 import shutil
 from pathlib import Path
 
 from ml.workspace import Workspace
 from ml.workspace.atomic import atomic_path
+
+_VARIABLE = re.compile(r"\benv:\s*(\w+)")  # of which `dagster.yaml` takes a value
 
 
 def told(ws: Workspace, stage: str) -> str:
@@ -37,7 +43,17 @@ def forget_all(ws: Workspace) -> None:
 
 
 def _note(ws: Workspace, stage: str) -> Path:
-    return _folder(ws) / stage
+    return _folder(ws) / _store(ws) / stage
+
+
+def _store(ws: Workspace) -> str:
+    """A name for Dagster's store: the digest of its configuration, and of what that takes from the environment."""
+    try:
+        config = (ws.root / ".dagster" / "dagster.yaml").read_text(encoding="utf-8")
+    except OSError:
+        config = ""
+    values = [os.environ.get(name, "") for name in _VARIABLE.findall(config)]
+    return hashlib.sha256("\0".join([config, *values]).encode()).hexdigest()[:16]
 
 
 def _folder(ws: Workspace) -> Path:

@@ -61,6 +61,20 @@ def test_a_run_notes_each_stage_and_only_what_it_took(town):
     assert told(town.ws, "mask_index") == "what is wanted"
 
 
+def test_another_store_was_told_nothing(town, monkeypatch):
+    config, before = town.ws.root / ".dagster" / "dagster.yaml", told(town.ws, "mask_index")
+    text = config.read_text()
+    config.write_text(text + "storage: {postgres: {postgres_url: {env: DAGSTER_TEST_STORE}}}\n")
+    monkeypatch.setenv("DAGSTER_TEST_STORE", "one")
+    assert told(town.ws, "mask_index") == ""
+    note(town.ws, "mask_index", before)
+    assert told(town.ws, "mask_index") == before
+    monkeypatch.setenv("DAGSTER_TEST_STORE", "another")
+    assert told(town.ws, "mask_index") == ""
+    config.write_text(text)
+    assert told(town.ws, "mask_index") == before
+
+
 @pytest.mark.slow
 def test_a_shard_made_without_dagster_is_told_with_the_next_that_is_made(many):
     lost = [many.ws.shard_file("sa1b_shards", f"sa_0000{number}", ".tar") for number in (11, 31)]
