@@ -7,6 +7,7 @@ Vizier", 2017). A study that was cut goes on; what it was at is tried again, fro
 """
 
 import json
+import re
 import time
 from collections.abc import Callable
 from typing import Any, NamedTuple
@@ -27,6 +28,7 @@ from orchestration.tuning.space import Space, changed, current
 LOWER = ("calibration error", "found where absent", "missed where present")  # scores that are better when lower
 STARTING = 4  # trials before any is given up, or guided by others
 SCORED, WHY = "scores", "why"  # attributes of a trial: all its scores; why it was given up or failed
+NAME = re.compile(r"[\w-]+")
 ASKED = "asked"  # attribute of a study: its score and space
 OVER = (TrialState.COMPLETE, TrialState.PRUNED, TrialState.FAIL)
 OUTCOMES = {TrialState.COMPLETE: "done", TrialState.PRUNED: "given up", TrialState.FAIL: "failed"}
@@ -49,8 +51,10 @@ def opened(ws: Workspace, params: Params, asked: Asked) -> optuna.Study:
     """The study, new or as it was left; its first trial has the params as they are.
 
     Raises:
-        UserError: a study of the name went for another score, or searches other params.
+        UserError: the name is none for a file, or a study of it went for another score, or searches other params.
     """
+    if not NAME.fullmatch(asked.name):
+        raise UserError(f"--name {asked.name!r}: found more than letters, digits, - and _, of which names are made")
     optuna.logging.set_verbosity(optuna.logging.ERROR)
     path = ws.data / FOLDER / f"{asked.name}.study"
     path.parent.mkdir(parents=True, exist_ok=True)
@@ -110,7 +114,7 @@ def _tried(
     ws: Workspace, params: Params, asked: Asked, study: optuna.Study, trial: Trial, tell: Callable[[str], None]
 ) -> tuple[TrialState, str, dict[str, float]]:
     """How a trial ended, why, and its scores."""
-    place = Workspace(ws.data / FOLDER / f"{asked.name}_{trial.number}")
+    place = Workspace(ws.data / FOLDER / f"{asked.name}.{trial.number}")
     sign = -1 if asked.lower else 1
     try:
         run_case(

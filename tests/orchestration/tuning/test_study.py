@@ -110,6 +110,11 @@ def test_a_name_is_of_one_study(town, line, ask) -> None:
             study.opened(town.ws, town.params, other)
 
 
+def test_a_name_is_one_of_a_file(town, line, ask) -> None:
+    with pytest.raises(UserError, match=r"--name '\.\./study': found more than letters"):
+        run(town, ask(name="../study"), 1)
+
+
 def test_a_score_that_no_benchmark_has_is_named(town, line, ask) -> None:
     found = run(town, ask("refcoco/nowhere/acc@0.5"), 1)
     assert found.trials[0].user_attrs[study.WHY].startswith("refcoco/nowhere/acc@0.5: no such score")
