@@ -34,23 +34,25 @@ SYNONYMS = {
 class Way:
     """`plain`: what the judge reads; `said`: how it is put. Both name {thing}, and what it is told against.
 
-    That is {anchor}, {other}; {things} is the plural.
+    That is {anchor}, {other}; {things} is the plural. `least`: how many things of a name there are where people say it:
+    the second of two is the last.
     """
 
     kind: str
     plain: str
     said: tuple[str, ...]
+    least: int = 2
 
 
 def _ordinals() -> Iterator[Way]:
-    for nth, number in (("second", "two"), ("third", "three")):
+    for least, nth, number in ((3, "second", "two"), (4, "third", "three")):
         for side in SIDES:
             said = (
                 f"counting from the {side}, the {nth} {{thing}}",
                 f"the {{thing}} that comes {nth} from the {side}",
                 f"number {number} of the {{things}}, from the {side}",
             )
-            yield Way("ordinal", f"{nth} {{thing}} from the {side}", said)
+            yield Way("ordinal", f"{nth} {{thing}} from the {side}", said, least)
 
 
 def _corners() -> Iterator[Way]:
@@ -76,7 +78,7 @@ def _sides() -> Iterator[Way]:
 RANKS = (
     *_ordinals(),
     *_corners(),
-    Way("middle", "middle {thing}", ("the most central {thing}", "the {thing} right in the center of the scene")),
+    Way("middle", "middle {thing}", ("the most central {thing}", "the {thing} right in the center of the scene"), 3),
     Way("depth", "front {thing}", ("the frontmost {thing}", "the {thing} nearest to whoever took the picture")),
     Way("depth", "farthest {thing}", ("the {thing} all the way in the back", "the most distant {thing}")),
     Way("clause", "leftmost {thing}", ("the {thing} that is farther left than the other {things}",)),
@@ -107,7 +109,7 @@ def ways(drawing: Drawing, rng: np.random.Generator) -> list[Expression]:
     several = list(dict.fromkeys(p for node in objects for p in phrases(node)[:2] if len(town.of(p)) > 1))
     named = [(node, names[0]) for node in objects if (names := _names(town, node))]
     anchors = [named[i] for i in rng.permutation(len(named))[:ANCHORS]]
-    said = [*_ranked(several), *_related(objects, anchors), *_between(objects, anchors)]
+    said = [*_ranked(town, several), *_related(objects, anchors), *_between(objects, anchors)]
     found = [Expression(text, kind, town.clear(plain)) for kind, plain, text in _put(said, rng)]
     found += [*_others(town, several, rng), *_attributes(town, objects, rng)]
     return sorted({e for e in found if len(e.targets) == 1}, key=lambda e: (e.kind, e.text))
@@ -121,8 +123,8 @@ def _names(town: Meaning, node: Node) -> list[str]:
 Filled = tuple[Way, dict[str, str]]
 
 
-def _ranked(several: list[str]) -> Iterator[Filled]:
-    return ((way, _words(thing)) for thing in several for way in RANKS)
+def _ranked(town: Meaning, several: list[str]) -> Iterator[Filled]:
+    return ((way, _words(thing)) for thing in several for way in RANKS if len(town.of(thing)) >= way.least)
 
 
 def _related(objects: list[Node], anchors: list[tuple[Node, str]]) -> Iterator[Filled]:

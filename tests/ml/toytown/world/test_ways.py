@@ -17,7 +17,7 @@ OTHER = {word: noun for noun, words in SYNONYMS.items() for word in words}
 
 @pytest.fixture(scope="module")
 def said():
-    drawn = [draw(scene(0, index, "ways")) for index in range(12)]
+    drawn = [draw(scene(0, index, "ways")) for index in range(24)]
     return [(drawing, ways(drawing, random_for("test"))) for drawing in drawn]
 
 
@@ -41,9 +41,9 @@ def test_ordinals_count_along_their_side(said) -> None:
         town = Meaning(drawing)
         for e in (e for e in found if e.kind == "ordinal" and e.text.startswith("counting from the left, the second")):
             among = town.of(e.text.rpartition("second ")[2])
-            assert e.targets[0] == sorted(among, key=lambda i: town.centres[i, 0])[1]
+            assert e.targets[0] == sorted(among, key=lambda i: town.centres[i, 0])[1] and len(among) > 2
             counted += 1
-    assert counted > 3
+    assert counted > 1
 
 
 def test_the_other_is_of_the_name_and_not_the_known_one(said) -> None:
