@@ -12,7 +12,7 @@ import hashlib
 import json
 import os
 import shutil
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 from statistics import fmean
 from typing import Any
@@ -50,24 +50,33 @@ SHOWN = (
 )
 
 
-def ablate(ws: Workspace, params: Params, seeds: int, tell: Callable[[str], None]) -> dict[str, Any]:
+def ablate(
+    ws: Workspace,
+    params: Params,
+    seeds: int,
+    tell: Callable[[str], None],
+    cases: Mapping[str, str | None] = CASES,
+    names: Sequence[str] = SHOWN,
+) -> dict[str, Any]:
     """{"seeds": [seed...], "rows": [{"case", "left_out", "scores": {name: [value a seed]}}]}, scores in percent.
 
     Args:
         tell: takes a line of progress.
+        cases: the part that each leaves out.
+        names: of the scores.
 
     Raises:
         UserError: the data stages have not run.
     """
     numbers = list(range(params.seed, params.seed + seeds))
-    rows: list[dict[str, Any]] = [{"case": case, "left_out": part, "scores": {}} for case, part in CASES.items()]
+    rows: list[dict[str, Any]] = [{"case": case, "left_out": part, "scores": {}} for case, part in cases.items()]
     total = len(numbers) * len(rows)
     for done, (seed, row) in enumerate((seed, row) for seed in numbers for row in rows):
         changed = without(params, row["left_out"], seed)
         place = ws.data / FOLDER / f"{row['left_out'] or 'all'}_{seed}"
         tell(f"{done} of {total} done; {row['case']}, seed {seed}")
         run_case(ws, params, Workspace(place), changed, tell)
-        for name, value in chosen(Workspace(place), SHOWN):
+        for name, value in chosen(Workspace(place), names):
             row["scores"].setdefault(name, []).append(value)
     return {"seeds": numbers, "rows": rows}
 

@@ -15,7 +15,7 @@ from ml.errors import UserError
 from ml.params import Params
 from ml.workspace import Workspace, stages
 from ml.workspace.atomic import write_json
-from orchestration.runs.ablation import CHAIN, FOLDER, chosen, run_case, without
+from orchestration.runs.ablation import CHAIN, ablate, chosen
 from orchestration.terminal import console
 
 CONFIDENCE = 0.95
@@ -47,14 +47,8 @@ def measure(ws: Workspace, params: Params, seeds: int, tell: Callable[[str], Non
     Raises:
         UserError: the data stages have not run.
     """
-    numbers, scores = list(range(params.seed, params.seed + seeds)), dict[str, list[float]]()
-    for seed in numbers:
-        tell(f"seed {seed}, {seed - params.seed} of {seeds} done")
-        place = Workspace(ws.data / FOLDER / f"all_{seed}")
-        run_case(ws, params, place, without(params, None, seed), tell)
-        for name, value in chosen(place, SCORES):
-            scores.setdefault(name, []).append(value)
-    return {"seeds": numbers, "scores": scores, "params": bearing(ws, params)}
+    found = ablate(ws, params, seeds, tell, {"all stages": None}, SCORES)
+    return {"seeds": found["seeds"], "scores": found["rows"][0]["scores"], "params": bearing(ws, params)}
 
 
 def write(ws: Workspace, found: dict[str, Any]) -> Path:

@@ -79,7 +79,7 @@ def _require_bearing(ws: Workspace, params: Params, key: str) -> None:
     """That a param changes training or evaluation, and no stage above, whose output all trials share."""
     line = stages.load(ws)
     reads = [name for name, stage in line.items() if any(_within(key, read) for read in stage.param_values(params))]
-    if above := [name for name in reads if name not in (*CHAIN, *stages.below(line, CHAIN))]:
+    if above := [name for name in reads if name not in stages.below(line, CHAIN)]:
         raise UserError(f"{key}: {above[0]} reads it, whose output all trials share; search what training stages read")
     if not set(reads) & set(CHAIN):
         raise UserError(f"{key}: found no stage of {', '.join(CHAIN)} that reads it, so no score would change")

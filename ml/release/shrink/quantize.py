@@ -4,6 +4,11 @@ Matrix products are computed in bytes (onnxruntime's dynamic quantization). All 
 large tables become floats as they are looked up, the rest when the graph is loaded.
 """
 
+import errno
+import os
+import shutil
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 import numpy as np
@@ -31,16 +36,17 @@ def quantize(fp32: Path, int8: Path) -> None:
     large = len(graphs.files(fp32)) > 1
     folded, prepared = int8.with_suffix(".folded.onnx"), int8.with_suffix(".prepared.onnx")
     try:
-        _fold(fp32, folded, large)
-        _infer_shapes(folded, prepared)
-        quantize_dynamic(
-            prepared,
-            int8,
-            op_types_to_quantize=["MatMul", "Gemm"],
-            per_channel=True,
-            weight_type=QuantType.QInt8,
-            use_external_data_format=large,
-        )
+        with _full_disk_is_told(int8.parent, sum(file.stat().st_size for file in graphs.files(fp32))):
+            _fold(fp32, folded, large)
+            _infer_shapes(folded, prepared)
+            quantize_dynamic(
+                prepared,
+                int8,
+                op_types_to_quantize=["MatMul", "Gemm"],
+                per_channel=True,
+                weight_type=QuantType.QInt8,
+                use_external_data_format=large,
+            )
     finally:
         graphs.remove(folded)
         graphs.remove(prepared)
@@ -48,6 +54,23 @@ def quantize(fp32: Path, int8: Path) -> None:
     quantize_tables(model.graph)
     store_in_bytes(model.graph)
     graphs.write(model, int8)
+
+
+@contextmanager
+def _full_disk_is_told(folder: Path, size: int) -> Iterator[None]:
+    """Say so where there was no room for a graph of so many bytes.
+
+    onnx and onnxruntime write without looking whether it went to the disk, and then cannot read what was cut short.
+
+    Raises:
+        OSError: the disk is full.
+    """
+    try:
+        yield
+    except Exception as error:
+        if shutil.disk_usage(folder).free < size:
+            raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC), str(folder)) from error
+        raise
 
 
 def _fold(fp32: Path, folded: Path, large: bool) -> None:

@@ -60,6 +60,7 @@ def test_only_params_that_bear_on_scores_are_told(town, scored) -> None:
 
 
 def test_without_golden_scores_it_says_how_to_make_them(town) -> None:
+    (town.ws.root / "docs" / "golden.json").unlink(missing_ok=True)
     with pytest.raises(UserError, match=r"golden\.json: no golden scores; arrcoc golden --seeds 3"):
         golden.compare(town.ws, town.params)
 

@@ -1,6 +1,8 @@
 """int8 graphs answer nearly as the fp32 ones, in fewer bytes."""
 
+import errno
 from pathlib import Path
+from types import SimpleNamespace
 
 import numpy as np
 import onnx
@@ -145,3 +147,22 @@ def test_answers_of_int8_towers_are_close(variants: Path, clip) -> None:
             for name in ("fp32", "int8")
         )
         assert (fp32 * int8).sum() / np.sqrt((fp32**2).sum() * (int8**2).sum()) > 0.995
+
+
+@pytest.mark.parametrize("room", [0, 2**40])
+def test_a_graph_cut_short_is_told_as_a_full_disk_where_the_disk_is_full(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, room: int
+) -> None:
+    fp32, batch = tmp_path / "fp32.onnx", torch.randn(2, 64)
+    torch.onnx.export(nn.Linear(64, 64), (batch,), str(fp32), dynamo=False, input_names=["x"], output_names=["y"])
+    write = module._infer_shapes
+
+    def cut(folded: Path, prepared: Path) -> None:
+        write(folded, prepared)
+        prepared.write_bytes(prepared.read_bytes()[:-5000])
+
+    monkeypatch.setattr(module, "_infer_shapes", cut)
+    monkeypatch.setattr(module.shutil, "disk_usage", lambda _: SimpleNamespace(free=room))
+    with pytest.raises(Exception) as met:
+        quantize(fp32, tmp_path / "int8.onnx")
+    assert (getattr(met.value, "errno", None) == errno.ENOSPC) == (room == 0)
