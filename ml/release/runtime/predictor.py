@@ -14,7 +14,7 @@ from ml.evaluation.predictions.scored import Answers, weighted
 from ml.labeling.geometry.hierarchy import assign
 from ml.masks import Frame, PlainMasks
 from ml.params import Evaluation, Filter
-from ml.release.runtime.proposals import DRAWING, POINTS, Proposer
+from ml.release.runtime.proposals import DRAWING, POINTS, Proposer, sigmoid
 from ml.release.runtime.sessions import Floats, Graph, load, read_config
 from ml.release.runtime.towers import (
     CROP_ENCODER,
@@ -102,7 +102,7 @@ class Predictor:
         for start in range(0, len(texts), QUERIES_PER_BATCH):
             read = self.reader.read(texts[start : start + QUERIES_PER_BATCH])
             relevance, logits = self.heads(**given, **read._asdict())
-            maps = _sigmoid(logits[0, :, : fine.shape[1], : fine.shape[2]])
+            maps = sigmoid(logits[0, :, : fine.shape[1], : fine.shape[2]])
             parts.append((relevance[0], agreement(maps, fine), maps))
         relevance, grounding, maps = (np.concatenate(column) for column in zip(*parts, strict=True))
         there = slice(len(scene.masks))  # without any mask, the dummy's scores are of nothing
@@ -134,10 +134,6 @@ def agreement(maps: Floats, coverage: NDArray[np.float64]) -> Floats:
 def _mean(sums: NDArray[np.float64], cells: NDArray[np.float64]) -> NDArray[np.float64]:
     """Sums `[Q, N]` over cells `[N]`; 0 where a mask leaves less than a thousandth of a cell."""
     return np.where(cells > 1e-3, sums / np.maximum(cells, 1e-3), 0.0)
-
-
-def _sigmoid(logits: Floats) -> Floats:
-    return (1 / (1 + np.exp(-logits.astype(np.float64)))).astype(np.float32)
 
 
 def found(scene: Scene, answers: Answers, queries: Sequence[str], query: int, most: int = 10) -> dict[str, Any]:

@@ -79,8 +79,12 @@ class Proposer:
         if params is None:
             return _to_image(logits, frame, size, self.side)
         edges = Edges(image, frame, self.side // logits.shape[-1], params.radius, params.variance)
-        drawn = (1 / (1 + np.exp(-each)) for each in logits)
-        return PlainMasks.concatenate([PlainMasks.from_dense(edges.fit(each)[None]) for each in drawn], size)
+        return PlainMasks.concatenate([PlainMasks.from_dense(edges.fit(sigmoid(each))[None]) for each in logits], size)
+
+
+def sigmoid(logits: Floats) -> Floats:
+    """Probabilities of logits, float32; none is too large."""
+    return (1 / (1 + np.exp(-logits.astype(np.float64)))).astype(np.float32)
 
 
 def prompts(features: Floats, frame: tuple[int, int], side: int, points_per_side: int, most: int) -> Floats:
