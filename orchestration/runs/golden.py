@@ -26,6 +26,7 @@ SCORES = (
     *(f"refcocog/{split}/acc@0.5" for split in ("val", "test")),
     "grounding/val/acc@0.5",
     "flickr30k/test/R@1",
+    "flickr30k/ways/R@1",
     "lvis/val/AP",
     "lvis/val/ceiling",
     "relevance/val/balanced accuracy",

@@ -18,7 +18,7 @@ from ml.sa1b.reading.values import read_lines, read_text, text
 
 PHRASE = re.compile(r"\[/EN#([0-9]+)((?:/[^\s/\]]+)+) ((?:(?!\[?/?EN#)[^\]])+)\]")
 MARK = re.compile(r"\[?/?EN#")  # what a phrase begins with, a letter of it lost or not
-SPLITS = ("val", "test")
+SPLITS = ("val", "test", "ways")  # the last one of toytown alone
 
 
 @dataclass(frozen=True)
@@ -90,7 +90,7 @@ def plain_sentence(line: str) -> str:
 
 
 def read_flickr30k(folder: Path) -> list[Benchmark]:
-    """The phrases of val and test, each with all the boxes of its entity; and the images, each with its sentences.
+    """The phrases of each split, each with all the boxes of its entity; and the images, each with its sentences.
 
     Where `val.txt` and `test.txt` (one image id a line) are absent, every annotated image counts as test.
 

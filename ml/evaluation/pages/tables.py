@@ -14,6 +14,7 @@ HEADLINES: tuple[Headline, ...] = (  # benchmark and metric in words, splits, me
     ("relevance benchmark", "relevance accuracy", ("relevance/val",), "accuracy", "relevance"),
     ("relevance benchmark", "the same, of answering nothing", ("relevance/val",), "all-zero accuracy", None),
     ("Flickr30k Entities test", "R@1, AnyBox", ("flickr30k/test",), "R@1", "flickr30k"),
+    ("Flickr30k, in grammar never taught", "R@1, AnyBox", ("flickr30k/ways",), "R@1", None),
     ("RefCOCO val", "acc@0.5", ("refcoco/val",), "acc@0.5", "refcoco"),
     ("RefCOCO+ val / testA / testB", "acc@0.5", ("refcoco+/val", "refcoco+/testA", "refcoco+/testB"), "acc@0.5", None),
     ("RefCOCOg test", "acc@0.5", ("refcocog/test",), "acc@0.5", None),

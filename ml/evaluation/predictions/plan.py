@@ -14,7 +14,7 @@ import pyarrow.parquet as pq
 from ml.evaluation.benchmarks.lvis import pair_id
 
 SPLITS = {
-    "flickr30k": {"test"},
+    "flickr30k": {"test", "ways"},
     "flickr30k_captions": {"test"},
 }  # what is predicted; every split of the benchmarks not named here
 GIVEN, DETECTION = "relevance", "lvis"  # the benchmark whose masks are given, and the one that is asked of every image

@@ -3,7 +3,9 @@
 Every phrase of a batch is held against every crop of the batch, and whether it fits is known from what it says: "car"
 fits all cars, "red car" the red ones. So equal captions are no false negatives, and the cosine itself becomes a
 measure: the sigmoid loss puts its zero at `MIDPOINT`, with `SCALE` a logit. Queries are read for the next word, so
-that words no crop can show ("left of", "largest") get token features of their own.
+that words no crop can show ("left of", "largest") get token features of their own. Some crops are shown without their
+colours, which no phrase then tells: a kind must be known by its shape, or "ball" does not fit a ball of a colour that
+no ball ever had.
 """
 
 from collections.abc import Callable
@@ -11,6 +13,7 @@ from typing import Any
 
 import numpy as np
 import torch
+from numpy.typing import NDArray
 from open_clip import CoCa, SimpleTokenizer
 from torch import Tensor, nn
 from torch.nn import functional as F
@@ -38,6 +41,8 @@ LR, WEIGHT_DECAY, WARMUP = 1.5e-3, 0.05, 80
 BATCH, QUERIES = 128, 32  # crops and queries a step
 SHARES = {"part": 0.32, "object": 0.38, "group": 0.12, "scene": 0.1, "image": 0.08}  # of a batch
 SHIFT = 2  # pixels that a crop is moved by at most
+COLOURLESS = 0.25  # of the crops of regions
+LUMA = (0.299, 0.587, 0.114)  # of red, green and blue (ITU-R BT.601)
 
 
 class Crops:
@@ -118,13 +123,15 @@ def initial_coca(tokenizer: SimpleTokenizer) -> CoCa:
 def step_losses(model: CoCa, reader: nn.Linear, crops: Crops, rng: np.random.Generator) -> dict[str, Tensor]:
     """Losses of one random batch: `contrast`, `fit` (sigmoid), `caption` and `query` (next word)."""
     chosen = crops.draw(BATCH, rng)
-    shown = [crops.concepts[i] for i in chosen]
+    grey = (rng.random(BATCH) < COLOURLESS) & np.array([crops.concepts[i][0] != "image" for i in chosen])
+    shown = [colourless(crops.concepts[i]) if bare else crops.concepts[i] for i, bare in zip(chosen, grey, strict=True)]
     pairs = [phrase(region, rng) for region in shown if region[0] != "image"]
     texts, said = zip(*pairs, strict=True)
     queries = crops.tokens([str(text) for text in rng.choice(crops.texts, QUERIES)])
-    captions = crops.tokens([crops.captions[i] for i in chosen])
+    captions = crops.tokens(["" if bare else crops.captions[i] for i, bare in zip(chosen, grey, strict=True)])
+    captions[grey] = 0  # padding: a caption tells the colour
     with torch.autocast("cpu", torch.bfloat16), sdpa_kernel(SDPBackend.MATH):  # flash is slower on 37 tokens
-        embedding, image_tokens = model.visual(augmented(crops.pixels[chosen], shown, rng))
+        embedding, image_tokens = model.visual(augmented(crops.pixels[chosen], shown, grey, rng))
         words = read_text(model.text, crops.tokens(list(texts)))[0]
         logits = model.text_decoder(image_tokens, read_text(model.text, captions[:, :-1])[1])
         read = reader(read_text(model.text, queries[:, :-1])[1])
@@ -150,13 +157,23 @@ def next_word(logits: Tensor, ids: Tensor) -> Tensor:
     return F.cross_entropy(logits.float().flatten(0, 1), ids[:, 1:].flatten(), ignore_index=0)
 
 
-def augmented(pixels: Tensor, shown: list[Concept], rng: np.random.Generator) -> Tensor:
+def colourless(region: Concept) -> Concept:
+    """What is left to say of a region without its colours."""
+    level, noun, _, whole, count = region
+    return level, noun, "", whole, count
+
+
+def augmented(pixels: Tensor, shown: list[Concept], grey: NDArray[np.bool_], rng: np.random.Generator) -> Tensor:
     """Crops uint8 to normalised float32, regions mirrored by chance and all moved by the same few pixels.
+
+    `grey`: bool [B], those that lose their colours.
 
     Whole images keep their sides, for their captions speak of left and right.
     """
     flips = torch.tensor([rng.random() < 0.5 and region[0] != "image" for region in shown])
     pixels = torch.where(flips[:, None, None, None], pixels.flip(-1), pixels).float()
+    luma = (pixels * torch.tensor(LUMA)[:, None, None]).sum(1, keepdim=True).expand_as(pixels)
+    pixels = torch.where(torch.from_numpy(grey)[:, None, None, None], luma, pixels)
     down, right = rng.integers(0, 2 * SHIFT + 1, 2)
     side = pixels.shape[-1]
     moved = F.pad(pixels, (SHIFT,) * 4, mode="replicate")[..., down : down + side, right : right + side]

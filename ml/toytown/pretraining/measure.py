@@ -20,8 +20,9 @@ from ml.sa1b.reading.padding import to_frame
 from ml.toytown.pretraining.data import SPLIT, compressed, region_nodes
 from ml.toytown.pretraining.text import Concept, concept, fits
 from ml.toytown.world.draw import draw
+from ml.toytown.world.kinds import KINDS
 from ml.toytown.world.language import caption
-from ml.toytown.world.scene import Node, random_for, scene
+from ml.toytown.world.scene import HELD_OUT, Node, random_for, scene
 
 HELD_BACK = 1_000_000  # the first index that is never trained on
 SMALL, LARGE = 600, 2500  # pixels: below, between, above
@@ -41,18 +42,24 @@ class Seen:
     concepts: list[Concept]
 
 
-def held_back(seed: int, count: int, first: int = HELD_BACK) -> list[Seen]:
-    """Scenes of the pretraining split that `pretrain` never renders."""
-    return [_see(seed, index) for index in range(first, first + count)]
+def held_back(seed: int, count: int, first: int = HELD_BACK, holdout: bool = False) -> list[Seen]:
+    """Scenes of the pretraining split that `pretrain` never renders; with `holdout` each has a held-out combination."""
+    return [_see(seed, index, holdout) for index in range(first, first + count)]
 
 
-def measure(sam: Sam, clip: Clip, seen: Sequence[Seen], taught: Sequence[Seen]) -> dict[str, dict[str, float]]:
-    """All measures on the scenes `seen`; the linear readers of the features learn from the scenes `taught`."""
+def measure(
+    sam: Sam, clip: Clip, seen: Sequence[Seen], taught: Sequence[Seen], unheard: Sequence[Seen]
+) -> dict[str, dict[str, float]]:
+    """All measures on the scenes `seen`, those of held-out combinations on `unheard`.
+
+    The linear readers of the features learn from the scenes `taught`.
+    """
     cosines = measure_similarity(clip, seen)
     return {
         "masks": measure_masks(sam, seen, **THRESHOLDS),
         "features": measure_features(sam, taught, seen),
         "captions": measure_captions(clip, seen),
+        "unheard": {"kind": measure_unheard(clip, unheard)},
         **{f"cosine_{name}": _quantiles(values) for name, values in cosines.items()},
     }
 
@@ -97,6 +104,18 @@ def measure_captions(clip: Clip, seen: Sequence[Seen]) -> dict[str, float]:
     return {level: float(np.mean(hits)) for level, hits in sorted(right.items())}
 
 
+def measure_unheard(clip: Clip, seen: Sequence[Seen]) -> float:
+    """Of things in a colour that no other of their kind ever had, the share that their own kind's name fits best."""
+    crops = torch.cat([clip.encode_image(_crops(clip, one)) for one in seen])
+    concepts = [said for one in seen for said in one.concepts]
+    held = [
+        i for i, (level, kind, colour, *_) in enumerate(concepts) if level == "object" and (colour, kind) in HELD_OUT
+    ]
+    kinds = sorted(KINDS)
+    nearest = (clip.encode_text(clip.tokenize(kinds)).pooled @ crops[held].T).argmax(0).tolist()
+    return float(np.mean([kinds[k] == concepts[i][1] for k, i in zip(nearest, held, strict=True)]))
+
+
 def measure_similarity(clip: Clip, seen: Sequence[Seen]) -> dict[str, NDArray[np.float64]]:
     """Cosines of object crops with phrases for objects.
 
@@ -126,8 +145,8 @@ def _quantiles(values: NDArray[np.float64]) -> dict[str, float]:
     return {f"{q}%": round(float(np.percentile(values, q)), 4) for q in (1, 5, 25, 50, 75, 95, 99)}
 
 
-def _see(seed: int, index: int) -> Seen:
-    town = scene(seed, index, SPLIT)
+def _see(seed: int, index: int, holdout: bool) -> Seen:
+    town = scene(seed, index, SPLIT, holdout)
     drawing = draw(town)
     nodes = region_nodes(drawing)
     masks = Masks.from_dense(drawing.masks[[node.id for node in nodes]])

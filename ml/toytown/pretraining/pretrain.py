@@ -65,7 +65,8 @@ def _train_coca(folder: Path, seed: int, scenes: int, steps: int) -> None:
 
 def _measure(folder: Path, seed: int) -> dict[str, dict[str, float]]:
     seen, taught = held_back(seed, MEASURED), held_back(seed, TAUGHT, HELD_BACK + MEASURED)
-    return measure(load_sam(folder), load_clip(folder), seen, taught)
+    unheard = held_back(seed, MEASURED, HELD_BACK + MEASURED + TAUGHT, holdout=True)
+    return measure(load_sam(folder), load_clip(folder), seen, taught, unheard)
 
 
 def _log(line: str) -> None:

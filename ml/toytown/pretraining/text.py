@@ -9,13 +9,17 @@ from ml.toytown.world.draw import Drawing
 from ml.toytown.world.expressions import expressions, spoken
 from ml.toytown.world.language import NUMBERS, article, join, plural
 from ml.toytown.world.meaning import Meaning
+from ml.toytown.world.retold import retell
 from ml.toytown.world.scene import Node, Scene
-from ml.toytown.world.sentences import questions, scene_caption
+from ml.toytown.world.sentences import plain, questions, scene_caption
+from ml.toytown.world.ways import SYNONYMS, ways
 
 Concept = tuple[str, str, str, str, int]  # level, noun, colour, noun of the whole, count; "" and 0 say nothing
 STOPWORDS = frozenset({"a", "an", "of", "the"})
 
 TEXTS = 24  # expressions a drawing
+RETOLD = 3  # sentences a drawing in captions' grammar
+ANOTHER_WORD = 0.12  # of the phrases of things that have one
 _SIZES = ("small", "large")
 
 
@@ -32,12 +36,14 @@ def concept(scene: Scene, node: Node) -> Concept:
 
 
 def asked(drawing: Drawing, rng: np.random.Generator) -> list[str]:
-    """What people may say and ask of a drawing: `TEXTS` expressions, questions and answers, and a sentence or two."""
-    said = expressions(drawing)
-    posed = questions(Meaning(drawing), said, rng)
+    """What people may say and ask of a drawing: expressions, questions and answers, and a few sentences."""
+    town, said, anew = Meaning(drawing), expressions(drawing), ways(drawing, rng)
+    posed = questions(town, said, rng)
     texts = [spoken(said[i], rng) for i in rng.integers(len(said), size=TEXTS)]
     texts += [posed[i].question for i in rng.integers(len(posed), size=TEXTS // 4)]
     texts += [posed[i].answer for i in rng.integers(len(posed), size=TEXTS // 8)]
+    texts += [anew[i].text for i in rng.permutation(len(anew))[: TEXTS // 4]]
+    texts += [plain(retell(town, rng)) for _ in range(RETOLD)]
     return [*texts, scene_caption(drawing, rng), scene_caption(drawing, rng)]
 
 
@@ -53,7 +59,7 @@ def fits(phrases: Sequence[Concept], regions: Sequence[Concept]) -> NDArray[np.b
 
 
 def phrase(region: Concept, rng: np.random.Generator) -> tuple[str, Concept]:
-    """A phrase that fits a region, in full or in part, with what it says: "a red car", "red car", "the car"."""
+    """A phrase that fits a region, in full or in part, with what it says: "a red car", "car", "the automobile"."""
     level, noun, colour, whole, count = region
     colour = colour if rng.random() < 0.65 else ""
     if level == "part":
@@ -61,6 +67,8 @@ def phrase(region: Concept, rng: np.random.Generator) -> tuple[str, Concept]:
     if level == "group":
         return _group(noun, colour, count if rng.random() < 0.7 else 0, rng)
     said = (level, noun, colour, "", 0)
+    if noun in SYNONYMS and rng.random() < ANOTHER_WORD:
+        noun = str(rng.choice(SYNONYMS[noun]))
     sized = join(str(rng.choice(_SIZES)), colour, noun) if rng.random() < 0.08 else join(colour, noun)
     if level == "scene":
         return str(rng.choice([join(colour, noun), f"the {join(colour, noun)}"])), said

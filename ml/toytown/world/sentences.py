@@ -14,10 +14,14 @@ from ml.toytown.world.scene import COLOURS, HELD_OUT, Node
 
 @dataclass(frozen=True)
 class Chunk:
-    """A stretch of a sentence; `nodes`: the ids it refers to, one box each, empty for words between phrases."""
+    """A stretch of a sentence; `nodes`: the ids it refers to, one box each, empty for words between phrases.
+
+    `grammar`: what kind it shows, "" for the town's own.
+    """
 
     text: str
     nodes: tuple[int, ...] = ()
+    grammar: str = ""
 
 
 Sentence = tuple[Chunk, ...]
@@ -44,8 +48,8 @@ def scene_caption(drawing: Drawing, rng: np.random.Generator) -> str:
 
 def sentence(town: Meaning, rng: np.random.Generator) -> Sentence:
     """A sentence of two to four phrases, each of which alone is enough to find its regions."""
-    order = _apart(town, _mentions(town, rng), rng)
-    sky = Chunk(_stuff(town, "sky"), (town.drawing.scene.stuff("sky"),))
+    order = apart(town, _mentions(town, rng), rng)
+    sky = Chunk(stuff(town, town.drawing.scene.stuff("sky")), (town.drawing.scene.stuff("sky"),))
     first = order[0]
     related = [(word, other) for other in order[1:] for word in AXES if _related(town, word, first, other)]
     if related and rng.random() < 0.6:
@@ -53,11 +57,11 @@ def sentence(town: Meaning, rng: np.random.Generator) -> Sentence:
         rest = [m for m in order[1:] if m != other][:1] if rng.random() < 0.5 else []
         tail = [part for m in rest for part in (Chunk("and"), m)]
         return (first, Chunk(word), other, *tail, Chunk("under"), sky)
-    base = _support(town, first)
-    listed = [m for m in order if _support(town, m) == base][:3]
-    where = (Chunk("in" if base == sky.nodes[0] else "on"), Chunk(_stuff_of(town, base), (base,)))
+    base = support(town, first)
+    listed = [m for m in order if support(town, m) == base][:3]
+    where = (Chunk("in" if base == sky.nodes[0] else "on"), Chunk(stuff(town, base), (base,)))
     over = (Chunk("under"), sky) if base != sky.nodes[0] and rng.random() < 0.5 else ()
-    return (*_listing(listed), *where, *over)
+    return (*listing(listed), *where, *over)
 
 
 def questions(town: Meaning, said: list[Expression], rng: np.random.Generator) -> list[Question]:
@@ -88,7 +92,7 @@ def _mentions(town: Meaning, rng: np.random.Generator) -> list[Chunk]:
     return mentions or [Chunk(article(kind), town.of(kind)) for kind in sorted(KINDS) if town.of(kind)]
 
 
-def _apart(town: Meaning, mentions: list[Chunk], rng: np.random.Generator) -> list[Chunk]:
+def apart(town: Meaning, mentions: list[Chunk], rng: np.random.Generator) -> list[Chunk]:
     """The mentions in random order, without those that speak of an object again."""
     spoken: set[int] = set()
     kept = []
@@ -101,7 +105,7 @@ def _apart(town: Meaning, mentions: list[Chunk], rng: np.random.Generator) -> li
     return kept
 
 
-def _listing(mentions: list[Chunk]) -> Sentence:
+def listing(mentions: list[Chunk]) -> Sentence:
     """Mentions with commas and "and" between them."""
     joints = ["", *[","] * max(0, len(mentions) - 2), "and"]
     return tuple(
@@ -120,7 +124,7 @@ def _related(town: Meaning, word: str, a: Chunk, b: Chunk) -> bool:
     return nodes[i].parent != j and nodes[j].parent != i and town.holds(word, i, j)
 
 
-def _support(town: Meaning, mention: Chunk) -> int:
+def support(town: Meaning, mention: Chunk) -> int:
     """The background that a mention stands on: the owner of the pixels below its box, or the sky for what flies."""
     scene = town.drawing.scene
     node = scene.nodes[mention.nodes[0]]
@@ -133,15 +137,11 @@ def _support(town: Meaning, mention: Chunk) -> int:
     return scene.stuff("road" if road and road[0] < thing.y <= road[1] else scene.land.ground)
 
 
-def _stuff(town: Meaning, kind: str) -> str:
-    return _stuff_of(town, town.drawing.scene.stuff(kind))
-
-
-def _stuff_of(town: Meaning, node: int) -> str:
+def stuff(town: Meaning, node: int) -> str:
     """Stuff by its name: "a blue sky", "green grass", "a gray road"."""
-    stuff = town.drawing.scene.nodes[node]
-    words = join(stuff.colour, stuff.kind)
-    return words if stuff.kind in UNCOUNTABLE and stuff.kind != "sky" else article(words)
+    ground = town.drawing.scene.nodes[node]
+    words = join(ground.colour, ground.kind)
+    return words if ground.kind in UNCOUNTABLE and ground.kind != "sky" else article(words)
 
 
 def _color(town: Meaning, expression: Expression) -> Question | None:

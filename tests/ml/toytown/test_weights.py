@@ -14,6 +14,7 @@ from ml.toytown.pretraining.measure import (
     measure_features,
     measure_masks,
     measure_similarity,
+    measure_unheard,
 )
 from ml.toytown.pretraining.pretrain import TAUGHT, WEIGHTS
 from ml.workspace.settings import preset
@@ -49,6 +50,11 @@ def test_cosine_tells_right_from_wrong_phrases(clip: Clip, seen: list[Seen]) -> 
     assert (relevance["right"] > 0.5).mean() >= 0.95
     assert (relevance["colour"] < 0.5).mean() >= 0.92
     assert (relevance["kind"] < 0.5).mean() >= 0.97 and (relevance["other"] < 0.5).mean() >= 0.99
+
+
+def test_a_kind_is_known_in_a_colour_that_it_never_had(clip: Clip) -> None:
+    """The weights before crops lost their colours: 0.84."""
+    assert measure_unheard(clip, held_back(0, 24, UNSEEN + 400, holdout=True)) >= 0.9
 
 
 def test_features_tell_colour_and_kind_linearly(sam: Sam, seen: list[Seen]) -> None:

@@ -17,8 +17,9 @@ def folder(few, tmp_path_factory):
 
 
 def test_lists_name_every_image_once(folder, few):
-    names = [n for split in ("train", "val", "test") for n in (folder / f"{split}.txt").read_text().split()]
-    assert len(names) == len(set(names)) == 2 * few.toytown.flickr30k_images + 2
+    names = [n for split in ("train", "val", "test", "ways") for n in (folder / f"{split}.txt").read_text().split()]
+    many = few.toytown.flickr30k_images
+    assert len(names) == len(set(names)) == 2 * many + -(-many // 2) + 2
     for place, suffix in (("flickr30k-images", "jpg"), ("Sentences", "txt"), ("Annotations", "xml")):
         assert sorted(path.stem for path in (folder / place).glob(f"*.{suffix}")) == sorted(names)
 
@@ -66,4 +67,6 @@ def test_xml_has_the_real_elements(folder):
 def test_the_evaluation_reads_all_of_it(folder):
     benchmark, _ = read_flickr30k(folder)
     assert not benchmark.rejected and not benchmark.left_out
-    assert {e.kind for e in benchmark.examples} <= {"people", "animals", "vehicles", "scene", "other"}
+    own, anew = ({e.kind for e in benchmark.examples if (e.split == "ways") == ways} for ways in (False, True))
+    assert own <= {"people", "animals", "vehicles", "scene", "other"}
+    assert anew <= {"two-attributes", "clause", "participle", "synonym", "plural", "scene"} and len(anew) > 3
