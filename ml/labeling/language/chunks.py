@@ -31,9 +31,12 @@ if TYPE_CHECKING:
 
 # Nouns by their tags that name no thing by themselves: "one of them", "the second from the left".
 NO_THINGS = listed(
-    "one ones other others same each someone something everyone everything anything none first second third fourth "
-    "fifth last"
+    "one ones other others same each half someone something everyone everything anything none first second third "
+    "fourth fifth last"
 )
+RELATIVES = frozenset(("that", "which", "who"))
+COPULAS = frozenset(("is", "are", "was", "were", "'s", "looks", "look", "seems"))
+BETWEEN_ADJECTIVES = frozenset(("and", "both", "very", "all", "mostly"))
 SIDES = frozenset(("front", "top", "back", "middle", "midst"))  # "in front of", "on top of"
 
 
@@ -41,7 +44,8 @@ SIDES = frozenset(("front", "top", "back", "middle", "midst"))  # "in front of",
 class Chunk:
     """A noun phrase without what follows "of", in lower case.
 
-    `start`, `end`: its tokens. `modifiers` stand before the nouns, in order, commas and "and" among them.
+    `start`, `end`: its tokens. `modifiers` stand before the nouns, in order, commas and "and" among them; those of a
+    clause behind follow, "the car that is red".
     """
 
     start: int
@@ -74,8 +78,9 @@ def _found(doc: "Doc") -> Iterator[Chunk]:
             i += 1
             continue
         first, last = i, _last_noun(doc, i)
-        yield _chunk(doc, first, last)
-        i = last + 1
+        chunk = _chunk(doc, first, last)
+        yield chunk
+        i = chunk.end
         while i < len(doc) and doc[i].tag_ in NOUNS and acts(doc, first, i):
             i += 1  # what was read as a verb is no noun phrase of its own
 
@@ -108,6 +113,8 @@ def _last_noun(doc: "Doc", first: int) -> int:
     """Of "a man 's hat" the man is a phrase of its own, and so is the hat."""
     last = first
     while last + 1 < len(doc) and doc[last + 1].tag_ in NOUNS and not acts(doc, first, last + 1):
+        if doc[last + 1].lower_ == "half":  # "a tree half hidden"
+            break
         last += 1
     return last
 
@@ -115,14 +122,39 @@ def _last_noun(doc: "Doc", first: int) -> int:
 def _chunk(doc: "Doc", first: int, last: int) -> Chunk:
     start = _start(doc, first)
     determined = start > 0 and doc[start - 1].tag_ in DETERMINERS
+    told, end = _clause(doc, last + 1)
     return Chunk(
         start=start - determined,
-        end=last + 1,
+        end=end,
         determiner=doc[start - 1].lower_ if determined else "",
-        modifiers=tuple(doc[i].lower_ for i in range(start, first)),
+        modifiers=(*(doc[i].lower_ for i in range(start, first)), *told),
         nouns=tuple(doc[i].lower_ for i in range(first, last + 1)),
         plural=doc[last].tag_ in PLURALS | {"VBZ"},
     )
+
+
+def _clause(doc: "Doc", begin: int) -> tuple[list[str], int]:
+    """Adjectives of a relative clause that begins at a token, and where it ends: "that is red", "which looks old".
+
+    None, and where it begins, where a noun follows them, or no adjective is told.
+    """
+    words = [doc[i].lower_ for i in range(begin, min(begin + 2, len(doc)))]
+    if len(words) < 2 or words[0] not in RELATIVES or words[1] not in COPULAS:
+        return [], begin
+    told: list[str] = []
+    end = begin + 2
+    while end < len(doc) and (_adjective(doc[end]) or doc[end].lower_ in BETWEEN_ADJECTIVES):
+        told.append(doc[end].lower_)
+        end += 1
+    adjectives = [word for word in told if word not in BETWEEN_ADJECTIVES]
+    alone = end == len(doc) or doc[end].tag_ not in NOUNS | {"TO"}  # not "that is about to turn"
+    if not adjectives or not alone:
+        return [], begin
+    return (told if COLORS.issuperset(adjectives) else adjectives), end
+
+
+def _adjective(token: "Token") -> bool:
+    return token.tag_ == "JJ" or colour(token)
 
 
 def _start(doc: "Doc", first: int) -> int:

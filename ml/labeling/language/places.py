@@ -16,7 +16,9 @@ _TOLD = {word for name, ways in WAYS.items() if name not in AGAINST for said in 
 # The words that ranks are told with, between which the thing may stand: "second red car from the left".
 RANK_WORDS = frozenset(_TOLD - {"{thing}"}) | listed(
     "leftmost rightmost hand 1st 2nd 3rd 4th 5th first fourth fifth edge corner part end row half picture pic image "
-    "upper lower uppermost highest lowest very one closer nearer rear farther further away distance viewer lens screen"
+    "upper lower uppermost highest lowest very one closer nearer rear farther further away distance viewer lens screen "
+    "most central centermost centremost frontmost foremost hindmost distant all way exactly counting counted comes "
+    "scene"
 )
 
 

@@ -14,10 +14,22 @@ from ml.labeling.geometry.relations import SUPERLATIVES
 from ml.labeling.language.english import English
 from ml.labeling.language.phrases import Phrase
 from ml.labeling.language.places import AGAINST, RANK_WORDS, places
+from ml.labeling.language.words import listed
 
 SIDES = frozenset(["left", "right", "top", "bottom", "middle", "center", "centre", "side", "corner", "front", "back"])
+PICTURES = frozenset(["picture", "photo", "photograph", "image", "scene", "camera", "viewer"])
 PLACES = frozenset(SUPERLATIVES) | SIDES
+RANKS = listed("other same one first second third fourth fifth last next")  # "the other dog" looks like any dog
 QUESTION = re.compile(r"^(what is|what color is|is there|are there|how many)\b")
+# "between two cars, the dog"; "not the red car, the other one": the thing comes behind what it is told by.
+FRONTED = re.compile(
+    r"^((?:(?:left|right|out) of|(?:next|closest|nearest) to|between|among|of|in|on|at|from|to|by|near|above|below|"
+    r"under|behind|beside|inside|not|count(?:ing|ed) from)\b[^,]*), (.+)$"
+)
+_RANK = r"number \w+|(?:the )?(?:one|\w+(?:est|most)|first|second|third|fourth|fifth|last|\d(?:st|nd|rd|th)|middle)"
+_THESE = r"(?:all )?(?:of )?(?:the|these|those)"
+# "number two of the dogs", "of the three dogs the one on the left": one of several, and each looks like one dog.
+ONE_OF = re.compile(rf"\b(?:{_RANK}) of {_THESE} |^(?:of|out of|among) {_THESE} (?=.*\bone\b)")
 
 
 class Referents(NamedTuple):
@@ -27,15 +39,28 @@ class Referents(NamedTuple):
     anchor: str
 
 
+UNREAD = Referents("", "")
+
+
 def referents(queries: Sequence[str], reader: English) -> list[Referents]:
     """Of each query the thing named and the anchor, as prompts; one without any noun names itself."""
-    read = reader.read(_unplaced(QUESTION.sub("", query.lower())) for query in queries)
+    read = reader.read(_unplaced(_thing_first(QUESTION.sub("", query.lower()))) for query in queries)
     return [_spoken_of(query, _each(query, told.things)) for query, told in zip(queries, read, strict=True)]
 
 
+def _thing_first(text: str) -> str:
+    """A text with what it asks for before what that is told by, and one of several as one of them."""
+    text = FRONTED.sub(r"\2 , \1", text)
+    return ONE_OF.sub("the ", text)
+
+
 def _each(query: str, things: Sequence[Phrase]) -> Sequence[Phrase]:
-    """The things spoken of; of what is counted one, as each is seen: "how many cars" is asked of every car."""
-    return [replace(thing, number=1) for thing in things] if query.lower().startswith("how many") else things
+    """The things spoken of; of what is counted, or is one of several, one as each is seen."""
+    if query.lower().startswith("how many"):  # is asked of every car
+        return [replace(thing, number=1) for thing in things]
+    if things and ONE_OF.search(query.lower()):
+        return [replace(things[0], number=1), *things[1:]]
+    return things
 
 
 def _unplaced(text: str) -> str:
@@ -54,7 +79,7 @@ def _spoken_of(query: str, things: Sequence[Phrase]) -> Referents:
         return Referents(query, "")
     named, *others = phrases
     whole = placeless(named.whole) if named.whole else None
-    anchors = [whole, *others] if whole else others
+    anchors = [phrase for phrase in ((whole, *others) if whole else others) if phrase.noun not in PICTURES]
     return Referents(prompt(replace(named, whole=None)), prompt(anchors[0]) if anchors else "")
 
 
@@ -67,5 +92,5 @@ def placeless(phrase: Phrase) -> Phrase | None:
     """The phrase without words of place; None where it is nothing but a place, as in "on the left"."""
     if phrase.noun in PLACES:
         return None
-    told = tuple(attribute for attribute in phrase.attributes if PLACES.isdisjoint(attribute.split()))
+    told = tuple(word for word in phrase.attributes if (PLACES | RANKS).isdisjoint(word.split()))
     return replace(phrase, attributes=told)

@@ -104,7 +104,10 @@ WAYS: dict[str, Ways] = {
         ("middle {thing}", "{thing} in the middle", "{thing} in middle", "center {thing}", "{thing} in the center",
          "{thing} in center", "{thing} middle", "{thing} in the centre", "{thing} center",
          "{thing} in the middle of the picture"),
-        (rf"(?:(?:in|at|on|the|very|dead) )*(?:middle|cent(?:er|re))(?:most)?{_PICTURE}",),
+        (
+            rf"(?:(?:right|exactly|in|at|on|the|very|dead) )*(?:middle|cent(?:er|re))(?:most)?{_PICTURE}",
+            r"(?:(?:the|most) )*(?:central|centermost|centremost)",
+        ),
     ),
     "nearest": Ways(
         ("front {thing}", "{thing} in front", "{thing} in the front", "{thing} front", "closest {thing}",
@@ -114,6 +117,7 @@ WAYS: dict[str, Ways] = {
             rf"(?:(?:in|at|on|near|toward|towards|up|the|very) )*front(?: ?most)?(?: row)?{_PICTURE}",
             rf"(?:close|closer|closest|near|nearer|nearest)(?: to)? {_VIEWER}",
             r"(?:(?:in|the) )*foreground",
+            r"(?:the )?(?:foremost|frontmost)",
             r"(?:the )?(?:closest|nearest|closer|nearer)(?: one)?",
         ),
     ),
@@ -122,7 +126,8 @@ WAYS: dict[str, Ways] = {
          "{thing} in background", "background {thing}", "{thing} farthest away", "furthest {thing}", "rear {thing}",
          "{thing} at the back", "far {thing}", "{thing} farthest from us", "{thing} back", "{thing} furthest away"),
         (
-            rf"(?:(?:in|at|on|to|toward|towards|way|far|the|very) )*(?:back|rear)(?: ?most)?(?: row)?{_PICTURE}",
+            rf"(?:(?:all|in|at|on|to|toward|towards|way|far|the|very) )*(?:back|rear)(?: ?most)?(?: row)?{_PICTURE}",
+            r"(?:(?:the|most) )*distant|(?:the )?hindmost",
             rf"(?:the )?(?:far|farther|farthest|further|furthest)(?: away| back| side)?(?: from {_VIEWER})?",
             r"(?:(?:in|the|far) )*background",
             r"in the (?:far )?distance",

@@ -11,6 +11,7 @@ from ml.labeling.language.english import english
 from ml.labeling.language.ways import WAYS
 from ml.labeling.queries.query import phrase_text
 from ml.labeling.queries.questions import ask
+from ml.labeling.queries.spoken import spoken_of
 from ml.labeling.relevance import Sizes, Subject
 from ml.training.data.augment import mirrored
 
@@ -56,6 +57,30 @@ QUERIES = [
     ("three red balls", "a group of three red balls", ""),
     ("a group of three red balls", "a group of three red balls", ""),
     ("people left of the house", "a group of people", "house"),
+    # What a relative clause tells.
+    ("the cup that is both large and red", "red cup", ""),
+    ("a scarf which is red and white", "red and white scarf", ""),
+    ("the woman who is blonde left of the man who is bald", "blonde woman", "bald man"),
+    ("the boy that is about to jump", "boy", ""),
+    ("the boy that is red sox fan", "boy", "red sox fan"),
+    # What comes before its thing, and one of several.
+    ("not the brown cow, the other cow", "cow", "brown cow"),
+    ("the other cow, not the brown cow", "cow", "brown cow"),
+    ("between the bed and the lamp, the chair", "chair", "bed"),
+    ("in front of the gate, a man who is bald", "bald man", "gate"),
+    ("left guy, blue shirt", "guy", "blue shirt"),
+    ("counting from the left, the third pizza", "pizza", ""),
+    ("number two of the cups, from the top", "cup", ""),
+    ("of the three bikes the one in the bottom left corner", "bike", ""),
+    ("the tallest of the giraffes", "giraffe", ""),
+    ("one of the giraffes", "giraffe", ""),
+    ("the most central plate", "plate", ""),
+    ("the lamp right in the center of the scene", "lamp", ""),
+    ("the most distant sheep", "sheep", ""),
+    ("the boat all the way in the back", "boat", ""),
+    ("the picture on the wall", "picture", "wall"),
+    ("yellow doll in the image", "yellow doll", ""),
+    ("a cow half hidden behind the fence", "cow", "fence"),
     # Questions speak of things as well.
     ("what color is the car left of the house?", "car", "house"),
     ("what is left of the blue car?", "blue car", ""),
@@ -122,7 +147,7 @@ def test_what_the_labels_ask_is_read_as_it_was_meant(make: Callable[..., Any]) -
     for query in [query for query in made.asker.all() for _ in range(5)]:
         subject, anchor = query.expression.subject, query.expression.anchor
         wanted = prompt(subject), prompt(anchor) if anchor else ""
-        assert referents(phrase_text(query, rng)) == wanted
+        assert referents(phrase_text(query, rng)) == wanted == spoken_of(query.expression)
         kinds.add((query.kind, subject.size))
     assert {kind for kind, _ in kinds} == {"attribute", "group", "scene", "several", "superlative", "part", "relation"}
     assert {size for _, size in kinds} == {"", "small", "large"}
