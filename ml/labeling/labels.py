@@ -21,6 +21,7 @@ from ml.labeling.queries.absent import Absent
 from ml.labeling.queries.placed import Placed
 from ml.labeling.queries.query import Asker, Query, Region, choose, phrase_text, subjects
 from ml.labeling.queries.questions import ask
+from ml.labeling.queries.spoken import spoken_of
 from ml.labeling.queries.summary import image_caption
 from ml.labeling.relevance import RELEVANT, Expression, Floats, Scores, Sizes, Vocabulary, lift
 from ml.labeling.soundness import Heard, name_agreement, require_agreement, require_queries
@@ -234,13 +235,19 @@ def _relevance(queries: Sequence[Query], scores: Scores) -> Floats:
 
 
 def _asked(query: Query, text: str, scores: Scores) -> dict[str, Any]:
-    """A query as it is kept; `named`: the masks that its name alone might mean, the cars of "leftmost car"."""
+    """A query as it is kept; `named`: the masks that its name alone might mean, the cars of "leftmost car".
+
+    `name`, `against`: what it speaks of, as CLIP reads it; "" where the text is to be read.
+    """
+    spoken = spoken_of(query.expression)
     return {
         "text": text,
         "kind": query.kind,
         "target": query.target,
         "anchor": query.anchor,
         "named": np.flatnonzero(scores.of(Expression(query.expression.subject)) >= RELEVANT).tolist(),
+        "name": spoken.name,
+        "against": spoken.anchor,
     }
 
 

@@ -14,6 +14,7 @@ from ml.labeling.language.phrases import Phrase
 Floats = NDArray[np.float32]
 
 RELEVANT = 0.5
+HALF = 0.48  # the most that a mask is relevant for its overlap with another
 TWO_SIZES = 1.6  # least ratio of the mean areas of "large" and "small" things of one noun
 SIZE_SCALE = 0.15  # of the gap between the two, in log area, a logit
 
@@ -170,9 +171,16 @@ class Scores:
 
 
 def lift(relevance: Floats, targets: Sequence[int], geometry: Geometry) -> Floats:
-    """Give near-duplicates of a query's target at least the target's relevance: f32 [Q, N]."""
+    """Give masks their share in what is meant: f32 [Q, N].
+
+    Near-duplicates of a query's target are at least as relevant as that. A mask that overlaps one that is meant is as
+    relevant as the overlap (IoU) tells, and never relevant by that alone: a roof is a good part of the house.
+    """
     own = relevance[np.arange(len(targets)), list(targets)]
-    return np.where(geometry.duplicates[list(targets)], np.maximum(relevance, own[:, None]), relevance)
+    again = np.where(geometry.duplicates[list(targets)], np.maximum(relevance, own[:, None]), relevance)
+    meant = np.where(again >= RELEVANT, again, 0)
+    shared = (meant[:, :, None] * geometry.overlaps[None]).max(axis=1, initial=0.0)
+    return np.maximum(again, np.minimum(shared, HALF)).astype(np.float32)
 
 
 def _two_means(values: NDArray[np.float64]) -> tuple[float, float]:

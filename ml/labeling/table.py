@@ -24,6 +24,8 @@ _QUERY = pa.struct(
         ("target", pa.int32()),
         ("anchor", pa.int32()),
         ("named", pa.list_(pa.int32())),
+        ("name", pa.string()),
+        ("against", pa.string()),
     ]
 )
 _QUESTION = pa.struct([("question", pa.string()), ("answer", pa.string()), ("evidence", pa.int32())])

@@ -27,6 +27,7 @@ class Geometry:
         areas: f64 [N], fractions of the image.
         relations: name -> bool [N, N], `[i, j]`: mask i is NAME mask j; `PART_OF`: i is a part of j, at any depth.
         duplicates: bool [N, N], pairs of near-duplicates, the diagonal included.
+        overlaps: f64 [N, N], IoU of each pair.
         boxes: f64 [N, 4], xywh in longest image sides.
         frame: f64 [2], width and height of the picture in longest image sides.
     """
@@ -35,6 +36,7 @@ class Geometry:
     areas: NDArray[np.float64]
     relations: dict[str, Pairs]
     duplicates: Pairs
+    overlaps: NDArray[np.float64]
     boxes: NDArray[np.float64]
     frame: NDArray[np.float64]
 
@@ -50,7 +52,8 @@ def measure(masks: PlainMasks, parents: NDArray[np.int64], margin: float) -> Geo
     boxes, side = masks.boxes(), max(height, width)
     centers = boxes[:, :2] + boxes[:, 2:] / 2  # in pixels, so exact halves: ties stay ties
     areas = masks.areas() / (height * width)
-    duplicates = (masks.iou(masks) > NEAR_DUPLICATE) | np.eye(len(masks), dtype=bool)
+    overlaps = masks.iou(masks)
+    duplicates = (overlaps > NEAR_DUPLICATE) | np.eye(len(masks), dtype=bool)
     relations = _directions(centers, margin * side) | {
         "inside": masks.containment(_rectangles(masks)) >= INSIDE,
         "overlapping": _touching(masks),
@@ -58,7 +61,8 @@ def measure(masks: PlainMasks, parents: NDArray[np.int64], margin: float) -> Geo
         PART_OF: _descendants(parents),
     }
     related = {name: pairs & ~duplicates for name, pairs in relations.items()}
-    return Geometry(centers / side, areas, related, duplicates, boxes / side, np.array([width, height]) / side)
+    frame = np.array([width, height]) / side
+    return Geometry(centers / side, areas, related, duplicates, overlaps, boxes / side, frame)
 
 
 def extreme(name: str, geometry: Geometry, candidates: NDArray[np.bool_]) -> NDArray[np.bool_]:

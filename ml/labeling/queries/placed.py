@@ -1,7 +1,8 @@
 """Queries in people's own words of place: sides as nouns, ordinals, corners, the middle, near and far, neighbours.
 
 They have a budget and random draws of their own, so that they take nothing from the queries of `Asker`. Each is clear
-twice: the geometry means one mask strictly, and no other one loosely. Of several, all must be described as such.
+twice: the geometry means one mask strictly, and no other one loosely. Of several, all must be described as such. What
+`Asker` never asks for is rare, so every other turn is its own; ranks are a kind of their own.
 """
 
 from collections.abc import Iterator, Sequence
@@ -21,6 +22,7 @@ SAID_ANEW = (  # places of the asker's queries, in other words
     *("leftmost", "rightmost", "topmost", "bottommost", "largest", "smallest"),
     *("left of", "right of", "below"),
 )
+RANK = "rank"  # the kind of ordinals, corners, the middle, near and far
 LOOSE = 2.5  # times as far as what is strictly so
 
 
@@ -38,16 +40,21 @@ class Placed:
         self.anchors = [vs[int(rng.integers(len(vs)))] for vs in named.values()]  # one name a mask
 
     def queries(self, count: int) -> list[Query]:
-        """At most `count`, in turn over their places, which come in random order."""
+        """At most `count`: in turn one that is never asked else, and one that is said anew."""
         if count == 0:
             return []
-        found = [*self._anew(), *self._ranks(), *self._neighbours(), *self._closest(), *self._between()]
+        rare = [*self._ranks(), *self._neighbours(), *self._closest(), *self._between()]
+        turns = zip_longest(self._by_place(rare), self._by_place(list(self._anew())))
+        return [query for turn in turns for query in turn if query is not None][:count]
+
+    def _by_place(self, found: Sequence[Query]) -> list[Query]:
+        """All of them in turn over their places, which come in random order; of a place those first that need it."""
         piles: dict[str, list[Query]] = {}
         for query in sorted((found[i] for i in self.rng.permutation(len(found))), key=lambda q: not q.necessary):
             piles.setdefault(query.expression.relation, []).append(query)
         names = sorted(piles)
         turns = zip_longest(*(piles[names[i]] for i in self.rng.permutation(len(names))))
-        return [query for turn in turns for query in turn if query is not None][:count]
+        return [query for turn in turns for query in turn if query is not None]
 
     def text(self, query: Query) -> str:
         """The query in English, as one of the ways to say its place."""
@@ -65,7 +72,7 @@ class Placed:
 
     def _ranks(self) -> Iterator[Query]:
         expressions = (Expression(self.asker.names[u], name) for u in self.several for name in RANKS)
-        return self._clear("superlative", expressions)
+        return self._clear(RANK, expressions)
 
     def _neighbours(self) -> Iterator[Query]:
         """Two near each other, where no other of the name is roughly so."""

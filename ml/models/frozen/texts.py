@@ -3,6 +3,7 @@
 from collections import OrderedDict
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
+from itertools import zip_longest
 
 import torch
 import torch.nn.functional as F
@@ -56,14 +57,23 @@ class TextBank:
         pooled = torch.stack([pooled for _, pooled in found])
         return TextFeatures(tokens.unflatten(0, lead), pooled.unflatten(0, lead), mask.unflatten(0, lead))
 
-    def queries(self, texts: Sequence[Sequence[str]]) -> QueryFeatures:
-        """As `features`, with the pooled features of what each query speaks of."""
+    def queries(self, texts: Sequence[Sequence[str]], spoken: Sequence[Sequence[Referents]] = ()) -> QueryFeatures:
+        """As `features`, with the pooled features of what each query speaks of.
+
+        `spoken`: what the first queries of each row speak of, where that is known; all others are read.
+        """
         whole = self.features(texts)
-        named = [[part for both in referents(row, self.reader) for part in both] for row in texts]
-        spoken = self.features(named).pooled
+        rows = zip_longest(texts, spoken, fillvalue=())
+        named = [[part for both in self._speak_of(row, known) for part in both] for row, known in rows]
+        pooled = self.features(named).pooled
         there = [[[bool(part)] for part in row] for row in named]
-        parts = (spoken * torch.tensor(there, device=spoken.device)).unflatten(1, (-1, REFERENTS))
+        parts = (pooled * torch.tensor(there, device=pooled.device)).unflatten(1, (-1, REFERENTS))
         return QueryFeatures(whole.tokens, whole.pooled, whole.mask, parts)
+
+    def _speak_of(self, texts: Sequence[str], known: Sequence[Referents]) -> list[Referents]:
+        told = {i: both for i, both in enumerate(known) if both.name}
+        read = iter(referents([text for i, text in enumerate(texts) if i not in told], self.reader))
+        return [told.get(i) or next(read) for i in range(len(texts))]
 
     def ids(self, texts: Sequence[str]) -> Tensor:
         """Token ids int64 `[M, L]`, cut to the longest; all padding for ""."""

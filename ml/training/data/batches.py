@@ -13,6 +13,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
+from ml.labeling.language.referents import UNREAD, Referents
 from ml.params import Training
 from ml.sa1b.reading.frames import least_size
 from ml.sa1b.reading.reader import decode, read_jpeg
@@ -37,6 +38,7 @@ class Example:
     valid: np.ndarray
     embeddings: np.ndarray
     queries: list[str]
+    spoken: list[Referents]
     targets: np.ndarray
     anchors: np.ndarray
     named: np.ndarray
@@ -61,6 +63,7 @@ class Batch:
         valid: bool [B, N].
         embeddings: float32 [B, N, e], L2-normalised CLIP embeddings of the masked crops.
         queries: [B][Q] texts.
+        spoken: [B][Q], what each speaks of, `UNREAD` where the text is to be read.
         targets: int64 [B, Q], the region that is meant, of several the surest; -1 where none is, or there is no query.
         anchors: int64 [B, Q], the region that it is told against, -1 for none.
         named: float32 [B, Q, N], 1 for the regions that a query's name alone might mean: the cars of "leftmost car".
@@ -79,6 +82,7 @@ class Batch:
     valid: Tensor
     embeddings: Tensor
     queries: list[list[str]]
+    spoken: list[list[Referents]]
     targets: Tensor
     anchors: Tensor
     named: Tensor
@@ -177,6 +181,7 @@ class Examples(torch.utils.data.Dataset):
             valid=seen[regions],
             embeddings=self.data.embeddings(index)[regions],
             queries=[view.text(query.text) for query in asked],
+            spoken=[Referents(query.name, query.against) for query in asked],
             targets=place[np.array([query.target for query in asked], np.int64)],
             anchors=place[np.array([query.anchor for query in asked], np.int64)],
             named=np.array([np.isin(regions, query.named) for query in asked], np.float32).reshape(relevance.shape),
@@ -253,6 +258,7 @@ def collate(examples: Sequence[Example]) -> Batch:
         valid=stacked("valid", regions),
         embeddings=stacked("embeddings", regions),
         queries=texts("queries", queries),
+        spoken=[[*example.spoken, *[UNREAD] * (queries - len(example.spoken))] for example in examples],
         targets=stacked("targets", queries, fill=-1),
         anchors=stacked("anchors", queries, fill=-1),
         named=stacked("named", queries, regions),

@@ -40,6 +40,8 @@ class Query(NamedTuple):
     target: int  # the region that is meant; -1: none, it is absent
     anchor: int  # the region that its place is told against, or its whole; -1: none
     named: list[int]  # the regions that its name alone might mean
+    name: str  # what it names, as CLIP reads it; "" where the text is to be read
+    against: str  # what its place is told against, "" for none
 
 
 class Question(NamedTuple):

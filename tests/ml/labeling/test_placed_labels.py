@@ -12,7 +12,7 @@ from ml.labeling.geometry.neighbours import BETWEEN, CLOSEST, NEIGHBOURS
 from ml.labeling.geometry.ranks import CORNERS, DEPTHS, RANKS
 from ml.labeling.labels import label_shard
 from ml.labeling.language.places import places
-from ml.labeling.queries.placed import SAID_ANEW
+from ml.labeling.queries.placed import RANK, SAID_ANEW
 from ml.masks import Masks
 from ml.models.frozen.clip import Clip
 from ml.sa1b.shards.filter import filter_masks
@@ -46,7 +46,7 @@ def test_every_place_means_what_is_there(clip: Clip, tmp_path: Path) -> None:
             truth_of_image(row["image_id"], params),
         )
         for query in row["queries"]:
-            if query["kind"] in ("relation", "superlative"):
+            if query["kind"] in ("relation", "superlative", RANK):
                 (place,) = {place.name for place in places(query["text"])}
                 asked[place] += 1
                 right[place] += truth.relevance(query["text"], masks)[query["target"]] >= 0.5

@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 from ml.labeling.geometry.relations import measure
-from ml.labeling.relevance import Expression, Scores, Sizes, Subject, Vocabulary, lift
+from ml.labeling.relevance import HALF, Expression, Scores, Sizes, Subject, Vocabulary, lift
 from ml.masks import Masks
 
 CAR, HOUSE = Subject("car", "a car", "car"), Subject("house", "a house", "house")
@@ -96,3 +96,12 @@ def test_near_duplicates_are_lifted(rectangles: Callable[..., Masks]) -> None:
     geometry = measure(masks, np.array([-1, -1, 0]), 0.08)
     relevance = np.array([[0.9, 0.2, 0.1], [0.3, 0.8, 0.4]], np.float32)
     np.testing.assert_allclose(lift(relevance, [0, 1], geometry), [[0.9, 0.9, 0.1], [0.8, 0.8, 0.4]])
+
+
+def test_a_part_is_as_relevant_as_it_is_large(rectangles: Callable[..., Masks]) -> None:
+    """Of the whole that is meant a quarter, and most of it; something beside it; and a whole of half that is meant."""
+    house, quarter, most, tree = (10, 10, 40, 40), (10, 10, 20, 20), (10, 10, 40, 26), (60, 10, 20, 20)
+    geometry = measure(rectangles(house, quarter, most, tree), np.array([-1, 0, 0, -1]), 0.08)
+    relevance = np.array([[0.8, 0.1, 0.0, 0.1], [0.1, 0.8, 0.0, 0.0], [0.4, 0.0, 0.0, 0.0]], np.float32)
+    wanted = [[0.8, 0.2, HALF, 0.1], [0.2, 0.8, 0.8 * 400 / 1040, 0.0], relevance[2]]
+    np.testing.assert_allclose(lift(relevance, [0, 1, 0], geometry), wanted, rtol=1e-6)

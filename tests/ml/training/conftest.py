@@ -221,6 +221,7 @@ SCHEMA = pa.schema(
                     *((name, pa.string()) for name in ("text", "kind")),
                     *((name, pa.int32()) for name in ("target", "anchor")),
                     ("named", pa.list_(pa.int32())),
+                    *((name, pa.string()) for name in ("name", "against")),
                 ]
             )
         ),
@@ -245,15 +246,24 @@ def draw(rng: np.random.Generator, image_id: int) -> tuple[dict[str, Any], np.nd
     centers = [np.argwhere(mask)[:, 1].mean() for mask in dense]
     first, second = (int(i) for i in np.argsort(centers)[:2])
     asked = [
-        (f"{color} box", "attribute", i, -1, [n for n, other in enumerate(colors) if other == color])
+        (
+            f"{color} box",
+            "attribute",
+            i,
+            -1,
+            [n for n, other in enumerate(colors) if other == color],
+            f"{color} box",
+            "",
+        )
         for i, color in enumerate(colors)
     ]
-    asked += [("leftmost box", "superlative", first, -1, [*range(n)])]
-    asked += [(f"the box left of the {colors[second]} box", "relation", first, second, [*range(n)])]
+    here, there = (f"{colors[i]} box" for i in (first, second))
+    asked += [("leftmost box", "superlative", first, -1, [*range(n)], "box", "")]
+    asked += [(f"the box left of the {there}", "relation", first, second, [*range(n)], "box", there)]
     named = [n for n, color in enumerate(colors) if color == colors[first]]
-    asked += [("yellow box", "absent", -1, -1, [])]
-    asked += [(f"the yellow box left of the {colors[first]} box", "absent", -1, first, [])]
-    asked += [(f"the {colors[first]} box left of the yellow box", "absent", -1, -1, named)]
+    asked += [("yellow box", "absent", -1, -1, [], "yellow box", "")]
+    asked += [(f"the yellow box left of the {here}", "absent", -1, first, [], "yellow box", here)]
+    asked += [(f"the {here} left of the yellow box", "absent", -1, -1, named, "", "")]
     relevance = [[float(colors[n] == color) for n in range(len(colors))] for color in colors]
     relevance += [[float(n == first) for n in range(len(colors))]] * 2 + [[0.0] * len(colors)] * 3
     row = {

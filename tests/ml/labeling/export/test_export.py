@@ -70,6 +70,7 @@ def ws(params: Params, tmp_path_factory: pytest.TempPathFactory) -> Workspace:
 def row(image: KeptImage) -> Row:
     n = len(image.rows)
     query = {"text": "the first", "kind": "attribute", "target": 0, "anchor": -1, "named": [0]}
+    query |= {"name": "first", "against": ""}
     return image_columns(image) | {
         "phash": bytes(32),
         "caption": f"picture {image.image_id}",

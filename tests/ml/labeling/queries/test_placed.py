@@ -9,7 +9,7 @@ import pytest
 
 from ml.labeling.language.phrases import Phrase
 from ml.labeling.language.places import places
-from ml.labeling.queries.placed import Placed
+from ml.labeling.queries.placed import RANK, SAID_ANEW, Placed
 from ml.labeling.queries.query import Query
 
 Make = Callable[..., Any]
@@ -139,18 +139,20 @@ def test_places_take_turns_in_random_order(make: Make) -> None:
     made = make(*ROW, HOUSE, TREE)
     relations = Counter(query.expression.relation for query in asked(made))
     assert len(relations) > 8
-    first = {query.expression.relation for seed in range(60) for query in asked(made, 1, seed)}
+    first = {query.expression.relation for seed in range(60) for query in asked(made, 2, seed)}
     assert len(first) > 8
     for seed in range(10):
-        some = asked(made, len(relations), seed)
-        assert len({query.expression.relation for query in some}) == len(some) == len(relations)
+        some = asked(made, 10, seed)
+        assert len({query.expression.relation for query in some}) == len(some)
+        assert [query.expression.relation in SAID_ANEW for query in some] == [False, True] * 5
     assert asked(made, 5, 3) == asked(made, 5, 3) != asked(made, 5, 4)
     assert asked(made, 0) == []
 
 
 def test_kinds_and_anchors(make: Make) -> None:
     for query in asked(make(*ROW, HOUSE, TREE)):
-        assert query.kind == ("relation" if query.expression.anchor else "superlative")
+        alone = "superlative" if query.expression.relation in SAID_ANEW else RANK
+        assert query.kind == ("relation" if query.expression.anchor else alone)
         assert (query.anchor >= 0) == (query.kind == "relation") and query.anchor != query.target
 
 

@@ -4,6 +4,7 @@ import pytest
 import torch
 
 import ml.toytown
+from ml.labeling.language.referents import UNREAD, Referents, referents
 from ml.models.frozen import texts
 from ml.models.frozen.clip import Clip, load_clip
 from ml.models.frozen.texts import REFERENTS, TextBank
@@ -44,6 +45,15 @@ def test_a_query_comes_with_what_it_speaks_of(clip: Clip) -> None:
                 wanted = clip.encode_text(clip.tokenize([text])).pooled[0] if text else torch.zeros(clip.embed_dim)
                 assert torch.allclose(found.referents[query // 2, query % 2, place], wanted, atol=1e-5), text
         assert torch.allclose(found.referents.norm(dim=-1), (found.referents != 0).any(-1).float(), atol=1e-5)
+
+
+def test_what_is_known_of_the_first_queries_is_not_read(clip: Clip, monkeypatch: pytest.MonkeyPatch) -> None:
+    bank, read = TextBank(clip, torch.device("cpu")), []
+    wanted = bank.queries([QUERIES, QUERIES[::-1]]).referents
+    monkeypatch.setattr(texts, "referents", lambda asked, reader: read.extend(asked) or referents(asked, reader))
+    known = [[Referents(*both) for both in SPOKEN[:2]], [UNREAD]]
+    assert torch.equal(bank.queries([QUERIES, QUERIES[::-1]], known).referents, wanted)
+    assert read == [*QUERIES[2:], *QUERIES[::-1]]
 
 
 def test_a_query_is_otherwise_read_as_any_text(clip: Clip) -> None:
