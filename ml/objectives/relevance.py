@@ -5,7 +5,7 @@ from torch import Tensor
 
 from ml.objectives.bce_dice import masked_mean
 
-DIFFERENT = 0.05  # targets closer than this have no order worth learning
+DIFFERENT = 0.1  # targets closer than this have no order worth learning
 
 
 def mse_loss(scores: Tensor, targets: Tensor, valid: Tensor) -> Tensor:
