@@ -106,7 +106,7 @@ class TextRegionGrounding(Task):
     def forward(self, batch: Batch) -> Outcome:
         """Mask loss of what is grounded and pointed to; the alignment of the stage before is kept."""
         section, seen = self.params.text_region_grounding, self.see(batch)
-        logits, pointed = ground(self.model, seen, self.texts.queries(batch.queries))
+        logits, pointed = ground(self.model, seen, self.texts.queries(batch.queries, batch.spoken))
         targets, asked = grounding_targets(batch), present(batch.queries, logits.device)
         grounding = map_loss(logits, targets, batch, asked, section)
         pointing = bce_dice_loss(pointed, pointing_targets(batch), asked.unsqueeze(2))
@@ -131,7 +131,7 @@ class RelevanceLearning(Task):
 
     def forward(self, batch: Batch) -> Outcome:
         """Relevance loss, and that of what is pointed to."""
-        seen, text = self.see(batch), self.texts.queries(batch.queries)
+        seen, text = self.see(batch), self.texts.queries(batch.queries, batch.spoken)
         judged = judge(self.model, batch, seen, text, self.model.ground(seen.grid, text).pixels)
         asked = present(batch.queries, judged.relevance.device)
         loss, terms = judgement_loss(judged, batch, asked, self.params.relevance_learning)
@@ -150,7 +150,8 @@ class MultimodalFinetuning(Task):
         seen = self.see(batch)
         columns = [len(rows[0]) for rows in (batch.queries, batch.phrases, batch.questions)]
         rows = zip(batch.queries, batch.phrases, batch.questions, strict=True)
-        text = self.texts.queries([[*queries, *phrases, *questions] for queries, phrases, questions in rows])
+        texts = [[*queries, *phrases, *questions] for queries, phrases, questions in rows]
+        text = self.texts.queries(texts, batch.spoken)
         logits, pointed = ground(self.model, seen, text)
         asked, described, questioned = logits.split(columns, dim=1)
         grounded = Grounding(asked, pointed[:, : columns[0]])
