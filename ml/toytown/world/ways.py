@@ -1,4 +1,4 @@
-"""People's own ways to say which thing is meant, in a grammar that the labels' reader was never shown.
+"""People's own ways to say which thing is meant, in a grammar that the labels never speak.
 
 What is meant is told in the plain form that the judge reads ("second car from the left"); how it is said is another
 matter ("counting from the left, the second car").
