@@ -21,7 +21,7 @@ from ml.toytown.files.shards import shard_name, write_shard
 from ml.toytown.files.truth import truth_of_image
 from ml.workspace.settings import preset
 
-IMAGES, MANY = 100, 100
+IMAGES, MANY = 120, 100
 LEAST = 0.95  # of a place's queries mean the right thing; one misnamed thing makes many of them wrong
 RARE = (*CORNERS, *DEPTHS, "third from top", "third from bottom")
 
