@@ -93,7 +93,7 @@ def test_labels_of_an_older_version_are_refused(workspace: Make) -> None:
         for row in table["queries"].to_pylist()
     ]
     pq.write_table(table.set_column(table.column_names.index("queries"), "queries", pa.array(queries)), path)
-    with pytest.raises(UserError, match="lack anchor, named, it is older; materialize `pseudo_labels` again"):
+    with pytest.raises(UserError, match="lack anchor, named, name, against, it is older; materialize `pseudo_labels`"):
         TrainingData(ws)
 
 
