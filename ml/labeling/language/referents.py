@@ -26,7 +26,11 @@ FRONTED = re.compile(
     r"^((?:(?:left|right|out) of|(?:next|closest|nearest) to|between|among|of|in|on|at|from|to|by|near|above|below|"
     r"under|behind|beside|inside|not|count(?:ing|ed) from)\b[^,]*), (.+)$"
 )
-_RANK = r"number \w+|(?:the )?(?:one|\w+(?:est|most)|first|second|third|fourth|fifth|last|\d(?:st|nd|rd|th)|middle)"
+# "tallest"; not "chest", "forest".
+SUPERLATIVE = r"(?!(?:(?:fo|c|ar|inte)?rest|vest|chest|nest|guest|test|west|priest|quest|harvest)\b)\w{2,}est"
+_RANK = (
+    rf"number \w+|(?:the )?(?:one|{SUPERLATIVE}|\w+most|first|second|third|fourth|fifth|last|\d(?:st|nd|rd|th)|middle)"
+)
 _THESE = r"(?:all )?(?:of )?(?:the|these|those)"
 # "number two of the dogs", "of the three dogs the one on the left": one of several, and each looks like one dog.
 ONE_OF = re.compile(rf"\b(?:{_RANK}) of {_THESE} |^(?:of|out of|among) {_THESE} (?=.*\bone\b)")

@@ -3,14 +3,15 @@
 from collections import OrderedDict
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
+from functools import cached_property
 from itertools import zip_longest
 
 import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from ml.labeling.language.english import SMALL, english
-from ml.labeling.language.referents import Referents, referents
+from ml.labeling.language.english import SMALL, English, english
+from ml.labeling.language.referents import UNREAD, Referents, referents
 from ml.models.frozen.clip import Clip, TextFeatures
 
 REMEMBERED_BYTES = 256 * 2**20
@@ -38,11 +39,15 @@ class TextBank:
 
     def __init__(self, clip: Clip, device: torch.device, language: str = SMALL) -> None:
         """`language`: the spaCy model that queries are read with."""
-        self.clip, self.device = clip, device
-        self.reader = english(language)
+        self.clip, self.device, self._language = clip, device, language
         clip.model.text.to(device)
         self._known: OrderedDict[str, tuple[Tensor, Tensor]] = OrderedDict()
         self._bytes = 0
+
+    @cached_property
+    def reader(self) -> English:
+        """Loaded when a query is first read: training knows what most of its own speak of."""
+        return english(self._language)
 
     def features(self, texts: Sequence[Sequence[str]]) -> TextFeatures:
         """Features of `[B][Q]` texts with leading dimensions `[B, Q]`, a little longer than the longest text."""
@@ -71,9 +76,10 @@ class TextBank:
         return QueryFeatures(whole.tokens, whole.pooled, whole.mask, parts)
 
     def _speak_of(self, texts: Sequence[str], known: Sequence[Referents]) -> list[Referents]:
-        told = {i: both for i, both in enumerate(known) if both.name}
-        read = iter(referents([text for i, text in enumerate(texts) if i not in told], self.reader))
-        return [told.get(i) or next(read) for i in range(len(texts))]
+        both = [part if part.name or not text else None for text, part in zip_longest(texts, known, fillvalue=UNREAD)]
+        unread = [text for text, part in zip(texts, both, strict=True) if part is None]
+        read = iter(referents(unread, self.reader) if unread else [])
+        return [part or next(read) for part in both]
 
     def ids(self, texts: Sequence[str]) -> Tensor:
         """Token ids int64 `[M, L]`, cut to the longest; all padding for ""."""

@@ -5,9 +5,9 @@ import re
 from ml.labeling.language.english import english
 from ml.labeling.language.phrases import Told
 from ml.labeling.language.places import AGAINST, Place, places
-from ml.labeling.language.referents import placeless
+from ml.labeling.language.referents import SUPERLATIVE, placeless
 
-RANK = re.compile(r"\b(?!(?:\w*rest|vest|chest|nest|guest|test|west)\b)\w{2,}est\b|\b(?:first|last)\b")
+RANK = re.compile(rf"\b{SUPERLATIVE}\b|\b(?:first|last)\b")
 WORN = re.compile(r"^(?:(?:is |are |who is |that is )?(?:wearing|dressed in)|in|with|has|without)\b")
 SCENE = re.compile(r"^(the )?(\w+ )?(sky|grass|ground|sand|water|sea|road|background)$")
 

@@ -74,6 +74,8 @@ QUERIES = [
     ("of the three bikes the one in the bottom left corner", "bike", ""),
     ("the tallest of the giraffes", "giraffe", ""),
     ("one of the giraffes", "giraffe", ""),
+    ("the chest of the man", "chest", "man"),
+    ("the nest of the birds", "nest", "a group of birds"),
     ("the most central plate", "plate", ""),
     ("the lamp right in the center of the scene", "lamp", ""),
     ("the most distant sheep", "sheep", ""),
