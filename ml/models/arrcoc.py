@@ -20,7 +20,8 @@ from ml.models.frozen.sam import SamConfig
 from ml.models.frozen.texts import QueryFeatures
 from ml.models.grounding import UPSCALE, Grounding, GroundingHead
 from ml.models.regions import RegionEncoder, Regions
-from ml.models.relevance import Judgement, RelevanceHead, Similarity
+from ml.models.relevance import Judgement, RelevanceHead
+from ml.models.similarity import Similarity
 from ml.models.weights import read_config, read_weights, write_weights
 from ml.params import Labels, Model
 from ml.workspace.atomic import atomic_dir
@@ -122,6 +123,7 @@ class ARRCOC(nn.Module):
         super().__init__()
         self.config = config
         text = {"text_dim": config.text_dim, "embed_dim": config.embed_dim, "dim": config.dim, "heads": config.heads}
+        self.similarity = Similarity(config.similarity_midpoint, config.similarity_scale, config.frozen_similarity)
         self.adapter = Adapter(config.sam_dim, config.dim)
         self.region_encoder = RegionEncoder(config.dim)
         self.region_projection = nn.Sequential(nn.LayerNorm(config.dim), nn.Linear(config.dim, config.embed_dim))
@@ -130,13 +132,7 @@ class ARRCOC(nn.Module):
         self.grounding_head = GroundingHead(
             **text, grid=config.grid, layers=config.grounding_layers, dropout=config.dropout
         )
-        similarity = Similarity(config.similarity_midpoint, config.similarity_scale)
-        self.relevance_head = RelevanceHead(
-            **text,
-            layers=config.relevance_layers,
-            dropout=config.dropout,
-            similarity=similarity if config.frozen_similarity else None,
-        )
+        self.relevance_head = RelevanceHead(**text, layers=config.relevance_layers, dropout=config.dropout)
         self.captioner = Captioner(
             config.vocab_size,
             config.context_length,
@@ -161,13 +157,14 @@ class ARRCOC(nn.Module):
         """Regions `[B, N, d]` in CLIP's space, `[B, N, e]`, L2-normalised."""
         return F.normalize(self.region_projection(regions), dim=-1)
 
-    def ground(self, grid: Tensor, text: QueryFeatures) -> Grounding:
+    def ground(self, grid: Tensor, regions: Regions, text: QueryFeatures) -> Grounding:
         """Grounding logits, and what is pointed to on the way; text features have leading dimensions `[B, Q]`."""
-        return self.grounding_head(grid, text)
+        return self.grounding_head(grid, text, self.similarity.shown(regions, text.referents))
 
     def relevance(self, grid: Tensor, regions: Regions, text: QueryFeatures, grounding: Tensor) -> Judgement:
         """Logits of relevance and of what is pointed to; grounding: logits of pixels `[B, Q, 4h, 4w]`."""
-        return self.relevance_head(grid, regions, text, grounding)
+        similar = self.similarity(regions.crops, text.referents)
+        return self.relevance_head(grid, regions, text, grounding, similar)
 
     def image_memory(self, grid: Tensor) -> Tensor:
         """What an image's caption is read from: `[B, h * w, d]`."""
@@ -177,22 +174,21 @@ class ARRCOC(nn.Module):
         """What each region's caption is read from: regions `[B, N, d]` -> `[B * N, 1, d]`."""
         return regions.flatten(0, 1).unsqueeze(1)
 
-    def answer_memory(
-        self, grid: Tensor, regions: Tensor, crops: Tensor, valid: Tensor, text: QueryFeatures, evidence: Tensor
-    ) -> AnswerMemory:
+    def answer_memory(self, grid: Tensor, regions: Regions, text: QueryFeatures, evidence: Tensor) -> AnswerMemory:
         """What answers are read from: memory `[B * Q, 2 + N + T, d]`, its mask, and what was counted.
 
         The first token is the grid under the evidence (grounding logits `[B, Q, 4h, 4w]` of the question): the answer
         looks where the model points. The second is how many regions are what the question names, by the frozen
-        similarity of its name and their crops `[B, N, e]`. The regions and the question follow.
+        similarity of its name and their crops. The regions and the question follow.
         """
         queries = text.tokens.shape[1]
-        counted = self.counter(regions, self.relevance_head.alike(crops, text.referents)[..., 0], valid)
+        similar = self.similarity(regions.crops, text.referents)[..., 0]
+        counted = self.counter(regions.features, similar, regions.valid)
         own = torch.stack([self.pointed_at(grid, evidence), counted.tokens], dim=2)
-        shared = regions.unsqueeze(1).expand(-1, queries, -1, -1)
+        shared = regions.features.unsqueeze(1).expand(-1, queries, -1, -1)
         memory = torch.cat([own, shared, self.question(text.tokens)], dim=2)
         always = torch.ones_like(own[..., 0], dtype=torch.bool)
-        mask = torch.cat([always, valid.unsqueeze(1).expand(-1, queries, -1), text.mask], dim=2)
+        mask = torch.cat([always, regions.valid.unsqueeze(1).expand(-1, queries, -1), text.mask], dim=2)
         return AnswerMemory(memory.flatten(0, 1), mask.flatten(0, 1), counted.counts)
 
     def pointed_at(self, grid: Tensor, grounding: Tensor) -> Tensor:
@@ -230,8 +226,8 @@ class ARRCOC(nn.Module):
         """
         text = QueryFeatures(tokens, pooled, text_mask, referents)
         grid = self.adapt(features)
-        grounding = self.ground(grid, text).pixels
         regions = Regions(self.regions(grid, coverage, boxes), boxes, coverage, crops, valid)
+        grounding = self.ground(grid, regions, text).pixels
         judged = self.relevance(grid, regions, text, grounding)
         return torch.sigmoid(judged.relevance), grounding
 

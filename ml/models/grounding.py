@@ -14,7 +14,7 @@ from ml.models.text import TextProjection
 
 SPLIT = 2  # parts that a pixel is split into along a side, once by convolution and once more by kernels
 UPSCALE = SPLIT**2  # from the grid to the logits, as in SAM's mask decoder
-EMPTY = -2.0  # logit to start from: most pixels are not meant, most cells not pointed to
+EMPTY = -2.0  # logit to start from: most pixels are not meant
 POINTERS = 2  # to the anchor, and to what the name alone might mean
 
 
@@ -62,7 +62,8 @@ class GroundingHead(nn.Module):
     and linearly from the frozen feature of what is named: that lives in the space which the regions were aligned with,
     so names are grounded within a few steps, in whatever expression they stand. The same goes for what is pointed to.
     The third is linear in the places and in the query: "leftmost" is one weight, where
-    attention between tokens and cells has not come to it after hundreds of steps.
+    attention between tokens and cells has not come to it after hundreds of steps. What is pointed to is a residual of
+    what the frozen similarity shows there.
     """
 
     positions: Tensor
@@ -91,8 +92,11 @@ class GroundingHead(nn.Module):
         self.kernel = nn.Sequential(nn.LayerNorm(dim), nn.Linear(dim, dim), nn.GELU(), nn.Linear(dim, pixel_dim + 1))
         self.cells = nn.Sequential(nn.LayerNorm(grid_dim), nn.Linear(grid_dim, UPSCALE**2))
 
-    def forward(self, grid: Tensor, text: QueryFeatures) -> Grounding:
-        """Logits from a grid `[B, d, h, w]` and text with leading `[B, Q]`; the first block's cells point."""
+    def forward(self, grid: Tensor, text: QueryFeatures, shown: Tensor) -> Grounding:
+        """Logits from a grid `[B, d, h, w]` and text with leading `[B, Q]`; the first block's cells point.
+
+        shown: logits `[B, Q, REFERENTS, h, w]` that a cell shows what is named, and the anchor.
+        """
         size = grid.shape[-2:]
         tokens, bias = self.text(text)
         wanted = self.wanted(self.ask(self.asked, tokens, bias))
@@ -100,7 +104,7 @@ class GroundingHead(nn.Module):
         first, *others = self.blocks
         tokens, cells = first(tokens, cells, bias)
         near = self.point(cells).transpose(-1, -2) + self.spoken_of(grid, text.referents)
-        pointed = near.unflatten(-1, size).float() + EMPTY
+        pointed = near.unflatten(-1, size).float() + shown.flip(2)  # the name comes first there, here last
         for block in others:
             tokens, cells = block(tokens, cells, bias)
         fit = self.fit(self.pixels(grid), tokens[:, :, 0], text.referents[:, :, 0])
@@ -110,7 +114,7 @@ class GroundingHead(nn.Module):
 
     def spoken_of(self, grid: Tensor, referents: Tensor) -> Tensor:
         """Cells of a grid `[B, d, h, w]` against anchors and names `[B, Q, REFERENTS, e]`: `[B, Q, POINTERS, h w]`."""
-        kernels = self.spoken(referents * referents.shape[-1] ** 0.5).flip(2)  # the name comes first there, here last
+        kernels = self.spoken(referents * referents.shape[-1] ** 0.5).flip(2)
         cells = self.seen(grid).flatten(2)
         return (kernels.flatten(1, 2) @ cells).unflatten(1, (-1, POINTERS)) * cells.shape[1] ** -0.5
 

@@ -10,13 +10,13 @@ from ml.models.attention import Attention, FeedForward, key_bias, split_heads
 from ml.models.frozen.texts import REFERENTS, QueryFeatures
 from ml.models.grounding import POINTERS, pooled_over_regions
 from ml.models.regions import GEOMETRY, PAIR_GEOMETRY, Regions, box_geometry, filled, pair_geometry
+from ml.models.similarity import SURE
 from ml.models.text import TextProjection
 
 LEVELS = ("part", "object", "group", "scene")
 RELATION_DIM = 32
 ANYWHERE = 3.0  # logit of the place to start from: most names are asked for wherever they are
 SMALLEST = 1e-6  # keeps the logarithm of what is left of a certain probability finite
-SURE = 10.0  # the greatest logit that the frozen similarity gives, of either sign
 
 
 class RelationalAttention(nn.Module):
@@ -95,23 +95,6 @@ class Judgement(NamedTuple):
     anchors: Tensor
 
 
-class Similarity(nn.Module):
-    """What the frozen model says of region and text: a logit that a region is what a query names, or its anchor.
-
-    (cosine - midpoint) / scale, as in the pseudo-labels. Names that were never seen together are as near to their
-    regions there as any others; heads that learn names from the labels alone forget that.
-    """
-
-    def __init__(self, midpoint: float, scale: float) -> None:
-        super().__init__()
-        self.midpoint, self.scale = midpoint, scale
-
-    def forward(self, crops: Tensor, referents: Tensor) -> Tensor:
-        """Crops `[B, N, e]` and referents `[B, Q, REFERENTS, e]` to logits `[B, Q, N, REFERENTS]`."""
-        cosine = torch.einsum("bne,bqre->bqnr", crops, referents)
-        return ((cosine - self.midpoint) / self.scale).clamp(-SURE, SURE)
-
-
 class RelevanceHead(nn.Module):
     """(region, text, image context) to a logit for each query and mask.
 
@@ -132,11 +115,9 @@ class RelevanceHead(nn.Module):
         heads: int,
         layers: int,
         dropout: float,
-        similarity: Similarity | None,
     ) -> None:
         super().__init__()
         width = dim // 2
-        self.similarity = similarity
         self.similar = nn.Linear(REFERENTS, width)
         self.trust = nn.Sequential(nn.LayerNorm(width), zeroed(nn.Linear(width, 1)))
         self.text = TextProjection(text_dim, embed_dim, width, heads)
@@ -154,15 +135,18 @@ class RelevanceHead(nn.Module):
         self.blocks = nn.ModuleList(RelevanceBlock(width, heads, dropout) for _ in range(layers))
         self.score = nn.Sequential(nn.LayerNorm(width), zeroed(nn.Linear(width, 2)))
 
-    def forward(self, grid: Tensor, regions: Regions, text: QueryFeatures, grounding: Tensor) -> Judgement:
+    def forward(
+        self, grid: Tensor, regions: Regions, text: QueryFeatures, grounding: Tensor, similar: Tensor
+    ) -> Judgement:
         """Logits; those of regions that are not valid mean nothing.
 
-        grid `[B, d, h, w]`, text with leading `[B, Q]`, grounding logits `[B, Q, 4h, 4w]`.
+        grid `[B, d, h, w]`, text with leading `[B, Q]`, grounding logits `[B, Q, 4h, 4w]`, the frozen similarity
+        `[B, Q, N, REFERENTS]`.
         """
         context = self.context(grid.mean((-2, -1))).unsqueeze(1)
-        features, boxes, coverage, crops, valid = with_frame(regions, context)
+        features, boxes, coverage, _, valid = with_frame(regions, context)
         tokens, token_bias = self.text(text)
-        similar = self.frozen(crops, text.referents)
+        similar = F.pad(similar, (0, 0, 1, 0))  # the frame is no thing
         x = self.region(features) + self.place(box_geometry(boxes, coverage))
         x = (
             x.unsqueeze(1)
@@ -182,16 +166,6 @@ class RelevanceHead(nn.Module):
         name, place = self.score(x).unbind(-1)
         relevance = both(name + trust * similar[..., 0], place + ANYWHERE)
         return Judgement(relevance[:, :, 1:], named[:, :, 1:], anchors)
-
-    def frozen(self, crops: Tensor, referents: Tensor) -> Tensor:
-        """The frozen similarity `[B, Q, 1 + N, REFERENTS]`; 0 of the frame, which is no thing, and where it is off."""
-        return F.pad(self.alike(crops[:, 1:], referents), (0, 0, 1, 0))
-
-    def alike(self, crops: Tensor, referents: Tensor) -> Tensor:
-        """The frozen similarity of crops `[B, N, e]`, `[B, Q, N, REFERENTS]`; 0 where it is off."""
-        if self.similarity is None:
-            return crops.new_zeros(*referents.shape[:2], crops.shape[1], REFERENTS)
-        return self.similarity(crops, referents)
 
 
 def both(one: Tensor, other: Tensor) -> Tensor:

@@ -35,12 +35,14 @@ from ml.training.measures import Measures
 Outcome = tuple[Tensor, dict[str, Tensor], Measures]  # the loss, its terms detached, what validation averages
 
 
+DOUBTED, LOST = 0.3, 0.55  # share of the crops that are doubted in training, and of their cosines that they may lose
+
+
 class Seen(NamedTuple):
-    """A batch after the adapter: grid `[B, d, h, w]`, coverage `[B, N, h, w]`, regions `[B, N, d]`."""
+    """A batch after the adapter, whose grid is `[B, d, h, w]`, and the region encoder."""
 
     grid: Tensor
-    coverage: Tensor
-    regions: Tensor
+    regions: Regions
 
 
 class Task(nn.Module, ABC):
@@ -70,11 +72,13 @@ class Task(nn.Module, ABC):
         features = batch.pixels.float() if self.sam is None else self.sam.encode(batch.pixels)
         grid = self.model.adapt(features)
         coverage = batch.coverage
-        return Seen(grid, coverage, self.model.regions(grid, coverage, batch.boxes))
+        regions = self.model.regions(grid, coverage, batch.boxes)
+        crops = doubted(batch.embeddings) if self.training else batch.embeddings
+        return Seen(grid, Regions(regions, batch.boxes, coverage, crops, batch.valid))
 
     def alignment(self, batch: Batch, seen: Seen) -> tuple[Tensor, Measures]:
         """Contrastive loss of the regions against the CLIP embeddings of their masks."""
-        regions = self.model.region_embeddings(seen.regions)[batch.valid].float()
+        regions = self.model.region_embeddings(seen.regions.features)[batch.valid].float()
         masks = batch.embeddings[batch.valid]
         positives = same_target(masks)
         loss = contrastive_loss(regions, masks, self.model.logit_scale.exp().clamp(max=100), positives)
@@ -115,7 +119,7 @@ class TextRegionGrounding(Task):
             {"grounding": grounding, "pointing": pointing, "alignment": alignment},
             {"grounding": 1.0, "pointing": section.pointing_weight, "alignment": section.alignment_weight},
         )
-        scores = mean_inside(logits, seen.coverage)
+        scores = mean_inside(logits, seen.regions.coverage)
         measured |= measures.grounding(logits, targets, asked) | measures.relevance(scores, batch, asked)
         return loss, terms, measured
 
@@ -132,7 +136,7 @@ class RelevanceLearning(Task):
     def forward(self, batch: Batch) -> Outcome:
         """Relevance loss, and that of what is pointed to."""
         seen, text = self.see(batch), self.texts.queries(batch.queries, batch.spoken)
-        judged = judge(self.model, batch, seen, text, self.model.ground(seen.grid, text).pixels)
+        judged = judge(self.model, seen, text, self.model.ground(seen.grid, seen.regions, text).pixels)
         asked = present(batch.queries, judged.relevance.device)
         loss, terms = judgement_loss(judged, batch, asked, self.params.relevance_learning)
         scores = torch.sigmoid(judged.relevance)
@@ -167,7 +171,7 @@ class MultimodalFinetuning(Task):
         """Grounding, referring and relevance losses of the queries."""
         grounded, logits = self.params.text_region_grounding, found.pixels
         targets, asked = grounding_targets(batch), present(batch.queries, logits.device)
-        judged = judge(self.model, batch, seen, text, logits)
+        judged = judge(self.model, seen, text, logits)
         losses = {
             "grounding": map_loss(logits, targets, batch, asked, grounded)
             + grounded.pointing_weight * bce_dice_loss(found.pointed, pointing_targets(batch), asked.unsqueeze(2)),
@@ -182,7 +186,7 @@ class MultimodalFinetuning(Task):
         pad = self.texts.clip.pad_id
         ids = self.texts.ids(batch.captions)
         whole = self.model.caption(self.model.image_memory(seen.grid), ids[:, :-1]).float()
-        regions = batch.phrase_regions @ seen.regions / batch.phrase_regions.sum(-1, keepdim=True).clamp_min(1)
+        regions = batch.phrase_regions @ seen.regions.features / batch.phrase_regions.sum(-1, keepdim=True).clamp_min(1)
         phrases = self.texts.ids([phrase for row in batch.phrases for phrase in row])
         words = self.model.caption(self.model.region_memory(regions), phrases[:, :-1]).float()
         masks = painted(batch.phrase_regions, batch.fine)
@@ -194,7 +198,7 @@ class MultimodalFinetuning(Task):
         """Answers from what each question points to, and the evidence it should point to."""
         pad = self.texts.clip.pad_id
         ids = self.texts.ids([answer for row in batch.answers for answer in row])
-        read = self.model.answer_memory(seen.grid, seen.regions, batch.embeddings, batch.valid, text, logits)
+        read = self.model.answer_memory(seen.grid, seen.regions, text, logits)
         words = self.model.caption(read.memory, ids[:, :-1], read.mask).float()
         given = present(batch.questions, logits.device) & (batch.evidence >= 0)
         section = self.params.multimodal_finetuning
@@ -212,9 +216,19 @@ TASKS: dict[str, type[Task]] = {
 }
 
 
+def doubted(crops: Tensor) -> Tensor:
+    """Crops `[B, N, e]` of which some are less like any text.
+
+    So are those of masks that SAM draws badly, while the masks of a shard are good: heads that could rely on a crop
+    would find nothing where it says no, and so they look at the grid as well. A crop that says yes stays true.
+    """
+    drawn, lost = torch.rand(2, *crops.shape[:2], 1, device=crops.device)
+    return crops * torch.where(drawn < DOUBTED, 1 - LOST * lost, 1.0)
+
+
 def ground(model: ARRCOC, seen: Seen, text: QueryFeatures) -> Grounding:
     """Logits of the grounding head, float32."""
-    return Grounding(*(logits.float() for logits in model.ground(seen.grid, text)))
+    return Grounding(*(logits.float() for logits in model.ground(seen.grid, seen.regions, text)))
 
 
 def map_loss(logits: Tensor, targets: Tensor, batch: Batch, asked: Tensor, section: GroundingParams) -> Tensor:
@@ -226,10 +240,9 @@ def map_loss(logits: Tensor, targets: Tensor, batch: Batch, asked: Tensor, secti
     return section.bce_weight * pixels + section.dice_weight * dice_loss(logits, targets, asked & (batch.targets >= 0))
 
 
-def judge(model: ARRCOC, batch: Batch, seen: Seen, text: QueryFeatures, logits: Tensor) -> Judgement:
+def judge(model: ARRCOC, seen: Seen, text: QueryFeatures, logits: Tensor) -> Judgement:
     """Logits of the relevance head, float32."""
-    regions = Regions(seen.regions, batch.boxes, seen.coverage, batch.embeddings, batch.valid)
-    found = model.relevance(seen.grid, regions, text, logits)
+    found = model.relevance(seen.grid, seen.regions, text, logits)
     return Judgement(*(logits.float() for logits in found))
 
 

@@ -17,9 +17,6 @@ from ml.evaluation.benchmarks.index import image_path
 from ml.evaluation.metrics.outcomes import NOTHING, Outcome, outcomes
 from ml.evaluation.predictions.files import read
 from ml.evaluation.predictions.loaded import Sources, models
-from ml.evaluation.predictions.predictor import Predictor
-from ml.evaluation.predictions.proposals import Proposals
-from ml.masks import Masks
 from ml.sa1b.reading.reader import decode
 
 SHOWN = ("refcoco", "refcocog", "flickr30k")
@@ -85,15 +82,8 @@ def choose(data: Path, predictions: Path, most: int, seed: int) -> dict[str, lis
 def _drawn(data: Path, sources: Sources, places: dict[str, dict[Place, Tile]], image: str) -> dict[Place, Image.Image]:
     """The tiles that show one image."""
     pixels, tiles = decode(image_path(data, image).read_bytes()), places[image]
-    heat = maps(models(sources).predictor, pixels, [tile.outcome.text for tile in tiles.values()])
-    return {place: draw(tile, pixels, heat[i]) for i, (place, tile) in enumerate(tiles.items())}
-
-
-def maps(predictor: Predictor, pixels: NDArray[np.uint8], texts: Sequence[str]) -> NDArray[np.float32]:
-    """The grounding maps `[Q, h, w]` of texts over an RGB image `[H, W, 3]`: they come of no masks."""
-    nothing = np.empty(0, np.float32)
-    proposals = Proposals(Masks.parse([], pixels.shape[:2]), nothing, nothing)
-    return predictor.answer(predictor.scene(pixels, predictor.encode(pixels), proposals), texts).maps
+    _, answers = models(sources).predictor.predict(pixels, [tile.outcome.text for tile in tiles.values()])
+    return {place: draw(tile, pixels, answers.maps[i]) for i, (place, tile) in enumerate(tiles.items())}
 
 
 def draw(tile: Tile, pixels: NDArray[np.uint8], heat: NDArray[np.float32]) -> Image.Image:

@@ -7,6 +7,7 @@ from torch import Tensor
 
 from ml.evaluation.predictions.predictor import Scene, TorchHeads, at_least_one
 from ml.masks import Frame
+from ml.models.regions import Regions
 
 CAPTION_TOKENS, ANSWER_TOKENS = 48, 12  # at most, the start included
 
@@ -28,15 +29,14 @@ class Speaker:
     def answers(self, scene: Scene, questions: Sequence[str]) -> list[str]:
         """An answer to each question, read from where the question points, the proposed masks and the question."""
         grid = self.model.adapt(scene.features)
-        regions, valid = self._regions(scene, grid)
+        regions = self._regions(scene, grid)
         asked = self.texts.queries([questions])
-        evidence = self.model.ground(grid, asked).pixels
-        crops = scene.crops[None].to(grid.device)
-        read = self.model.answer_memory(grid, regions, crops, valid, asked, evidence)
+        evidence = self.model.ground(grid, regions, asked).pixels
+        read = self.model.answer_memory(grid, regions, asked, evidence)
         return self._words(self.model.generate(read.memory, ANSWER_TOKENS, read.mask))
 
-    def _regions(self, scene: Scene, grid: Tensor) -> tuple[Tensor, Tensor]:
-        """Features `[1, N, d]` of the proposals, and which are there; without any, an empty one that is not."""
+    def _regions(self, scene: Scene, grid: Tensor) -> Regions:
+        """The proposals; without any, an empty one that is not."""
         found = scene.proposals.masks
         masks = at_least_one(found)
         frame = Frame(None, False, self.side)
@@ -44,7 +44,8 @@ class Speaker:
         coverage = torch.from_numpy(masks.coverage((h, w), frame))[None].to(grid.device)
         boxes = torch.from_numpy(frame.boxes(masks.coco_boxes(), scene.size)).float()[None].to(grid.device)
         valid = torch.full((1, len(masks)), len(found) > 0, device=grid.device)
-        return self.model.regions(grid, coverage, boxes), valid
+        features = self.model.regions(grid, coverage, boxes)
+        return Regions(features, boxes, coverage, scene.crops[None].to(grid.device), valid)
 
     def _words(self, ids: Tensor) -> list[str]:
         return [self.texts.clip.detokenize(row) for row in ids.cpu()]

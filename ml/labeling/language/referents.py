@@ -78,13 +78,24 @@ def _unplaced(text: str) -> str:
 
 
 def _spoken_of(query: str, things: Sequence[Phrase]) -> Referents:
-    phrases = [phrase for phrase in map(placeless, things) if phrase]
+    phrases = [phrase for phrase in map(placeless, _compared(query, things)) if phrase]
     if not phrases:
         return Referents(query, "")
     named, *others = phrases
     whole = placeless(named.whole) if named.whole else None
     anchors = [phrase for phrase in ((whole, *others) if whole else others) if phrase.noun not in PICTURES]
     return Referents(prompt(replace(named, whole=None)), prompt(anchors[0]) if anchors else "")
+
+
+def _compared(query: str, things: Sequence[Phrase]) -> Sequence[Phrase]:
+    """The things without the rest of the first one's kind: "taller than the other men" is the tallest man."""
+    if " than " not in query:
+        return things
+    return [thing for i, thing in enumerate(things) if i == 0 or thing.noun != things[0].noun or not _another(thing)]
+
+
+def _another(thing: Phrase) -> bool:
+    return any("other" in word.split() for word in thing.attributes)
 
 
 def prompt(phrase: Phrase) -> str:

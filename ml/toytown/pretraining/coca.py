@@ -42,6 +42,7 @@ BATCH, QUERIES = 128, 32  # crops and queries a step
 SHARES = {"part": 0.32, "object": 0.38, "group": 0.12, "scene": 0.1, "image": 0.08}  # of a batch
 SHIFT = 2  # pixels that a crop is moved by at most
 COLOURLESS = 0.25  # of the crops of regions
+SWAPPED = 0.5  # of those, shown in other colours in the place of none
 LUMA = (0.299, 0.587, 0.114)  # of red, green and blue (ITU-R BT.601)
 
 
@@ -173,7 +174,9 @@ def augmented(pixels: Tensor, shown: list[Concept], grey: NDArray[np.bool_], rng
     flips = torch.tensor([rng.random() < 0.5 and region[0] != "image" for region in shown])
     pixels = torch.where(flips[:, None, None, None], pixels.flip(-1), pixels).float()
     luma = (pixels * torch.tensor(LUMA)[:, None, None]).sum(1, keepdim=True).expand_as(pixels)
-    pixels = torch.where(torch.from_numpy(grey)[:, None, None, None], luma, pixels)
+    swapped = torch.from_numpy(rng.random(len(pixels)) < SWAPPED)[:, None, None, None]
+    bare = torch.where(swapped, pixels[:, rng.permutation(3)], luma)
+    pixels = torch.where(torch.from_numpy(grey)[:, None, None, None], bare, pixels)
     down, right = rng.integers(0, 2 * SHIFT + 1, 2)
     side = pixels.shape[-1]
     moved = F.pad(pixels, (SHIFT,) * 4, mode="replicate")[..., down : down + side, right : right + side]

@@ -30,6 +30,8 @@ LEVELS = ("part", "object", "group", "scene")
 SIDE, LOW, GRID = 256, 64, 16  # image, mask decoder's output, encoder's output
 CROP = 48  # pixels, what CoCa sees
 MARGINS = (0.15, 0.35)  # around the labels' 0.25
+SLIP = 2  # pixels that a mask is off by at most
+LEFT = 0.6  # of a mask's area that stays, however badly it is drawn
 MIN_AREA = 12  # pixels; what shows less is no region
 
 
@@ -204,15 +206,30 @@ def _crops(image: NDArray[np.uint8], dense: NDArray[np.bool_], rng: np.random.Ge
 
 
 def _jitter(mask: NDArray[np.bool_], rng: np.random.Generator) -> NDArray[np.bool_]:
-    """The mask grown, shrunk or shifted by a pixel, or left: masks of a shard are not exact."""
-    kind = rng.integers(5)
+    """The mask, or one as SAM may draw it: grown, shrunk, shifted, without its end, or with more at one side."""
+    kind = rng.integers(8)
     kernel = np.ones((3, 3), np.uint8)
     if kind == 0:
-        moved = cv2.dilate(mask.astype(np.uint8), kernel)
+        moved = cv2.dilate(mask.astype(np.uint8), kernel, iterations=int(rng.integers(1, 4))).astype(bool)
     elif kind == 1:
-        moved = cv2.erode(mask.astype(np.uint8), kernel)
+        moved = cv2.erode(mask.astype(np.uint8), kernel).astype(bool)
     elif kind == 2:
-        moved = np.roll(mask, rng.integers(-1, 2, 2), (0, 1))
+        moved = np.roll(mask, rng.integers(-SLIP, SLIP + 1, 2), (0, 1))
+    elif kind == 3:
+        moved = _cut(mask, rng)
+    elif kind == 4:
+        moved = mask | np.roll(mask, rng.integers(-2 * SLIP, 2 * SLIP + 1, 2), (0, 1))
     else:
         return mask
-    return moved.astype(bool) if moved.any() else mask
+    return moved if moved.sum() >= LEFT * mask.sum() else mask
+
+
+def _cut(mask: NDArray[np.bool_], rng: np.random.Generator) -> NDArray[np.bool_]:
+    """The mask without up to `1 - LEFT` of it, beyond a line in any direction."""
+    rows, columns = mask.nonzero()
+    angle = rng.uniform(0, 2 * np.pi)
+    along = np.cos(angle) * columns + np.sin(angle) * rows
+    kept = along <= np.quantile(along, rng.uniform(LEFT, 1))
+    out = np.zeros_like(mask)
+    out[rows[kept], columns[kept]] = True
+    return out

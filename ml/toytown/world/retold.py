@@ -26,7 +26,7 @@ POSES = {
     "flower": ("blooming", "growing"),
 }
 JOINTS = ("placed {}", "seen {}", ", which is {}", "that can be seen {}")
-SUPPORTS = ("resting on", "that are all on", "spread over")
+SUPPORTS = ("resting on", "spread over", "that are all on")  # the first of one thing, too
 
 
 def retell(town: Meaning, rng: np.random.Generator) -> Sentence:
@@ -42,7 +42,10 @@ def retell(town: Meaning, rng: np.random.Generator) -> Sentence:
         return (first, Chunk(joint), other, Chunk("beneath"), _named(town, town.drawing.scene.stuff("sky")))
     base = support(town, first)
     listed = [mention for mention in order if support(town, mention) == base][:3]
-    over = SUPPORTS[rng.integers(len(SUPPORTS))] if base != town.drawing.scene.stuff("sky") else "up in"
+    several = len(listed) > 1 or len(listed[0].nodes) > 1
+    over = (
+        SUPPORTS[rng.integers(len(SUPPORTS) if several else 1)] if base != town.drawing.scene.stuff("sky") else "up in"
+    )
     return (*listing(listed), Chunk(over), _named(town, base))
 
 

@@ -1,8 +1,6 @@
 from collections.abc import Callable
 from dataclasses import replace
 
-import numpy as np
-import pytest
 import torch
 import torch.nn.functional as F
 
@@ -13,10 +11,8 @@ from ml.models.relevance import (
     LEVELS,
     POINTERS,
     RELATION_DIM,
-    SURE,
     Judgement,
     RelationalAttention,
-    Similarity,
     both,
     hierarchical_relevance,
     lies_to,
@@ -32,7 +28,7 @@ def judged(model: ARRCOC, inputs, grounding: torch.Tensor | None = None) -> Judg
     grid = model.adapt(inputs.features)
     regions = model.regions(grid, inputs.coverage, inputs.boxes)
     regions = Regions(regions, inputs.boxes, inputs.coverage, inputs.crops, inputs.valid)
-    found = model.ground(grid, inputs.text).pixels if grounding is None else grounding
+    found = model.ground(grid, regions, inputs.text).pixels if grounding is None else grounding
     return model.relevance(grid, regions, inputs.text, found)
 
 
@@ -88,16 +84,6 @@ def test_every_parameter_learns(model: ARRCOC, inputs) -> None:
     assert not [name for name in idle if not name.endswith("key.bias")]
 
 
-def test_similarity_by_loops() -> None:
-    crops, referents = (F.normalize(torch.randn(2, n, 4, 6), dim=-1) for n in (3, 5))
-    found = Similarity(0.2, 0.05)(crops[:, 0], referents)
-    assert found.shape == (2, 5, 4, 4)
-    for b, q, n, r in np.ndindex(*found.shape):
-        wanted = (float(crops[b, 0, n] @ referents[b, q, r]) - 0.2) / 0.05
-        assert float(found[b, q, n, r]) == pytest.approx(min(max(wanted, -SURE), SURE), abs=1e-4)
-    assert (found == SURE).any() and (found == -SURE).any()
-
-
 def test_before_training_a_region_is_as_relevant_as_it_is_similar(untrained: ARRCOC, inputs) -> None:
     """Wherever it is: nothing is known of places yet."""
     cosine = torch.einsum("bne,bqe->bqn", inputs.crops, inputs.referents[:, :, 0])
@@ -115,7 +101,7 @@ def test_a_thing_in_the_wrong_place_is_not_relevant(untrained: ARRCOC, inputs) -
     assert (scores(untrained, inputs) < 0.5).all()
     torch.testing.assert_close(
         scores(untrained, inputs),
-        torch.sigmoid(untrained.relevance_head.similarity(inputs.crops, inputs.referents)[..., 0]) / 2,
+        torch.sigmoid(untrained.similarity(inputs.crops, inputs.referents)[..., 0]) / 2,
     )
 
 
@@ -137,8 +123,8 @@ def test_similarity_is_a_residual_of_what_is_pointed_to(untrained: ARRCOC, input
     bare, names, anchors = (
         inputs.but(referents=inputs.referents * torch.tensor(kept).unsqueeze(-1)) for kept in ([0, 0], [1, 0], [0, 1])
     )
-    similar = untrained.relevance_head.similarity(inputs.crops, inputs.referents)
-    nothing = untrained.relevance_head.similarity(inputs.crops, torch.zeros_like(inputs.referents))
+    similar = untrained.similarity(inputs.crops, inputs.referents)
+    nothing = untrained.similarity(inputs.crops, torch.zeros_like(inputs.referents))
     named, pointed = (similar - nothing).unbind(-1)
     grounding, there = torch.randn(2, 3, 32, 32), inputs.valid.unsqueeze(1).expand(-1, 3, -1)
     before = judged(untrained, bare, grounding)
@@ -156,7 +142,7 @@ def test_the_first_block_reads_the_similarity(model: ARRCOC, inputs) -> None:
 
 
 def test_a_query_says_how_much_its_similarity_counts(untrained: ARRCOC, inputs) -> None:
-    similar = untrained.relevance_head.similarity(inputs.crops, inputs.referents)[..., 0]
+    similar = untrained.similarity(inputs.crops, inputs.referents)[..., 0]
     torch.nn.init.constant_(untrained.relevance_head.trust[-1].bias, 1.0)
     anywhere = torch.sigmoid(torch.tensor(ANYWHERE))
     torch.testing.assert_close(scores(untrained, inputs), torch.sigmoid(2 * similar) * anywhere, atol=1e-5, rtol=1e-4)
@@ -164,15 +150,6 @@ def test_a_query_says_how_much_its_similarity_counts(untrained: ARRCOC, inputs) 
     counted = torch.logit(scores(untrained, inputs) / anywhere) / similar
     torch.testing.assert_close(counted, counted[:, :, :1].expand_as(counted), atol=1e-2, rtol=1e-2)
     assert float(counted[:, :, 0].std()) > 0.1  # each query its own
-
-
-def test_the_frame_is_never_similar(untrained: ARRCOC, inputs) -> None:
-    """It is no thing: what lies nowhere has 0, whatever a name's cosine with nothing would say."""
-    head, frame = untrained.relevance_head, F.pad(inputs.crops, (0, 0, 1, 0))
-    found = head.frozen(frame, inputs.referents)
-    assert not found[:, :, 0].any() and found[:, :, 1:].all()
-    noise = head.frozen(torch.cat([torch.randn(2, 1, 6), inputs.crops], dim=1), inputs.referents)
-    assert torch.equal(noise, found)
 
 
 def test_without_frozen_similarity_crops_do_not_matter(

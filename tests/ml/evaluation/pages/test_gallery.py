@@ -20,14 +20,12 @@ from ml.evaluation.pages.gallery import (
     choose,
     contact_sheet,
     gallery,
-    maps,
     overlay,
     png,
 )
 from ml.evaluation.predictions import loaded
 from ml.evaluation.predictions.answers import predict
 from ml.evaluation.predictions.loaded import Sources
-from ml.evaluation.predictions.predictor import Predictor
 from ml.models.frozen.sam import Sam
 from ml.params import Params
 
@@ -78,10 +76,3 @@ def test_tiles_are_drawn_by_the_models_that_predicted_and_an_image_is_encoded_on
     tiles = [tile for row in choose(data, out, 9, 0).values() for tile in row]
     assert set(sheets) <= {"right", "wrong"} and len(tiles) > len({tile.outcome.image for tile in tiles})
     assert calls == {"load": 1, "encode": 5 + len({tile.outcome.image for tile in tiles})}
-
-
-def test_a_map_is_the_one_that_answered(predictor: Predictor) -> None:
-    pixels = np.random.default_rng(0).integers(0, 255, (96, 128, 3), np.uint8)
-    wanted = predictor.predict(pixels, ["red car", "the sky"])[1].maps
-    assert wanted.std() > 0
-    np.testing.assert_allclose(maps(predictor, pixels, ["red car", "the sky"]), wanted, atol=1e-6)

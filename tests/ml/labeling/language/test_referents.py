@@ -37,6 +37,10 @@ QUERIES = [
     ("the car inside the green box", "car", "green box"),
     ("the car overlapping the house", "car", "house"),
     ("the car larger than the truck", "car", "truck"),
+    ("the car larger than the other cars", "car", ""),
+    ("a man who is taller than all the others", "man", ""),
+    ("the red car that stands farther back than any other red car", "red car", ""),
+    ("the dog bigger than the other animal", "dog", "animal"),
     ("the car bigger than the truck", "car", "truck"),
     ("a car below a car", "car", "car"),
     ("the car below the tree and left of the house", "car", "tree"),  # the first of several
