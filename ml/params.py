@@ -206,7 +206,7 @@ class Model(Section):
     relevance_layers: Positive
     captioner_layers: Positive
     dropout: Fraction
-    frozen_similarity: bool  # CLIP's similarity of crop and name enters the relevance head, as a residual of its logit
+    frozen_similarity: bool  # both heads start from CLIP's similarity of crop and name, as a residual of their logits
 
 
 class Augment(Section):

@@ -175,16 +175,17 @@ class ARRCOC(nn.Module):
         return regions.flatten(0, 1).unsqueeze(1)
 
     def answer_memory(self, grid: Tensor, regions: Regions, text: QueryFeatures, evidence: Tensor) -> AnswerMemory:
-        """What answers are read from: memory `[B * Q, 2 + N + T, d]`, its mask, and what was counted.
+        """What answers are read from: memory `[B * Q, 1 + N + T, d]`, its mask, and what was counted.
 
         The first token is the grid under the evidence (grounding logits `[B, Q, 4h, 4w]` of the question): the answer
-        looks where the model points. The second is how many regions are what the question names, by the frozen
-        similarity of its name and their crops. The regions and the question follow.
+        looks where the model points. Added to it is how many regions are what the question names, by the frozen
+        similarity of its name and their crops: as a token of its own it is found by some seeds of training, not by
+        others. The regions and the question follow.
         """
         queries = text.tokens.shape[1]
         similar = self.similarity(regions.crops, text.referents)[..., 0]
         counted = self.counter(regions.features, similar, regions.valid)
-        own = torch.stack([self.pointed_at(grid, evidence), counted.tokens], dim=2)
+        own = (self.pointed_at(grid, evidence) + counted.tokens).unsqueeze(2)
         shared = regions.features.unsqueeze(1).expand(-1, queries, -1, -1)
         memory = torch.cat([own, shared, self.question(text.tokens)], dim=2)
         always = torch.ones_like(own[..., 0], dtype=torch.bool)

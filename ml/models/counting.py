@@ -9,7 +9,7 @@ MOST = 10  # the greatest number told apart
 
 
 class Counted(NamedTuple):
-    """Of each question how many regions are what it names `[B, Q]`, and the same as a token to read `[B, Q, d]`."""
+    """Of each question how many regions are what it names `[B, Q]`, and the same as an embedding `[B, Q, d]`."""
 
     counts: Tensor
     tokens: Tensor

@@ -198,7 +198,8 @@ class MultimodalFinetuning(Task):
         """Answers from what each question points to, and the evidence it should point to."""
         pad = self.texts.clip.pad_id
         ids = self.texts.ids([answer for row in batch.answers for answer in row])
-        read = self.model.answer_memory(seen.grid, seen.regions, text, logits)
+        regions = seen.regions._replace(crops=batch.embeddings)  # what is doubted cannot be counted
+        read = self.model.answer_memory(seen.grid, regions, text, logits)
         words = self.model.caption(read.memory, ids[:, :-1], read.mask).float()
         given = present(batch.questions, logits.device) & (batch.evidence >= 0)
         section = self.params.multimodal_finetuning

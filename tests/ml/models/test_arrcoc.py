@@ -71,8 +71,8 @@ def test_answers_read_where_the_question_points(model: ARRCOC, inputs) -> None:
     found = model.regions(grid, inputs.coverage, inputs.boxes)
     regions = Regions(found, inputs.boxes, inputs.coverage, inputs.crops, inputs.valid)
     memory, mask, counts = model.answer_memory(grid, regions, inputs.text, logits)
-    assert memory.shape == (6, 2 + 6 + 5, 32) and counts.shape == (2, 3)
-    assert mask.sum(1).tolist() == (2 + inputs.valid.sum(1, keepdim=True) + inputs.text_mask.sum(2)).flatten().tolist()
+    assert memory.shape == (6, 1 + 6 + 5, 32) and counts.shape == (2, 3)
+    assert mask.sum(1).tolist() == (1 + inputs.valid.sum(1, keepdim=True) + inputs.text_mask.sum(2)).flatten().tolist()
 
 
 def test_generated_ids_fit_the_context(model: ARRCOC, inputs) -> None:
