@@ -127,7 +127,7 @@ def test_crops_are_what_the_labels_saw_of_the_masks(predictor: Predictor) -> Non
     assert np.array_equal(proposed.relevance, given.relevance)
     other = predictor.answer(predictor.scene(255 - image, features, scene.proposals), ["red car"])
     assert np.abs(other.relevance - proposed.relevance).max() > 1e-3
-    assert np.array_equal(other.maps, proposed.maps)
+    assert np.abs(other.maps - proposed.maps).max() > 1e-4
 
 
 def test_crops_that_are_known_are_not_seen_again(predictor: Predictor, monkeypatch: pytest.MonkeyPatch) -> None:
