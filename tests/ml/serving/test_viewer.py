@@ -59,7 +59,7 @@ def test_a_mask_under_the_pointer_tells_its_numbers(page: Page, picture: Path) -
     bounds = page.locator("#layer").bounding_box()
     assert bounds
     scale = bounds["width"] / 256
-    page.mouse.move(bounds["x"] + (column + 0.5) * scale, bounds["y"] + (row + 0.5) * scale)
+    page.locator("#layer").hover(position={"x": (column + 0.5) * scale, "y": (row + 0.5) * scale})
     assert page.inner_text("#under").startswith("1. ")
 
 
