@@ -7,7 +7,7 @@ from ml.models.frozen.texts import REFERENTS
 from ml.models.regions import Regions
 
 SURE = 10.0  # the greatest logit of a region, of either sign
-DOUBT = 0.01  # the least probability of a cell: masks are not exact
+LEAST = 0.01  # the least probability of a cell: masks are not exact
 UNKNOWN = -2.0  # logit of a cell where nothing is known: most show something else
 
 
@@ -36,4 +36,4 @@ class Similarity(nn.Module):
             return regions.crops.new_full((*referents.shape[:3], *regions.coverage.shape[2:]), UNKNOWN)
         likely = torch.sigmoid(self(regions.crops, referents)) * regions.valid[:, None, :, None]
         painted = likely[..., None, None] * regions.coverage[:, None, :, None]
-        return torch.logit(painted.amax(2), DOUBT)
+        return torch.logit(painted.amax(2), LEAST)

@@ -33,8 +33,6 @@ from ml.training.data.targets import grounding_targets, marked, meant, painted, 
 from ml.training.measures import Measures
 
 Outcome = tuple[Tensor, dict[str, Tensor], Measures]  # the loss, its terms detached, what validation averages
-
-
 DOUBTED, LOST = 0.3, 0.55  # share of the crops that are doubted in training, and of their cosines that they may lose
 
 

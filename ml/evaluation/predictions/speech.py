@@ -36,7 +36,7 @@ class Speaker:
         return self._words(self.model.generate(read.memory, ANSWER_TOKENS, read.mask))
 
     def _regions(self, scene: Scene, grid: Tensor) -> Regions:
-        """The proposals; without any, an empty one that is not."""
+        """The proposals `[1, N]`; without any, one empty region that is not valid."""
         found = scene.proposals.masks
         masks = at_least_one(found)
         frame = Frame(None, False, self.side)

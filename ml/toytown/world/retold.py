@@ -42,10 +42,8 @@ def retell(town: Meaning, rng: np.random.Generator) -> Sentence:
         return (first, Chunk(joint), other, Chunk("beneath"), _named(town, town.drawing.scene.stuff("sky")))
     base = support(town, first)
     listed = [mention for mention in order if support(town, mention) == base][:3]
-    several = len(listed) > 1 or len(listed[0].nodes) > 1
-    over = (
-        SUPPORTS[rng.integers(len(SUPPORTS) if several else 1)] if base != town.drawing.scene.stuff("sky") else "up in"
-    )
+    said = SUPPORTS if len(listed) > 1 or len(listed[0].nodes) > 1 else SUPPORTS[:1]
+    over = said[rng.integers(len(said))] if base != town.drawing.scene.stuff("sky") else "up in"
     return (*listing(listed), Chunk(over), _named(town, base))
 
 

@@ -133,6 +133,7 @@ def test_similarity_is_a_residual_of_what_is_pointed_to(untrained: ARRCOC, input
         torch.testing.assert_close((after.named - before.named)[there], by_name[there], atol=1e-4, rtol=1e-4)
         moved = after.anchors[:, :, 1:] - before.anchors[:, :, 1:]
         torch.testing.assert_close(moved[there], by_anchor[there], atol=1e-4, rtol=1e-4)
+        assert torch.equal(after.anchors[:, :, 0], before.anchors[:, :, 0])  # the frame is no thing
 
 
 def test_the_first_block_reads_the_similarity(model: ARRCOC, inputs) -> None:

@@ -4,7 +4,7 @@ import torch
 import torch.nn.functional as F
 
 from ml.models.regions import Regions
-from ml.models.similarity import DOUBT, SURE, UNKNOWN, Similarity
+from ml.models.similarity import LEAST, SURE, UNKNOWN, Similarity
 
 
 def test_similarity_by_loops() -> None:
@@ -26,7 +26,7 @@ def test_a_cell_shows_what_its_likeliest_region_shows() -> None:
     assert found.shape == (2, 5, 4, 4, 4)
     for b, q, r, y, x in np.ndindex(*found.shape):
         best = max(float(likely[b, q, n, r] * coverage[b, n, y, x]) for n in range(3) if valid[b, n])
-        best = min(max(best, DOUBT), 1 - DOUBT)
+        best = min(max(best, LEAST), 1 - LEAST)
         assert float(found[b, q, r, y, x].sigmoid()) == pytest.approx(best, abs=1e-5)
 
 
