@@ -33,7 +33,6 @@ from ml.training.data.targets import grounding_targets, marked, meant, painted, 
 from ml.training.measures import Measures
 
 Outcome = tuple[Tensor, dict[str, Tensor], Measures]  # the loss, its terms detached, what validation averages
-DOUBTED, LOST = 0.3, 0.55  # share of the crops that are doubted in training, and of their cosines that they may lose
 
 
 class Seen(NamedTuple):
@@ -71,8 +70,7 @@ class Task(nn.Module, ABC):
         grid = self.model.adapt(features)
         coverage = batch.coverage
         regions = self.model.regions(grid, coverage, batch.boxes)
-        crops = doubted(batch.embeddings) if self.training else batch.embeddings
-        return Seen(grid, Regions(regions, batch.boxes, coverage, crops, batch.valid))
+        return Seen(grid, Regions(regions, batch.boxes, coverage, batch.crops, batch.valid))
 
     def alignment(self, batch: Batch, seen: Seen) -> tuple[Tensor, Measures]:
         """Contrastive loss of the regions against the CLIP embeddings of their masks."""
@@ -213,16 +211,6 @@ TASKS: dict[str, type[Task]] = {
     "relevance_learning": RelevanceLearning,
     "multimodal_finetuning": MultimodalFinetuning,
 }
-
-
-def doubted(crops: Tensor) -> Tensor:
-    """Crops `[B, N, e]` of which some are less like any text.
-
-    So are those of masks that SAM draws badly, while the masks of a shard are good: heads that could rely on a crop
-    would find nothing where it says no, and so they look at the grid as well. A crop that says yes stays true.
-    """
-    drawn, lost = torch.rand(2, *crops.shape[:2], 1, device=crops.device)
-    return crops * torch.where(drawn < DOUBTED, 1 - LOST * lost, 1.0)
 
 
 def ground(model: ARRCOC, seen: Seen, text: QueryFeatures) -> Grounding:

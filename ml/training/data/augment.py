@@ -16,6 +16,7 @@ _SIDES = {"left": "right", "right": "left", "leftmost": "rightmost", "rightmost"
 _SIDE = re.compile(r"\b(left|right|leftmost|rightmost)\b", re.IGNORECASE)
 YIQ = np.array([[0.299, 0.587, 0.114], [0.5959, -0.2746, -0.3213], [0.2115, -0.5227, 0.3112]])  # NTSC
 ASPECT = (3 / 4, 4 / 3)  # of a random crop, as in Inception
+DOUBTED, LOST = 0.3, 0.55  # share of the masks whose crops are doubted, and of their cosines that they may lose
 
 
 @dataclass(frozen=True)
@@ -47,6 +48,16 @@ def random_view(rng: np.random.Generator, augment: Augment, side: int, size: tup
     factors = [1 + rng.uniform(-jitter, jitter) for jitter in (brightness, contrast, saturation)]
     crop = _random_crop(rng, augment.crop_scale[0], augment.crop_scale[1], size)
     return View(Frame(crop, flip, side), (factors[0], factors[1], factors[2], rng.uniform(-hue, hue)))
+
+
+def doubt(rng: np.random.Generator, masks: int) -> np.ndarray:
+    """What the embedding of each mask's crop is multiplied by, float32 `[N, 1]`: some are less like any text.
+
+    So are those of masks that SAM draws badly, while the masks of a shard are good: heads that could rely on a crop
+    would find nothing where it says no, and so they look at the grid as well. A crop that says yes stays true.
+    """
+    drawn, lost = rng.random((2, masks, 1), np.float32)
+    return np.where(drawn < DOUBTED, 1 - LOST * lost, np.float32(1))
 
 
 def plain_view(side: int) -> View:

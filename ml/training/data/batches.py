@@ -17,7 +17,7 @@ from ml.labeling.language.referents import UNREAD, Referents
 from ml.params import Training
 from ml.sa1b.reading.frames import least_size
 from ml.sa1b.reading.reader import decode, read_jpeg
-from ml.training.data.augment import View, cached_view, plain_view, random_view, render
+from ml.training.data.augment import View, cached_view, doubt, plain_view, random_view, render
 from ml.training.data.samples import Labels, Query, Question, TrainingData
 
 FINE = 4  # grounding logits have four times the grid's resolution
@@ -37,6 +37,7 @@ class Example:
     boxes: np.ndarray
     valid: np.ndarray
     embeddings: np.ndarray
+    crops: np.ndarray
     queries: list[str]
     spoken: list[Referents]
     targets: np.ndarray
@@ -62,6 +63,7 @@ class Batch:
         boxes: float32 [B, N, 4], xyxy in [0, 1] of the frame.
         valid: bool [B, N].
         embeddings: float32 [B, N, e], L2-normalised CLIP embeddings of the masked crops.
+        crops: float32 [B, N, e], these as the heads see them: in training some are doubted.
         queries: [B][Q] texts.
         spoken: [B][Q], what each speaks of, `UNREAD` where the text is to be read.
         targets: int64 [B, Q], the region that is meant, of several the surest; -1 where none is, or there is no query.
@@ -81,6 +83,7 @@ class Batch:
     boxes: Tensor
     valid: Tensor
     embeddings: Tensor
+    crops: Tensor
     queries: list[list[str]]
     spoken: list[list[Referents]]
     targets: Tensor
@@ -137,7 +140,8 @@ class Examples(torch.utils.data.Dataset):
         wanted += [labels.questions[k].evidence for k in questions]
         relevant = np.flatnonzero((labels.relevance[queries] >= RELEVANT).any(0) & seen)
         regions = chosen_regions(rng, seen, [*wanted, *described], relevant, self.params.regions_per_image)
-        return self._assemble(index, labels, view, fine, seen, regions, queries, described, questions)
+        doubts = doubt(rng, len(regions)) if self.train else 1
+        return self._assemble(index, labels, view, fine, seen, regions, doubts, queries, described, questions)
 
     def _view(self, rng: np.random.Generator, labels: Labels) -> View:
         if not self.train:
@@ -161,6 +165,7 @@ class Examples(torch.utils.data.Dataset):
         fine: np.ndarray,
         seen: np.ndarray,
         regions: np.ndarray,
+        doubts: np.ndarray | int,
         queries: np.ndarray,
         described: np.ndarray,
         questions: np.ndarray,
@@ -173,13 +178,15 @@ class Examples(torch.utils.data.Dataset):
         same = np.array(
             [[labels.phrases[n] == labels.phrases[p] for n in regions] for p in described], np.float32
         ).reshape(len(described), len(regions))
+        embeddings = self.data.embeddings(index)[regions]
         return Example(
             image_id=labels.image_id,
             pixels=self._pixels(index, labels, view),
             fine=fine if len(regions) == len(fine) else fine[regions],
             boxes=view.frame.boxes(labels.boxes, labels.masks.size)[regions].astype(np.float32),
             valid=seen[regions],
-            embeddings=self.data.embeddings(index)[regions],
+            embeddings=embeddings,
+            crops=embeddings * doubts,
             queries=[view.text(query.text) for query in asked],
             spoken=[Referents(query.name, query.against) for query in asked],
             targets=place[np.array([query.target for query in asked], np.int64)],
@@ -257,6 +264,7 @@ def collate(examples: Sequence[Example]) -> Batch:
         boxes=stacked("boxes", regions),
         valid=stacked("valid", regions),
         embeddings=stacked("embeddings", regions),
+        crops=stacked("crops", regions),
         queries=texts("queries", queries),
         spoken=[[*example.spoken, *[UNREAD] * (queries - len(example.spoken))] for example in examples],
         targets=stacked("targets", queries, fill=-1),

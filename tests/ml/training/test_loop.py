@@ -19,7 +19,7 @@ from torch.utils.data import DataLoader, Dataset
 from ml.errors import UserError
 from ml.models.arrcoc import ARRCOC
 from ml.models.weights import sha256_of
-from ml.training import measures, tasks
+from ml.training import measures
 from ml.training.engine.checkpoints import Progress
 from ml.training.loop import explained, judge, validation_steps
 from ml.training.main import ORDER, main
@@ -86,9 +86,8 @@ def test_zero_and_precision_agree(workspace: Make, train: Train, zero_stage: int
     )
 
 
-def test_accumulation_is_one_larger_batch(workspace: Make, train: Train, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_accumulation_is_one_larger_batch(workspace: Make, train: Train) -> None:
     """Gradients of two halves add up to those of the whole, where the loss is a mean over images."""
-    monkeypatch.setattr(tasks, "DOUBTED", 0.0)  # is drawn for a batch as it is held
     found = []
     for batch_size, global_batch in ((2, 4), (4, 4), (2, 2)):
         sizes = {"batch_size": batch_size, "global_batch": global_batch, "absent": 0.0}

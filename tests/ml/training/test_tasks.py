@@ -13,7 +13,7 @@ from ml.training.data.batches import Examples
 from ml.training.data.samples import TrainingData
 from ml.training.engine.engine import World
 from ml.training.main import make_task
-from ml.training.tasks import DOUBTED, LOST, TASKS, doubted, map_loss, mean_inside, present
+from ml.training.tasks import TASKS, map_loss, mean_inside, present
 from ml.workspace import Workspace
 from ml.workspace.settings import load, preset
 
@@ -88,7 +88,7 @@ def test_without_the_frozen_similarity_crops_teach_no_relevance(workspace: Calla
         first, side = make_task("mask_region_alignment", ws, params, WORLD)
         task = TASKS["relevance_learning"](first.model, first.texts, None, params)
         batch = Examples(TrainingData(ws), params.training, side, 0, True)[[(0, 0), (0, 1)]]
-        other = replace(batch, embeddings=batch.embeddings.flip(-1))
+        other = replace(batch, crops=batch.crops.flip(-1))
         found.append(float(task(batch)[0]) != float(task(other)[0]))
     assert found == [True, False]
 
@@ -130,24 +130,3 @@ def test_mean_inside() -> None:
 
 def test_present() -> None:
     assert present([["a", ""], ["", "b"]], torch.device("cpu")).tolist() == [[True, False], [False, True]]
-
-
-def test_a_doubted_crop_means_the_same_less_surely() -> None:
-    crops = torch.nn.functional.normalize(torch.randn(40, 50, 6), dim=-1)
-    found = doubted(crops)
-    factors = (found * crops).sum(-1)
-    torch.testing.assert_close(torch.nn.functional.normalize(found, dim=-1), crops)
-    assert factors.min() >= 1 - LOST and factors.max() <= 1 + 1e-6
-    assert float((factors < 1 - 1e-6).float().mean()) == pytest.approx(DOUBTED, abs=0.04)
-    assert float(factors.min()) < 1 - 0.95 * LOST
-
-
-def test_crops_are_doubted_in_training_alone(workspace: Callable[..., Workspace]) -> None:
-    ws = workspace()
-    params = load(ws.params_file)
-    task, side = make_task("text_region_grounding", ws, params, WORLD)
-    batch = Examples(TrainingData(ws), params.training, side, 0, True)[[(0, index) for index in range(6)]]
-    assert torch.equal(task.eval().see(batch).regions.crops, batch.embeddings)
-    shown = task.train().see(batch).regions.crops
-    assert not torch.equal(shown, batch.embeddings)
-    torch.testing.assert_close(torch.nn.functional.normalize(shown, dim=-1), batch.embeddings)

@@ -9,9 +9,12 @@ from ml.masks import Frame
 from ml.params import Augment
 from ml.sa1b.reading.padding import MEAN_COLOUR
 from ml.training.data.augment import (
+    DOUBTED,
+    LOST,
     YIQ,
     View,
     cached_view,
+    doubt,
     mirrored,
     plain_view,
     random_view,
@@ -105,3 +108,10 @@ def test_hue_turns_the_way_torchvision_turns_it() -> None:
 
     ours, theirs = move(recolored(MUTED, (1, 1, 1, 0.05))), move(functional.adjust_hue(MUTED, 0.05))
     assert torch.nn.functional.cosine_similarity(ours, theirs, dim=0) > 0.5
+
+
+def test_some_crops_are_doubted_and_none_is_lost() -> None:
+    factors = doubt(np.random.default_rng(0), 2000)
+    assert factors.shape == (2000, 1) and factors.dtype == np.float32
+    assert factors.min() >= 1 - LOST and factors.min() < 1 - 0.95 * LOST and factors.max() == 1
+    assert (factors < 1).mean() == pytest.approx(DOUBTED, abs=0.04)

@@ -46,11 +46,25 @@ def test_a_plain_view_agrees_with_the_labels(workspace: Make) -> None:
         assert np.allclose(example.fine, labels.masks.coverage((16, 16), Frame(None, False, SIDE)))
         assert np.allclose(example.boxes[:, :2] * SIDE, labels.boxes[:, :2], atol=1e-4)  # 48 x 64: no resizing
         assert np.array_equal(example.embeddings, made.data.embeddings(index))
+        assert np.array_equal(example.crops, example.embeddings)
         assert np.array_equal(example.pixels, made.data.features(index, 0))
         by_text = {query.text: q for q, query in enumerate(labels.queries)}
         assert len(example.queries) == len(labels.queries)
         for q, text in enumerate(example.queries):
             assert np.array_equal(example.relevance[q], labels.relevance[by_text[text]][:n])
+
+
+def test_crops_are_doubted_in_training_anew_each_epoch(workspace: Make) -> None:
+    made, _ = examples(workspace(), regions_per_image=100)
+    factors = []
+    for epoch in range(20):
+        for index in range(len(made.data)):
+            example = made.example(epoch, index)
+            factors.append((example.crops * example.embeddings).sum(-1))
+            np.testing.assert_allclose(example.crops, factors[-1][:, None] * example.embeddings, rtol=1e-4, atol=1e-6)
+            assert np.array_equal(made.example(epoch, index).crops, example.crops)
+    drawn = np.concatenate(factors)
+    assert 0.15 < (drawn < 0.999).mean() < 0.45 and drawn.max() == pytest.approx(1, abs=1e-5)
 
 
 def test_a_mirrored_view_mirrors_everything(workspace: Make) -> None:
