@@ -64,7 +64,7 @@ PROTOCOLS = {
     "calibration error: 15 bins; consistency: 1 - |parent - most relevant child|",
     "absence": "a thing is found where the best relevance of any proposal is above 0.5; AUC of that relevance, present "
     "against absent; kinds: a name, another colour of a kind that is there, right things in a wrong relation",
-    "grounding": "the grounding map alone on refcoco val: box of its largest region above 0.5",
+    "grounding": "the grounding map alone on refcoco val: box of its surest region above 0.5",
     "flickr30k_captions": "BLEU-4 of sacrebleu, lower case, against all sentences of the image; greedy words",
     "vqa": "exact match with the commonest of ten answers, and VQA accuracy; without case, articles, punctuation",
     "partial": "a name with -partial is of fewer questions than the benchmark has",

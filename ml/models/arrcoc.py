@@ -149,9 +149,9 @@ class ARRCOC(nn.Module):
         """Frozen SAM features `[B, C, h, w]` to the grid `[B, d, h, w]`."""
         return self.adapter(features)
 
-    def regions(self, grid: Tensor, coverage: Tensor, boxes: Tensor) -> Tensor:
-        """Region features `[B, N, d]` from the grid, coverage `[B, N, h, w]`, boxes `[B, N, 4]` xyxy in [0, 1]."""
-        return self.region_encoder(grid, coverage, boxes)
+    def regions(self, grid: Tensor, coverage: Tensor, boxes: Tensor, crops: Tensor, valid: Tensor) -> Regions:
+        """Regions of a grid `[B, d, h, w]`, from the other parts of `Regions`."""
+        return Regions(self.region_encoder(grid, coverage, boxes), boxes, coverage, crops, valid)
 
     def region_embeddings(self, regions: Tensor) -> Tensor:
         """Regions `[B, N, d]` in CLIP's space, `[B, N, e]`, L2-normalised."""
@@ -227,7 +227,7 @@ class ARRCOC(nn.Module):
         """
         text = QueryFeatures(tokens, pooled, text_mask, referents)
         grid = self.adapt(features)
-        regions = Regions(self.regions(grid, coverage, boxes), boxes, coverage, crops, valid)
+        regions = self.regions(grid, coverage, boxes, crops, valid)
         grounding = self.ground(grid, regions, text).pixels
         judged = self.relevance(grid, regions, text, grounding)
         return torch.sigmoid(judged.relevance), grounding

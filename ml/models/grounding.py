@@ -9,7 +9,8 @@ from torch import Tensor, nn
 from ml.models.adapter import LayerNorm2d
 from ml.models.attention import Attention, FeedForward, grid_positions
 from ml.models.frozen.texts import QueryFeatures
-from ml.models.places import PLACES, places
+from ml.models.places import PLACES, SIZES, places, sizes
+from ml.models.similarity import Shown
 from ml.models.text import TextProjection
 
 SPLIT = 2  # parts that a pixel is split into along a side, once by convolution and once more by kernels
@@ -86,17 +87,14 @@ class GroundingHead(nn.Module):
         self.seen, self.spoken = nn.Conv2d(dim, pixel_dim, 1), nn.Linear(embed_dim, pixel_dim, bias=False)
         self.asked = nn.Parameter(torch.randn(1, 1, 1, dim))
         self.ask = Attention(dim, heads)
-        self.wanted = nn.Linear(dim, POINTERS * PLACES)
+        self.wanted = nn.Linear(dim, POINTERS * (PLACES + SIZES))
         self.quarters = nn.Linear(pixel_dim, SPLIT**2 * pixel_dim, bias=False)
         self.named = nn.Linear(embed_dim, pixel_dim)
         self.kernel = nn.Sequential(nn.LayerNorm(dim), nn.Linear(dim, dim), nn.GELU(), nn.Linear(dim, pixel_dim + 1))
         self.cells = nn.Sequential(nn.LayerNorm(grid_dim), nn.Linear(grid_dim, UPSCALE**2))
 
-    def forward(self, grid: Tensor, text: QueryFeatures, shown: Tensor) -> Grounding:
-        """Logits from a grid `[B, d, h, w]` and text with leading `[B, Q]`; the first block's cells point.
-
-        shown: logits `[B, Q, REFERENTS, h, w]` that a cell shows what is named, and the anchor.
-        """
+    def forward(self, grid: Tensor, text: QueryFeatures, shown: Shown) -> Grounding:
+        """Logits from a grid `[B, d, h, w]` and text with leading `[B, Q]`; the first block's cells point."""
         size = grid.shape[-2:]
         tokens, bias = self.text(text)
         wanted = self.wanted(self.ask(self.asked, tokens, bias))
@@ -104,13 +102,18 @@ class GroundingHead(nn.Module):
         first, *others = self.blocks
         tokens, cells = first(tokens, cells, bias)
         near = self.point(cells).transpose(-1, -2) + self.spoken_of(grid, text.referents)
-        pointed = near.unflatten(-1, size).float() + shown.flip(2)  # the name comes first there, here last
+        pointed = near.unflatten(-1, size).float() + shown.logits.flip(2)  # the name comes first there, here last
         for block in others:
             tokens, cells = block(tokens, cells, bias)
         fit = self.fit(self.pixels(grid), tokens[:, :, 0], text.referents[:, :, 0])
-        lies = wanted @ places(torch.sigmoid(pointed)).flatten(2, 3).flatten(3).to(wanted.dtype)
+        lies = wanted @ self.lies(torch.sigmoid(pointed), shown.sizes).flatten(2, 3).flatten(3).to(wanted.dtype)
         fine = self.cells(cells).transpose(-1, -2) + lies
         return Grounding(fit + F.pixel_shuffle(fine.unflatten(-1, size), UPSCALE).squeeze(-3), pointed)
+
+    def lies(self, probability: Tensor, shown: Tensor) -> Tensor:
+        """Places and sizes of each cell against what is pointed to: `[B, Q, POINTERS, PLACES + SIZES, h, w]`."""
+        large = sizes(probability, shown[:, :, :1].expand_as(shown), shown.flip(2))
+        return torch.cat([places(probability), large], dim=3)
 
     def spoken_of(self, grid: Tensor, referents: Tensor) -> Tensor:
         """Cells of a grid `[B, d, h, w]` against anchors and names `[B, Q, REFERENTS, e]`: `[B, Q, POINTERS, h w]`."""

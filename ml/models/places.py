@@ -8,6 +8,7 @@ STEEP = 10.0  # differences beyond a tenth of the frame are as good as any
 SURE = 0.999  # of a probability, so that its complement has a logarithm
 RADII = (16, 8, 4)  # of windows, as divisors of the grid's side
 PLACES = 18
+SIZES = 5
 
 
 def places(probability: Tensor) -> Tensor:
@@ -30,6 +31,20 @@ def places(probability: Tensor) -> Tensor:
     share = around[-1] / around[-1].amax((-2, -1), keepdim=True).clamp_min(1e-3)
     steep = [torch.tanh(STEEP * value) for value in (*gaps, *offset)]
     return torch.stack([probability, *gaps, *offset, *steep, dominant, *around, share], dim=-3)
+
+
+def sizes(probability: Tensor, own: Tensor, others: Tensor) -> Tensor:
+    """How large what is on a cell is next to what is pointed to, `SIZES` numbers of each cell: `[..., SIZES, h, w]`.
+
+    Its size, and what it is beyond the greatest and the least of the cells that are pointed to (by `probability`
+    `[..., h, w]`), as it is and in steps that saturate. Sizes are logarithms of sides: `own` of what is named, `others`
+    of what is pointed to, `[..., h, w]` both.
+    """
+    meant = probability >= probability.amax((-2, -1), keepdim=True).clamp(max=0.5)
+    most = torch.where(meant, others, -torch.inf).amax((-2, -1), keepdim=True)
+    least = torch.where(meant, others, torch.inf).amin((-2, -1), keepdim=True)
+    beyond = [own - most, own - least]
+    return torch.stack([own, *beyond, *(torch.tanh(STEEP * value) for value in beyond)], dim=-3)
 
 
 def _ends(profile: Tensor) -> tuple[Tensor, Tensor]:

@@ -68,9 +68,7 @@ class Task(nn.Module, ABC):
         """The batch's images through the adapter, their regions through the region encoder."""
         features = batch.pixels.float() if self.sam is None else self.sam.encode(batch.pixels)
         grid = self.model.adapt(features)
-        coverage = batch.coverage
-        regions = self.model.regions(grid, coverage, batch.boxes)
-        return Seen(grid, Regions(regions, batch.boxes, coverage, batch.crops, batch.valid))
+        return Seen(grid, self.model.regions(grid, batch.coverage, batch.boxes, batch.crops, batch.valid))
 
     def alignment(self, batch: Batch, seen: Seen) -> tuple[Tensor, Measures]:
         """Contrastive loss of the regions against the CLIP embeddings of their masks."""

@@ -189,19 +189,19 @@ def _mean(sums: Tensor, cells: Tensor) -> Tensor:
 
 
 def map_region(heat: NDArray[np.float32], size: tuple[int, int], edges: Edges | None = None) -> NDArray[np.bool_]:
-    """The largest connected part above 0.5 of a map `[h, w]` at the image's size, bool `[H, W]`.
+    """The surest part of a map `[h, w]` at the image's size, bool `[H, W]`.
 
-    Where nothing is above 0.5: the part above half of the map's maximum. With `edges` it ends where the picture says.
+    Of the connected parts above 0.5 the one with the greatest sum of what its pixels are above it; where nothing is
+    above 0.5, above half of the map's maximum. With `edges` it ends where the picture says.
     """
     full = cv2.resize(heat, size[::-1], interpolation=cv2.INTER_LINEAR)
     level = min(0.5, float(full.max()) / 2)
     above = full > level
     if edges is not None and level > 0 and (fitted := edges.fit((heat * (0.5 / level)).clip(max=1))).any():
         above = fitted
-    count, labels, stats, _ = cv2.connectedComponentsWithStats(above.astype(np.uint8))
-    if count < 2:
-        return above
-    return labels == 1 + int(stats[1:, cv2.CC_STAT_AREA].argmax())
+    count, labels = cv2.connectedComponents(above.astype(np.uint8))
+    rises = np.bincount(labels.ravel(), np.maximum(full - level, 0).ravel(), count)
+    return above if count < 2 else labels == 1 + int(rises[1:].argmax())
 
 
 def peak(heat: NDArray[np.float32], size: tuple[int, int]) -> tuple[float, float]:

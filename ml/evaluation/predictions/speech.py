@@ -44,8 +44,7 @@ class Speaker:
         coverage = torch.from_numpy(masks.coverage((h, w), frame))[None].to(grid.device)
         boxes = torch.from_numpy(frame.boxes(masks.coco_boxes(), scene.size)).float()[None].to(grid.device)
         valid = torch.full((1, len(masks)), len(found) > 0, device=grid.device)
-        features = self.model.regions(grid, coverage, boxes)
-        return Regions(features, boxes, coverage, scene.crops[None].to(grid.device), valid)
+        return self.model.regions(grid, coverage, boxes, scene.crops[None].to(grid.device), valid)
 
     def _words(self, ids: Tensor) -> list[str]:
         return [self.texts.clip.detokenize(row) for row in ids.cpu()]

@@ -10,7 +10,6 @@ from torch.export import Dim
 from ml.models.arrcoc import ARRCOC
 from ml.models.frozen.texts import REFERENTS, QueryFeatures
 from ml.models.grounding import UPSCALE
-from ml.models.regions import Regions
 from ml.release.export.towers import export
 from ml.release.runtime.speech import ANSWER_MEMORY, IMAGE_MEMORY, NEXT_WORD
 
@@ -48,7 +47,7 @@ class AnswerMemory(nn.Module):
     ) -> tuple[Tensor, Tensor]:
         """As `ARRCOC.answer_memory`; grounding: logits `[1, Q, 4h, 4w]` of the questions."""
         grid = self.model.adapt(features)
-        regions = Regions(self.model.regions(grid, coverage, boxes), boxes, coverage, crops, valid)
+        regions = self.model.regions(grid, coverage, boxes, crops, valid)
         text = QueryFeatures(tokens, tokens[:, :, 0], text_mask, referents)  # pooled is not read
         read = self.model.answer_memory(grid, regions, text, grounding)
         return read.memory, read.mask

@@ -11,6 +11,7 @@ from torch.nn.functional import normalize
 from ml.labeling.language.english import SMALL
 from ml.models.arrcoc import ARRCOC, ModelConfig
 from ml.models.frozen.texts import REFERENTS, QueryFeatures
+from ml.models.regions import Regions
 
 
 @dataclass(frozen=True)
@@ -30,6 +31,9 @@ class Inputs:
     @property
     def text(self) -> QueryFeatures:
         return QueryFeatures(self.tokens, self.pooled, self.text_mask, self.referents)
+
+    def regions(self, model: ARRCOC) -> Regions:
+        return model.regions(model.adapt(self.features), self.coverage, self.boxes, self.crops, self.valid)
 
     def tensors(self) -> tuple[Tensor, ...]:
         return tuple(vars(self).values())

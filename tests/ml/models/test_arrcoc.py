@@ -11,7 +11,6 @@ from torch.export import Dim
 
 from ml.errors import UserError
 from ml.models.arrcoc import ARRCOC, ModelConfig
-from ml.models.regions import Regions
 
 
 def test_saved_and_loaded_it_answers_the_same(model: ARRCOC, inputs, tmp_path: Path) -> None:
@@ -53,8 +52,7 @@ def test_a_missing_model_is_named(tmp_path: Path) -> None:
 
 
 def test_region_embeddings_are_unit_vectors(model: ARRCOC, inputs) -> None:
-    grid = model.adapt(inputs.features)
-    embeddings = model.region_embeddings(model.regions(grid, inputs.coverage, inputs.boxes))
+    embeddings = model.region_embeddings(inputs.regions(model).features)
     assert embeddings.shape == (2, 6, model.config.embed_dim)
     torch.testing.assert_close(embeddings.norm(dim=-1), torch.ones(2, 6))
 
@@ -68,9 +66,7 @@ def test_answers_read_where_the_question_points(model: ARRCOC, inputs) -> None:
     logits = torch.full((2, 3, 32, 32), -30.0)
     logits[:, :, 8:12, 20:24] = 30.0
     torch.testing.assert_close(model.pointed_at(grid, logits)[1, 2], grid[1, :, 2, 5], atol=1e-4, rtol=1e-4)
-    found = model.regions(grid, inputs.coverage, inputs.boxes)
-    regions = Regions(found, inputs.boxes, inputs.coverage, inputs.crops, inputs.valid)
-    memory, mask, counts = model.answer_memory(grid, regions, inputs.text, logits)
+    memory, mask, counts = model.answer_memory(grid, inputs.regions(model), inputs.text, logits)
     assert memory.shape == (6, 1 + 6 + 5, 32) and counts.shape == (2, 3)
     assert mask.sum(1).tolist() == (1 + inputs.valid.sum(1, keepdim=True) + inputs.text_mask.sum(2)).flatten().tolist()
 

@@ -3,13 +3,11 @@ import torch.nn.functional as F
 
 from ml.models.arrcoc import ARRCOC
 from ml.models.grounding import POINTERS, Grounding, pooled_over_regions
-from ml.models.regions import Regions
 
 
 def ground(model: ARRCOC, inputs) -> Grounding:
     grid = model.adapt(inputs.features)
-    regions = model.regions(grid, inputs.coverage, inputs.boxes)
-    return model.ground(grid, Regions(regions, inputs.boxes, inputs.coverage, inputs.crops, inputs.valid), inputs.text)
+    return model.ground(grid, inputs.regions(model), inputs.text)
 
 
 def test_logits_are_four_times_the_grid_and_pointers_have_its_size(model: ARRCOC, inputs) -> None:
@@ -22,8 +20,7 @@ def test_anchor_and_name_are_pointed_to_by_what_is_spoken_of(model: ARRCOC, inpu
     grid, head = model.adapt(inputs.features), model.grounding_head
     bare = inputs.but(referents=torch.zeros_like(inputs.referents))
     moved = ground(model, inputs).pointed - ground(model, bare).pointed
-    regions = Regions(inputs.crops, inputs.boxes, inputs.coverage, inputs.crops, inputs.valid)
-    shown, nothing = (model.similarity.shown(regions, asked.referents) for asked in (inputs, bare))
+    shown, nothing = (model.similarity.shown(inputs.regions(model), asked.referents).logits for asked in (inputs, bare))
     cells = head.seen(grid)
     for pointer, referent in ((0, 1), (1, 0)):  # the anchor first here, the name first there
         for b in range(2):

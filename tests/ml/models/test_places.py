@@ -3,7 +3,7 @@
 import numpy as np
 import torch
 
-from ml.models.places import PLACES, RADII, STEEP, places
+from ml.models.places import PLACES, RADII, SIZES, STEEP, places, sizes
 
 H, W = 16, 16
 
@@ -58,3 +58,20 @@ def test_where_nothing_is_pointed_to_places_are_finite_and_learnable() -> None:
         found = places(probability)
         found.sum().backward()
         assert torch.isfinite(found).all() and torch.isfinite(probability.grad).all()
+
+
+def test_sizes_are_told_against_the_greatest_and_the_least_that_is_pointed_to() -> None:
+    pointed = pointed_to((0, 0, 4, 4), (8, 8, 10, 10))
+    own, others = torch.rand(H, W), torch.rand(H, W)
+    found = sizes(0.9 * pointed + 0.05, own, others)
+    assert found.shape == (SIZES, H, W)
+    meant = others[pointed > 0]
+    beyond, above = own - meant.max(), own - meant.min()
+    wanted = [own, beyond, above, torch.tanh(STEEP * beyond), torch.tanh(STEEP * above)]
+    torch.testing.assert_close(found, torch.stack(wanted))
+
+
+def test_where_nothing_is_pointed_to_surely_the_likeliest_cells_count() -> None:
+    own = torch.rand(H, W)
+    faint = 0.2 * pointed_to((3, 3, 5, 6)) + 0.1
+    torch.testing.assert_close(sizes(faint, own, own), sizes(pointed_to((3, 3, 5, 6)), own, own))

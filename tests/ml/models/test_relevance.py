@@ -5,7 +5,6 @@ import torch
 import torch.nn.functional as F
 
 from ml.models.arrcoc import ARRCOC, ModelConfig
-from ml.models.regions import Regions
 from ml.models.relevance import (
     ANYWHERE,
     LEVELS,
@@ -26,8 +25,7 @@ def scores(model: ARRCOC, inputs) -> torch.Tensor:
 
 def judged(model: ARRCOC, inputs, grounding: torch.Tensor | None = None) -> Judgement:
     grid = model.adapt(inputs.features)
-    regions = model.regions(grid, inputs.coverage, inputs.boxes)
-    regions = Regions(regions, inputs.boxes, inputs.coverage, inputs.crops, inputs.valid)
+    regions = inputs.regions(model)
     found = model.ground(grid, regions, inputs.text).pixels if grounding is None else grounding
     return model.relevance(grid, regions, inputs.text, found)
 

@@ -38,7 +38,15 @@ def test_agreement_is_mean_inside_minus_mean_outside(maps: np.ndarray, masks: np
             assert abs(got[q, n] - (inside - outside)) < 1e-4
 
 
-def test_map_region_is_the_largest_part() -> None:
+def test_map_region_is_the_surest_part() -> None:
+    heat = np.zeros((16, 16), np.float32)
+    heat[2:5, 2:5] = 1  # 9 cells, each half above
+    heat[8:14, 6:14] = 0.55  # 48 cells, each a twentieth above
+    rows, columns = np.nonzero(map_region(heat, (16, 16)))
+    assert (rows.min(), rows.max(), columns.min(), columns.max()) == (2, 4, 2, 4)
+
+
+def test_of_parts_as_sure_map_region_is_the_largest() -> None:
     heat = np.zeros((16, 16), np.float32)
     heat[2:4, 2:4] = 1
     heat[8:14, 6:14] = 0.9
