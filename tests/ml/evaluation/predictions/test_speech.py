@@ -32,6 +32,6 @@ def test_an_answer_depends_on_its_own_question_only(speaker: Speaker, scene: Sce
 
 def test_without_masks_there_are_words_all_the_same(speaker: Speaker, scene: Scene) -> None:
     nothing = Proposals(Masks.parse([], scene.size), np.zeros(0), np.zeros(0))
-    bare = replace(scene, proposals=nothing)
+    bare = replace(scene, proposals=nothing, crops=scene.crops[:1])
     assert len(speaker.answers(bare, QUESTIONS)) == 2
     assert speaker.caption(bare) == speaker.caption(scene)
