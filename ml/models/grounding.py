@@ -62,7 +62,7 @@ class GroundingHead(nn.Module):
     and how a cell lies to what the query points to. The kernel is made from the query's first token after the blocks,
     and linearly from the frozen feature of what is named: that lives in the space which the regions were aligned with,
     so names are grounded within a few steps, in whatever expression they stand. The same goes for what is pointed to.
-    The third is linear in the places and in the query: "leftmost" is one weight, where
+    The third is linear in the places and sizes, and in the query: "leftmost" is one weight, where
     attention between tokens and cells has not come to it after hundreds of steps. What is pointed to is a residual of
     what the frozen similarity shows there.
     """
@@ -110,10 +110,10 @@ class GroundingHead(nn.Module):
         fine = self.cells(cells).transpose(-1, -2) + lies
         return Grounding(fit + F.pixel_shuffle(fine.unflatten(-1, size), UPSCALE).squeeze(-3), pointed)
 
-    def lies(self, probability: Tensor, shown: Tensor) -> Tensor:
+    def lies(self, probability: Tensor, large: Tensor) -> Tensor:
         """Places and sizes of each cell against what is pointed to: `[B, Q, POINTERS, PLACES + SIZES, h, w]`."""
-        large = sizes(probability, shown[:, :, :1].expand_as(shown), shown.flip(2))
-        return torch.cat([places(probability), large], dim=3)
+        of_name = large[:, :, :1].expand_as(large)
+        return torch.cat([places(probability), sizes(probability, of_name, large.flip(2))], dim=3)
 
     def spoken_of(self, grid: Tensor, referents: Tensor) -> Tensor:
         """Cells of a grid `[B, d, h, w]` against anchors and names `[B, Q, REFERENTS, e]`: `[B, Q, POINTERS, h w]`."""

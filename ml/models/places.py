@@ -1,4 +1,4 @@
-"""How each cell of a grid lies to what a query points to there: inside, beside, at an edge, in the thick of it."""
+"""How each cell of a grid lies to what a query points to there: inside, beside, at an edge, in the thick, how large."""
 
 import torch
 import torch.nn.functional as F
